@@ -1,0 +1,1 @@
+//! Language runtimes for code nodes and expressions.

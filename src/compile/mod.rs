@@ -1,0 +1,11 @@
+//! [`Diagram`](crate::diagram::Diagram) to [`Plan`], or all [`Diagnostic`](crate::diagram::Diagnostic)s
+//! at once (diagrams.md section 4). Pure: what it needs from outside comes in as `Surroundings`.
+
+pub mod check;
+pub mod graph;
+pub mod plan;
+pub mod report;
+
+pub use check::{Compiled, compile};
+pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, NodeIdx, Rank};
+pub use plan::{Plan, PlanEdge, PlanNode};

@@ -1,0 +1,1 @@
+//! Settings. The one place that reads the environment.

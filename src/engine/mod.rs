@@ -1,0 +1,10 @@
+//! Runs plans. [`schedule`] decides purely which node may fire; [`run`] is the one loop of an
+//! execution: node done -> transitions appended -> the schedule says what may fire -> it starts.
+//! The engine records through [`Journal`]; `store` implements it.
+
+pub mod event;
+pub mod journal;
+pub mod schedule;
+
+pub use event::{Event, Status};
+pub use journal::{Batch, Journal, Projection, Summary, Ticket, Transition};

@@ -1,0 +1,184 @@
+//! The execution object: one shape for `run`, `results`, `see_result` on every surface
+//! (surface.md 1.4). Absent is absent: nothing is null.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::engine::Status;
+
+/// An execution as shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutionObject {
+    pub execution_id: String,
+    /// The same id, under the name the command line guide uses.
+    pub session_id: String,
+    pub status: Status,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub diagram_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revision: Option<u64>,
+    /// Endpoint label to value; without endpoints, the last nodes that completed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outputs: Option<Map<String, Value>>,
+    /// The only output, else the map.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub final_output: Option<Value>,
+    pub executed_nodes_count: u64,
+    pub messages_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_message: Option<ShownMessage>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub llm_usage: Option<ShownUsage>,
+    pub started_at: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub warnings: Vec<RunWarning>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pause_reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub waiting_for: Vec<Waiting>,
+    /// Why it failed: `{code, message, hint?, node, label, iteration, ...}`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<Value>,
+    /// Failures continued by `on_error: continue`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub handled_errors: Vec<Value>,
+    /// Labels of nodes that never ran.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub skipped_nodes: Vec<String>,
+    /// How often another process took it over.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recovered: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub progress: Option<Progress>,
+    /// What to do next, as a call.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+    /// What was cut, and where to read it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub omitted: Vec<Omitted>,
+    // What `detail` and `--verbose` add.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub executed_nodes: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node_outputs: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nodes: Option<Vec<ShownNode>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub conversation: Option<Vec<ShownMessage>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub variables: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exec_counts: Option<Map<String, Value>>,
+}
+
+/// How far a running execution is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    /// Node executions committed.
+    pub done: u64,
+    /// Node executions in all; absent when the diagram has loops.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub total: Option<u64>,
+}
+
+/// A question that waits for somebody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Waiting {
+    pub node_id: String,
+    pub label: String,
+    /// `input`, `approval`, `model` or `operator`.
+    pub reason: String,
+    pub prompt: String,
+    /// `model`: system prompt, memory and prompt as the model is to be sent them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub messages: Vec<Value>,
+    /// `model`: who is asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<String>,
+    /// JSON Schema the answer must fit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub schema: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub options: Option<Vec<Value>>,
+    pub since: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deadline: Option<String>,
+}
+
+/// A run warning W6xx.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunWarning {
+    pub code: String,
+    /// Node label.
+    pub node: String,
+    /// What it is about: the unresolved path, the connection.
+    pub name: String,
+    pub message: String,
+}
+
+/// Tokens of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownUsage {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub total_tokens: u64,
+}
+
+/// A message of the conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownMessage {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    pub role: String,
+    pub content: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person_id: Option<String>,
+    pub node_id: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iteration: Option<u32>,
+    pub timestamp: String,
+}
+
+/// A node with what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownNode {
+    pub node_id: String,
+    pub label: String,
+    #[serde(rename = "type")]
+    pub node_type: String,
+    pub status: Status,
+    /// How often it ran.
+    pub iterations: u32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub output: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub llm_usage: Option<ShownUsage>,
+}
+
+/// Something that was cut from a result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Omitted {
+    /// `output of save`, `conversation` …
+    pub what: String,
+    /// Characters or items left out.
+    pub count: u64,
+    /// Where the whole is.
+    pub uri: String,
+}

@@ -1,0 +1,16 @@
+//! One file per use case: `Request`, `Response`, one async function. Every adapter calls these and
+//! nothing else, so the same request has the same effect, error code and message everywhere.
+
+pub mod app;
+pub mod compile_diagram;
+pub mod control_execution;
+pub mod execution_object;
+pub mod fetch;
+pub mod list_diagrams;
+pub mod list_executions;
+pub mod run_diagram;
+pub mod search;
+pub mod see_result;
+pub mod trust_diagram;
+
+pub use app::{App, Caller};

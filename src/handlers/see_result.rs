@@ -1,0 +1,58 @@
+//! Shows an execution: from the store alone, whoever runs it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::execution_object::ExecutionObject;
+use super::run_diagram::Waiting;
+use super::{App, Caller};
+use crate::error::Error;
+
+/// How much to show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// Status, outputs, error, what waits.
+    #[default]
+    Summary,
+    /// Also the output of every node.
+    Outputs,
+    /// Also the whole conversation.
+    Conversation,
+    /// Everything.
+    Full,
+}
+
+/// Which execution, and how much of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The id that `dipeo_run` returned.
+    pub execution_id: String,
+    /// `summary` (default), `outputs`, `conversation` or `full`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<Detail>,
+    /// Only this node: its id or label.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node: Option<String>,
+    /// Seconds to wait for the end or a pause, 0 to 25 (0).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wait_seconds: Option<u32>,
+    /// Characters to show at most (20000).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_chars: Option<usize>,
+}
+
+/// Returns the execution as the store has it, after waiting at most `wait_seconds` for its end or a pause.
+///
+/// # Errors
+///
+/// `INVALID_EXECUTION_ID`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`.
+pub async fn see_result(
+    _app: &App,
+    _caller: &Caller,
+    _request: Request,
+    _waiting: Waiting,
+) -> Result<ExecutionObject, Error> {
+    Err(Error::internal("not written"))
+}

@@ -1,0 +1,40 @@
+//! dipeo runs diagrams (YAML graphs of people, code, files and decisions) for AI assistants over MCP,
+//! durably. This page is the map.
+//!
+//! ```text
+//! error ids clock limits config <- diagram <- nodes <- compile <- engine <- handlers <- mcp, http, cli <- main
+//! ```
+//!
+//! | room | what it holds | what it must not know |
+//! |---|---|---|
+//! | [`error`] [`ids`] [`clock`] [`limits`] [`config`] | the words everybody uses | anything below |
+//! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
+//! | [`nodes`] | one file per node type; ports they ask through | how they are scheduled or stored |
+//! | [`compile`] | a diagram to a plan, or every problem at once | I/O |
+//! | [`engine`] | the pure schedule and the one loop of an execution | SQLite, adapters |
+//! | [`code`] [`llm`] [`outside`] | implement the ports of `nodes` | each other |
+//! | [`store`] | the only place that names a database driver; implements the engine's `Journal` | nodes' insides |
+//! | [`handlers`] | one file per use case | adapters |
+//! | [`mcp`] [`http`] [`cli`] | translate, call a handler, translate back | `store`, `engine`, each other |
+//!
+//! Invariants: a result is shown only after it is durable; a committed node never runs again; a failure is
+//! never a value; `diagram`, `compile` and `engine::schedule` do no I/O, read no clock, draw no random number.
+//! `tests/it/tidy.rs` enforces the table.
+
+pub mod cli;
+pub mod clock;
+pub mod code;
+pub mod compile;
+pub mod config;
+pub mod diagram;
+pub mod engine;
+pub mod error;
+pub mod handlers;
+pub mod http;
+pub mod ids;
+pub mod limits;
+pub mod llm;
+pub mod mcp;
+pub mod nodes;
+pub mod outside;
+pub mod store;

@@ -1,0 +1,78 @@
+//! Every fixed limit, with its unit and the reason for its value.
+
+use std::time::Duration;
+
+/// Largest diagram text, in bytes (diagnostic E104; diagrams.md 4.2).
+pub const DIAGRAM_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting of a diagram text (E104).
+pub const DIAGRAM_DEPTH_MAX: usize = 64;
+/// Most values in a diagram after aliases are expanded (E104).
+pub const DIAGRAM_VALUES_MAX: usize = 10_000;
+/// Most nodes in a diagram (E104).
+pub const DIAGRAM_NODES_MAX: usize = 1_000;
+/// Most connections in a diagram (E104).
+pub const DIAGRAM_CONNECTIONS_MAX: usize = 5_000;
+
+/// Node executions in one execution unless `settings.max_node_executions` says otherwise (diagrams.md 3.17).
+pub const NODE_EXECUTIONS_DEFAULT: u32 = 1_000;
+/// Executions of one node unless `settings.max_node_iterations` says otherwise (diagrams.md 3.17).
+pub const NODE_ITERATIONS_DEFAULT: u32 = 100;
+/// `max_iteration` of a person_job that does not give one (diagrams.md 2.3).
+pub const PERSON_ITERATIONS_DEFAULT: u32 = 100;
+/// Nodes of one execution that run at the same moment unless `settings.max_parallel` says otherwise.
+pub const PARALLEL_DEFAULT: u32 = 20;
+
+/// Time limit of one attempt of a model call, in seconds (diagrams.md 2.0).
+pub const MODEL_TIMEOUT_S: f64 = 120.0;
+/// Time limit of one attempt of a code node, in seconds (diagrams.md 2.0).
+pub const CODE_TIMEOUT_S: f64 = 30.0;
+/// Running time of an execution started by `dipeo run` or `dipeo_run`, in seconds (surface.md 2.2).
+pub const RUN_TIMEOUT_S: f64 = 300.0;
+
+/// Most attempts of a node, whatever its `retry` says.
+pub const ATTEMPTS_MAX: u32 = 20;
+/// Longest pause between two attempts, in milliseconds (diagrams.md 2.0).
+pub const RETRY_DELAY_MS_MAX: u64 = 30_000;
+
+/// Longest source text of a code node or expression, in bytes: the interpreter's parser needs stack
+/// in proportion to it (dependencies.md 2.5).
+pub const CODE_BYTES_MAX: usize = 64 * 1024;
+/// Memory that one piece of sandboxed code may use, in bytes.
+pub const CODE_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most text one piece of code may print or return, in bytes.
+pub const CODE_OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest file a node reads or writes, in bytes.
+pub const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Most files one glob may match.
+pub const GLOB_FILES_MAX: usize = 1_000;
+/// Largest rendered template, in bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest answer of a model provider, in bytes.
+pub const MODEL_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long an owner's lease is valid; it is renewed three times within that (surface.md 6.2).
+pub const LEASE: Duration = Duration::from_secs(15);
+/// How often an owner renews its lease.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(5);
+/// Longest delay until a process notices what another one committed (surface.md 6.3).
+pub const FOREIGN_COMMIT_POLL: Duration = Duration::from_millis(200);
+/// How long the detached owner process stays with nothing to do (surface.md 2.3).
+pub const DRAIN_IDLE: Duration = Duration::from_secs(10);
+/// Transactions that may wait for the writer thread; producers wait when it is full.
+pub const WRITER_QUEUE: usize = 1_024;
+/// Most queued transactions that share one commit (performance.md 5).
+pub const WRITER_GROUP_MAX: usize = 512;
+
+/// Longest wait of one MCP tool call, in seconds: the usual client gives up after 60 (mcp.md 2.2).
+pub const WAIT_SECONDS_MAX: u32 = 25;
+/// Wait of `dipeo_run` and `control_execution` when the caller names none, in seconds.
+pub const WAIT_SECONDS_DEFAULT: u32 = 20;
+/// Characters of a result that a tool shows unless asked for more (mcp.md 9).
+pub const RESULT_CHARS_DEFAULT: usize = 20_000;
+/// Characters of a result that a tool shows at most (mcp.md 9).
+pub const RESULT_CHARS_MAX: usize = 100_000;
+/// Characters of the result that `dipeo run` prints (surface.md 2.2).
+pub const PRINTED_CHARS_MAX: usize = 4_000;
+/// Largest body of a POST to `/mcp`, in bytes (surface.md 4.2).
+pub const MCP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;

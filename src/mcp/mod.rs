@@ -1,0 +1,1 @@
+//! MCP on stdio and streamable HTTP: translates, calls a handler, translates back.

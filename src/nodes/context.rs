@@ -1,0 +1,112 @@
+//! What a node may ask for while it runs. The engine fills it for each attempt.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use super::lookup::Names;
+use super::memory::Message;
+use super::ports::Ports;
+use super::rights::Rights;
+use crate::diagram::{Person, Service};
+use crate::ids::ExecutionId;
+
+/// The surroundings of one attempt of one node.
+pub struct NodeContext {
+    pub execution_id: ExecutionId,
+    pub node_id: Arc<str>,
+    pub label: Arc<str>,
+    /// The n-th execution of this node, from 1.
+    pub iteration: u32,
+    /// The n-th attempt of this execution of the node, from 1.
+    pub attempt: u32,
+    pub names: Names,
+    pub strict_templates: bool,
+    /// Time limit of this attempt, for what is stopped from inside.
+    pub timeout: Option<std::time::Duration>,
+    pub rights: Arc<Rights>,
+    pub ports: Arc<Ports>,
+    pub persons: Arc<[Arc<Person>]>,
+    /// `models` of the run: answers for every person instead of its own service.
+    pub models_override: Option<Service>,
+    /// The conversation so far, oldest first.
+    pub messages: Arc<Vec<Message>>,
+    pub history: Arc<History>,
+    pub calls: Arc<CallCounter>,
+    pub notes: Notes,
+}
+
+/// What has happened to each node so far, by its position in the diagram.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// How often each node has started.
+    pub started: Vec<u32>,
+    /// How often each node has completed.
+    pub completed: Vec<u32>,
+}
+
+/// Counts model calls per person and phase; a script goes by it.
+#[derive(Debug, Default)]
+pub struct CallCounter(Mutex<HashMap<String, u32>>);
+
+impl CallCounter {
+    /// Continues from counts that were read from the log.
+    pub fn starting_at(counts: HashMap<String, u32>) -> Self {
+        Self(Mutex::new(counts))
+    }
+
+    /// Returns how many calls `key` (a person id, or `<person id>#selection`) had, and counts one more.
+    pub fn next(&self, key: &str) -> u32 {
+        let mut counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let count = counts.entry(key.to_owned()).or_insert(0);
+        *count += 1;
+        *count - 1
+    }
+}
+
+/// What a node says besides its value: log lines and warnings.
+#[derive(Clone, Debug, Default)]
+pub struct Notes(Arc<Mutex<Vec<Note>>>);
+
+/// One thing said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// A line for the run's log (print, stderr).
+    Log { level: &'static str, message: String },
+    /// A run warning W6xx: `name` is what it is about, `near` what it may have meant.
+    Warning { code: &'static str, name: String, message: String, near: Option<String> },
+}
+
+impl Notes {
+    /// Adds a line to the run's log.
+    pub fn log(&self, level: &'static str, message: impl Into<String>) {
+        self.push(Note::Log { level, message: message.into() });
+    }
+
+    /// Adds a warning to the run's result.
+    pub fn warn(&self, code: &'static str, name: impl Into<String>, message: impl Into<String>, near: Option<String>) {
+        self.push(Note::Warning { code, name: name.into(), message: message.into(), near });
+    }
+
+    /// Takes everything said so far.
+    pub fn take(&self) -> Vec<Note> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn push(&self, note: Note) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(note);
+    }
+}
+
+impl NodeContext {
+    /// The service that answers for `person` in this run.
+    pub fn service_of(&self, person: &Person) -> Option<Service> {
+        self.models_override.or(person.service)
+    }
+
+    /// The input named `key`, if any.
+    pub fn input(&self, key: &str) -> Option<&Value> {
+        self.names.inputs.get(key).map(AsRef::as_ref)
+    }
+}

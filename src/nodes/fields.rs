@@ -1,0 +1,403 @@
+//! Reads the fields of one node into typed values and records every problem with its place.
+//! Whoever reads a field names it once; what nobody asked for is reported as unknown (W401).
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::ports::{Language, Languages};
+use super::rights::Rights;
+use crate::diagram::nearest::nearest;
+use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Handle, Span, Tree, TreeKind};
+
+/// What compiling needs to know of the world; the handler that compiles provides it, so that compiling
+/// itself stays pure. `structure_only` leaves out what needs other files or keys.
+pub trait Surroundings: Send + Sync {
+    /// `--check-only`: E504, E505, W502-W505 are left out.
+    fn structure_only(&self) -> bool;
+
+    /// The rights the diagram would run with (E701, E702).
+    fn rights(&self) -> &Rights;
+
+    /// Parsers of the code languages.
+    fn languages(&self) -> &dyn Languages;
+
+    /// Returns the content of a prompt file.
+    ///
+    /// # Errors
+    ///
+    /// The places searched.
+    fn prompt_file(&self, name: &str) -> Result<String, Vec<String>>;
+
+    /// Returns the content of a workspace file if it is there now.
+    fn file(&self, path: &str) -> Option<String>;
+
+    /// Whether a key for `service` is at hand (W504).
+    fn has_key(&self, service: crate::diagram::Service, api_key_id: Option<&str>) -> bool;
+
+    /// The model a person of `service` gets when it names none (W505).
+    fn default_model(&self, service: crate::diagram::Service) -> Option<String>;
+}
+
+/// What reading a node may look at besides its own fields.
+pub struct ReadContext<'a> {
+    pub diagram: &'a Diagram,
+    pub surroundings: &'a dyn Surroundings,
+}
+
+/// The fields of one node, being read.
+pub struct Fields<'a> {
+    node: &'a DiagramNode,
+    node_idx: usize,
+    cx: &'a ReadContext<'a>,
+    asked: HashSet<&'static str>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'a> Fields<'a> {
+    /// Starts reading node `node_idx`.
+    pub fn new(node_idx: usize, cx: &'a ReadContext<'a>) -> Self {
+        Self { node: &cx.diagram.nodes[node_idx], node_idx, cx, asked: HashSet::new(), diagnostics: Vec::new() }
+    }
+
+    /// The node itself.
+    pub fn node(&self) -> &'a DiagramNode {
+        self.node
+    }
+
+    /// The node's position in the diagram.
+    pub fn node_idx(&self) -> usize {
+        self.node_idx
+    }
+
+    /// The diagram and its surroundings.
+    pub fn context(&self) -> &'a ReadContext<'a> {
+        self.cx
+    }
+
+    /// The connections that end at this node.
+    pub fn incoming(&self) -> impl Iterator<Item = &'a Connection> {
+        let idx = self.node_idx;
+        self.cx.diagram.connections.iter().filter(move |it| it.to == idx)
+    }
+
+    /// The connections that begin at this node.
+    pub fn outgoing(&self) -> impl Iterator<Item = &'a Connection> {
+        let idx = self.node_idx;
+        self.cx.diagram.connections.iter().filter(move |it| it.from == idx)
+    }
+
+    /// Whether some connection delivers an input of this name.
+    pub fn has_input(&self, name: &str) -> bool {
+        self.incoming().any(|it| match &it.label {
+            Some(label) => label.value == name,
+            None => it.input.name() == name,
+        })
+    }
+
+    /// Whether a connection leaves from `handle`.
+    pub fn has_output(&self, handle: Handle) -> bool {
+        self.outgoing().any(|it| it.output == handle)
+    }
+
+    /// Records a problem about the node as a whole.
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic.node(&self.node.id, &self.node.label));
+    }
+
+    /// Records a problem with field `key`, pointing at its value, or at the node when it is not there.
+    pub fn problem(&mut self, code: &'static str, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        let span = self.node.field(key).map_or(self.node.span, |it| it.span);
+        self.report(Diagnostic::new(code, span, message).field(key).hint(hint));
+    }
+
+    /// Returns the value of `key` as written; null counts as absent.
+    pub fn tree(&mut self, key: &'static str) -> Option<&'a Tree> {
+        self.asked.insert(key);
+        self.node.field(key).filter(|it| !it.is_null())
+    }
+
+    /// Whether `key` is given, null included (a field such as `missing_value: null` means something).
+    pub fn is_given(&mut self, key: &'static str) -> bool {
+        self.asked.insert(key);
+        self.node.field(key).is_some()
+    }
+
+    /// Reads any value.
+    pub fn value(&mut self, key: &'static str) -> Option<Value> {
+        self.asked.insert(key);
+        self.node.field(key).map(Tree::to_json)
+    }
+
+    /// Reads a text. Numbers and booleans are taken as their text: `language: 3` is still E402.
+    pub fn text(&mut self, key: &'static str) -> Option<String> {
+        let tree = self.tree(key)?;
+        match &tree.kind {
+            TreeKind::Text(text) => Some(text.clone()),
+            _ => {
+                self.wrong_type(key, tree, "a text");
+                None
+            }
+        }
+    }
+
+    /// Reads a text and treats a blank one as absent.
+    pub fn text_not_blank(&mut self, key: &'static str) -> Option<String> {
+        self.text(key).filter(|it| !it.trim().is_empty())
+    }
+
+    /// Reads a text that must be there (E401); an absent one reads as empty.
+    pub fn required_text(&mut self, key: &'static str) -> String {
+        if self.tree(key).is_none() {
+            self.missing(key);
+        }
+        self.text(key).unwrap_or_default()
+    }
+
+    /// Records that `key` is required.
+    pub fn missing(&mut self, key: &'static str) {
+        let kind = self.node.kind.map_or("node", |it| it.name());
+        let message = format!("{kind} `{}` needs `{key}`", self.node.label);
+        self.report(
+            Diagnostic::new("E401", self.node.span, message).field(key).hint(format!("add `{key}:` to the node")),
+        );
+    }
+
+    /// Reads a boolean; the words yes, no, on, off are understood with W103.
+    pub fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(tree) = self.tree(key) else { return default };
+        match &tree.kind {
+            TreeKind::Bool(it) => *it,
+            TreeKind::Text(text) => match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" | "true" => self.word_as_boolean(key, tree, text, true),
+                "no" | "off" | "n" | "false" => self.word_as_boolean(key, tree, text, false),
+                _ => {
+                    self.wrong_type(key, tree, "true or false");
+                    default
+                }
+            },
+            _ => {
+                self.wrong_type(key, tree, "true or false");
+                default
+            }
+        }
+    }
+
+    fn word_as_boolean(&mut self, key: &'static str, tree: &Tree, text: &str, meant: bool) -> bool {
+        let message = format!("`{key}: {text}` is read as {meant}");
+        let diagnostic = Diagnostic::new("W103", tree.span, message)
+            .field(key)
+            .hint(format!("write `{meant}`"))
+            .patch(tree.span, meant.to_string());
+        self.report(diagnostic);
+        meant
+    }
+
+    /// Reads a whole number of at least `least` (E404 below); a text that reads as one is taken with W104.
+    pub fn integer(&mut self, key: &'static str, least: i64) -> Option<i64> {
+        let number = self.number_tree(key, "a whole number")?;
+        let Some(value) =
+            number.as_i64().or_else(|| number.as_f64().filter(|it| it.fract() == 0.0).map(|it| it as i64))
+        else {
+            let tree = self.node.field(key)?;
+            self.wrong_type(key, tree, "a whole number");
+            return None;
+        };
+        if value < least {
+            self.problem(
+                "E404",
+                key,
+                format!("`{key}` is {value}, which is too small"),
+                format!("write {least} or more"),
+            );
+            return None;
+        }
+        Some(value)
+    }
+
+    /// Reads a number greater than `above` (E404 otherwise).
+    pub fn number(&mut self, key: &'static str, above: f64) -> Option<f64> {
+        let value = self.number_tree(key, "a number")?.as_f64()?;
+        if value > above {
+            return Some(value);
+        }
+        self.problem(
+            "E404",
+            key,
+            format!("`{key}` is {value}, which is out of range"),
+            format!("write a number above {above}"),
+        );
+        None
+    }
+
+    fn number_tree(&mut self, key: &'static str, wanted: &str) -> Option<serde_json::Number> {
+        let tree = self.tree(key)?;
+        match &tree.kind {
+            TreeKind::Number(number) => Some(number.clone()),
+            TreeKind::Text(text) => match serde_json::from_str::<serde_json::Number>(text.trim()) {
+                Ok(number) => {
+                    let diagnostic =
+                        Diagnostic::new("W104", tree.span, format!("`{key}` is the text `{text}`, read as a number"))
+                            .field(key)
+                            .hint(format!("write {number} without quotes"))
+                            .patch(tree.span, number.to_string());
+                    self.report(diagnostic);
+                    Some(number)
+                }
+                Err(_) => {
+                    self.wrong_type(key, tree, wanted);
+                    None
+                }
+            },
+            _ => {
+                self.wrong_type(key, tree, wanted);
+                None
+            }
+        }
+    }
+
+    /// Reads one of `choices`, matched without regard to case; E403 with the nearest one otherwise.
+    pub fn choice(&mut self, key: &'static str, choices: &[&'static str]) -> Option<&'static str> {
+        let tree = self.tree(key)?;
+        let Some(text) = tree.as_text() else {
+            self.wrong_type(key, tree, "a text");
+            return None;
+        };
+        let folded = crate::diagram::kinds::fold(text);
+        if let Some(found) = choices.iter().find(|it| crate::diagram::kinds::fold(it) == folded) {
+            return Some(found);
+        }
+        let message = format!("`{text}` is not a value of `{key}`");
+        let mut diagnostic = Diagnostic::new("E403", tree.span, message).field(key);
+        diagnostic = match nearest(text, choices.iter().copied()) {
+            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, near),
+            None => diagnostic.hint(format!("write one of: {}", choices.join(", "))),
+        };
+        self.report(diagnostic);
+        None
+    }
+
+    /// Reads a mapping; absent reads as empty.
+    pub fn object_or_empty(&mut self, key: &'static str) -> Map<String, Value> {
+        let Some(tree) = self.tree(key) else { return Map::new() };
+        match tree.to_json() {
+            Value::Object(map) => map,
+            _ => {
+                self.wrong_type(key, tree, "a mapping");
+                Map::new()
+            }
+        }
+    }
+
+    /// Reads a list of texts; a single text is a list of one, split at commas when `split` is true.
+    pub fn texts(&mut self, key: &'static str, split: bool) -> Vec<String> {
+        let Some(tree) = self.tree(key) else { return Vec::new() };
+        match &tree.kind {
+            TreeKind::Text(text) if split => {
+                text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+            }
+            TreeKind::Text(text) => vec![text.clone()],
+            TreeKind::List(items) => {
+                let texts: Vec<String> = items.iter().filter_map(|it| it.as_text().map(str::to_owned)).collect();
+                if texts.len() != items.len() {
+                    self.wrong_type(key, tree, "a list of texts");
+                }
+                texts
+            }
+            _ => {
+                self.wrong_type(key, tree, "a text or a list of texts");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Checks code of `language` in field `key` (E603) and returns what its parser knows.
+    pub fn check_code(
+        &mut self,
+        key: &'static str,
+        language: Language,
+        source: &str,
+    ) -> Option<super::ports::CodeFacts> {
+        match self.cx.surroundings.languages().check_code(language, source) {
+            Ok(facts) => Some(facts),
+            Err(problem) => {
+                let span = self.span_within(key, source, problem.line, problem.column);
+                let message = format!("{} code does not parse: {}", language.name(), problem.message);
+                self.report(
+                    Diagnostic::new("E603", span, message)
+                        .field(key)
+                        .hint(format!("line {} of the code", problem.line)),
+                );
+                None
+            }
+        }
+    }
+
+    /// Checks an expression in field `key` (E601).
+    pub fn check_expression(&mut self, key: &'static str, expression: &str) {
+        if let Err(problem) = self.cx.surroundings.languages().check_expression(expression) {
+            let span = self.span_within(key, expression, problem.line, problem.column);
+            let message = format!("expression `{expression}` does not parse: {}", problem.message);
+            let hint =
+                format!("position {} of the expression; expressions are Python, e.g. `n >= 3 and ok`", problem.column);
+            self.report(Diagnostic::new("E601", span, message).field(key).hint(hint));
+        }
+    }
+
+    /// Reads a prompt template (E602) and returns it ready to render.
+    pub fn template(&mut self, key: &'static str, text: &str) -> Option<super::template::Template> {
+        match super::template::Template::parse(text) {
+            Ok(template) => Some(template),
+            Err(problem) => {
+                let span = self.node.field(key).map_or(self.node.span, |it| it.span);
+                self.report(
+                    Diagnostic::new("E602", span, format!("template does not parse: {}", problem.message))
+                        .field(key)
+                        .hint(problem.hint),
+                );
+                None
+            }
+        }
+    }
+
+    /// The place of a line and column inside the text of `key`: exact when the text stands in the file
+    /// as it is (block scalars and plain one-line texts), else the field itself.
+    fn span_within(&self, key: &str, text: &str, line: u32, column: u32) -> Span {
+        let Some(tree) = self.node.field(key) else { return self.node.span };
+        if line == 1 && !text.contains('\n') && tree.span.len >= text.len() {
+            let quote = u32::try_from((tree.span.len - text.len()) / 2).unwrap_or(0);
+            let column = tree.span.column + quote + column.saturating_sub(1);
+            return Span { column, ..tree.span };
+        }
+        tree.span
+    }
+
+    fn wrong_type(&mut self, key: &str, tree: &Tree, wanted: &str) {
+        let shown = match &tree.kind {
+            TreeKind::Text(text) => format!("the text `{}`", text.chars().take(60).collect::<String>()),
+            _ => tree.kind_name().to_owned(),
+        };
+        let diagnostic = Diagnostic::new("E402", tree.span, format!("`{key}` must be {wanted}, not {shown}"))
+            .field(key)
+            .hint(format!("write {wanted}"));
+        self.report(diagnostic);
+    }
+
+    /// Ends reading: reports the fields nobody asked for and returns every problem found.
+    pub fn finish(mut self) -> Vec<Diagnostic> {
+        let unknown: Vec<_> = self.node.fields.iter().filter(|it| !self.asked.contains(it.key.as_str())).collect();
+        for field in unknown {
+            let kind = self.node.kind.map_or("a node", |it| it.name());
+            let mut diagnostic =
+                Diagnostic::new("W401", field.key_span, format!("{kind} has no field `{}`", field.key))
+                    .field(&field.key);
+            if let Some(near) = nearest(&field.key, self.asked.iter().copied()) {
+                diagnostic = diagnostic.hint(format!("did you mean `{near}`?")).patch(field.key_span, near);
+            } else {
+                diagnostic = diagnostic.hint("it is kept and has no effect");
+            }
+            self.report(diagnostic);
+        }
+        self.diagnostics
+    }
+}

@@ -1,0 +1,186 @@
+//! What a node gives back: a value with its forms, messages and variables, or a question that waits.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+
+/// How a run of a node ended well.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It has a value.
+    Done(Output),
+    /// It waits for somebody, durably. `Node::resume` goes on with the answer.
+    Wait(Box<Question>),
+}
+
+/// The value of a node and what goes with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    pub body: Arc<Value>,
+    /// person_job: the forms of the reply that connections may ask for.
+    pub forms: Option<Arc<Forms>>,
+    pub published: Published,
+    /// Facts about the run: tokens, finish reason, memory, path …
+    pub meta: Map<String, Value>,
+    /// Conversation to store with the completion.
+    pub messages: Vec<NewMessage>,
+    /// `custom_data` of a start: execution variables from now on.
+    pub variables: Map<String, Value>,
+    /// Variables of `expose_index_as`.
+    pub exposed: Map<String, Value>,
+}
+
+impl Output {
+    /// A plain value.
+    pub fn value(body: Value) -> Self {
+        Self { body: Arc::new(body), ..Self::default() }
+    }
+}
+
+/// On which handles a node puts its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Published {
+    /// On every handle but `error`.
+    #[default]
+    Normal,
+    /// condition: on `condtrue`.
+    True,
+    /// condition: on `condfalse`.
+    False,
+    /// A continued failure: on `error` alone.
+    Error,
+}
+
+/// The forms of a person's reply (diagrams.md 3.5): each connection takes the one it asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forms {
+    pub text: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub object: Option<Value>,
+    /// `{messages, last_message, person_id, model}`.
+    pub conversation: Value,
+}
+
+/// A message to store with a completion (diagrams.md 3.12).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewMessage {
+    /// A person id, `system` (the diagram) or `user`.
+    pub from: String,
+    /// As `from`.
+    pub to: String,
+    /// The person whose call this belongs to.
+    pub person_id: String,
+    /// `user` for a prompt, `assistant` for a reply.
+    pub role: String,
+    pub content: String,
+    /// `message` or `decision`.
+    pub kind: String,
+    /// Tokens of this message as the service counted them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<String>,
+}
+
+/// Why an execution or node is paused (diagrams.md 3.16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    Input,
+    Approval,
+    Model,
+    Breakpoint,
+    Operator,
+    Budget,
+}
+
+impl PauseReason {
+    /// The word of `pause_reason`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Approval => "approval",
+            Self::Model => "model",
+            Self::Breakpoint => "breakpoint",
+            Self::Operator => "operator",
+            Self::Budget => "budget",
+        }
+    }
+}
+
+/// A question somebody has to answer before its node goes on. It is stored whole, so any process
+/// can take the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    pub reason: PauseReason,
+    pub prompt: String,
+    /// `model`: everything the model is to be sent, system prompt and prompt included.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub messages: Vec<ChatMessage>,
+    /// `model`: the person asked, by label.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<String>,
+    /// JSON Schema the answer must fit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub schema: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub options: Option<Vec<Value>>,
+    /// When the question expires.
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "rfc3339")]
+    pub deadline: Option<Timestamp>,
+    /// What the node needs to go on; nobody else reads it.
+    #[serde(skip_serializing_if = "Value::is_null", default)]
+    pub state: Value,
+}
+
+impl Question {
+    /// A question with nothing but its reason and text.
+    pub fn new(reason: PauseReason, prompt: impl Into<String>) -> Self {
+        Self {
+            reason,
+            prompt: prompt.into(),
+            messages: Vec::new(),
+            person: None,
+            schema: None,
+            options: None,
+            deadline: None,
+            state: Value::Null,
+        }
+    }
+}
+
+/// One message as a model is sent it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    pub content: String,
+}
+
+impl ChatMessage {
+    /// Makes a message.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
+mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::clock::Timestamp;
+
+    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => serializer.serialize_str(&at.to_rfc3339()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.and_then(|it| Timestamp::parse(&it)))
+    }
+}

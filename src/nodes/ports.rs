@@ -1,0 +1,237 @@
+//! What nodes ask the outside for, as traits. `code`, `llm` and `outside` implement them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use super::output::ChatMessage;
+use super::rights::Rights;
+use crate::clock::Clock;
+use crate::diagram::{Person, Service};
+use crate::error::Error;
+
+/// The ports of one process, shared by all executions.
+pub struct Ports {
+    pub code: Arc<dyn CodeRunner>,
+    pub models: Arc<dyn Models>,
+    pub files: Arc<dyn Files>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A language of code nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Language {
+    Python,
+    JavaScript,
+    TypeScript,
+    Bash,
+    Shell,
+}
+
+impl Language {
+    /// The name as written in diagrams.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
+            Self::Bash => "bash",
+            Self::Shell => "shell",
+        }
+    }
+}
+
+/// Where code runs (DESIGN.md, Code and expressions).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Runtime {
+    /// An interpreter inside our own process or worker, without access to the host.
+    Sandbox,
+    /// The user's `python3`, `node`, `bash`.
+    Host,
+}
+
+/// One piece of code to run.
+#[derive(Clone, Debug)]
+pub struct CodeJob {
+    pub language: Language,
+    pub runtime: Runtime,
+    pub source: Arc<str>,
+    /// Called when the code defines it and neither returns nor assigns `result` (diagrams.md 2.4).
+    pub function_name: String,
+    /// Names to bind that are identifiers: inputs, fields of the unlabelled input, variables.
+    pub names: Map<String, Value>,
+    /// The exact map of inputs.
+    pub inputs: Map<String, Value>,
+    /// Execution variables.
+    pub globals: Map<String, Value>,
+    pub node_id: String,
+    pub timeout: Duration,
+}
+
+/// What code gave back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CodeResult {
+    pub value: Value,
+    /// What it printed, as is; it goes to the run's log.
+    pub printed: String,
+}
+
+/// Runs code and expressions. Dropping a future stops what it started, host processes included.
+pub trait CodeRunner: Send + Sync {
+    /// Runs `job` and returns its value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// `CODE_FAILED` (exception type, message, line; retryable), `NODE_TIMEOUT`, `TRUST_REQUIRED` for an
+    /// import the sandbox refuses, `INTERNAL`.
+    fn run(&self, job: CodeJob) -> BoxFuture<'_, Result<CodeResult, Error>>;
+
+    /// Evaluates one condition expression over `names` (diagrams.md 3.10). Unknown names are null.
+    ///
+    /// # Errors
+    ///
+    /// `EXPRESSION_FAILED` with the expression, the exception and the unknown names with near ones.
+    fn evaluate<'a>(
+        &'a self,
+        expression: &'a str,
+        names: &'a Map<String, Value>,
+    ) -> BoxFuture<'a, Result<Truth, Error>>;
+}
+
+/// The value of an expression and its truth by Python's rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Truth {
+    pub value: Value,
+    pub truth: bool,
+}
+
+/// What a text in some language is checked for when a diagram is compiled.
+pub trait Languages: Send + Sync {
+    /// Checks that `expression` parses.
+    ///
+    /// # Errors
+    ///
+    /// The place inside the expression and what is wrong.
+    fn check_expression(&self, expression: &str) -> Result<(), SyntaxProblem>;
+
+    /// Checks that `source` parses and says whether the sandbox can run it. Shell code is not checked.
+    ///
+    /// # Errors
+    ///
+    /// The place inside the code and what is wrong.
+    fn check_code(&self, language: Language, source: &str) -> Result<CodeFacts, SyntaxProblem>;
+}
+
+/// What the parser knows of a piece of code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeFacts {
+    /// The first thing the sandbox cannot do, if any: "imports `statistics`", "uses `yield`".
+    pub needs_host: Option<HostNeed>,
+}
+
+/// Why code needs the host's interpreter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostNeed {
+    /// In words: "module `csv`", "`yield`", "class inheritance".
+    pub what: String,
+    /// Line within the code, from 1.
+    pub line: u32,
+}
+
+/// A syntax error within a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxProblem {
+    pub message: String,
+    /// Within the text, from 1.
+    pub line: u32,
+    /// In characters, from 1.
+    pub column: u32,
+}
+
+/// One call of a model.
+#[derive(Clone, Debug)]
+pub struct ModelRequest {
+    pub person: Arc<Person>,
+    /// Who answers: the person's service unless the run says otherwise.
+    pub service: Service,
+    /// System prompt, memory, prompt: everything in order.
+    pub messages: Vec<ChatMessage>,
+    /// JSON Schema the reply must fit.
+    pub schema: Option<Value>,
+    pub temperature: Option<f64>,
+    pub max_tokens: Option<u64>,
+    /// How many calls of this phase this person had in the execution before this one; what a script goes by.
+    pub nth: u32,
+    pub purpose: Purpose,
+}
+
+/// What a call is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Reply,
+    /// Choosing memory: how many candidates there are (diagrams.md 3.12).
+    Selection {
+        n_candidates: usize,
+    },
+}
+
+/// What a model said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelReply {
+    pub text: String,
+    pub model: Option<String>,
+    pub usage: Usage,
+    pub finish_reason: Option<String>,
+}
+
+/// Tokens of one call; scripted persons count words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub input: u64,
+    pub output: u64,
+    pub cached: u64,
+}
+
+/// Calls models. Dropping a future cancels the call.
+pub trait Models: Send + Sync {
+    /// Sends one request and returns the reply. Never called for `Service::Caller`: that is a question.
+    ///
+    /// # Errors
+    ///
+    /// `LLM_FAILED` (retryable for rate limits, timeouts, 5xx and lost connections), `NO_MODEL`.
+    fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>>;
+}
+
+/// Files of the workspace. Every path is relative to its root and confined to what `rights` allow,
+/// after symbolic links are resolved.
+pub trait Files: Send + Sync {
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    ///
+    /// `FILE_NOT_FOUND`, `FILE_FAILED` (retryable), `PATH_NOT_ALLOWED`.
+    fn read<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<Vec<u8>, Error>>;
+
+    /// Replaces a file as a whole (temporary file, rename), making its folders.
+    ///
+    /// # Errors
+    ///
+    /// As [`Files::read`].
+    fn write<'a>(&'a self, path: &'a str, bytes: &'a [u8], rights: &'a Rights) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Returns the files that `pattern` matches, sorted, as paths relative to the root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Files::read`], and `FILE_FAILED` for a malformed pattern.
+    fn glob<'a>(&'a self, pattern: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+
+    /// Whether `path` is an existing file within what `rights` allow.
+    fn exists<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, bool>;
+
+    /// The folder that host code runs in.
+    fn root(&self) -> PathBuf;
+}
