@@ -1,6 +1,8 @@
 //! Reads the fields of one node into typed values and records every problem with its place.
 //! Whoever reads a field names it once; what nobody asked for is reported as unknown (W401).
 
+mod references;
+
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
@@ -156,8 +158,7 @@ impl<'a> Fields<'a> {
 
     /// Records that `key` is required.
     pub fn missing(&mut self, key: &'static str) {
-        let kind = self.node.kind.map_or("node", |it| it.name());
-        let message = format!("{kind} `{}` needs `{key}`", self.node.label);
+        let message = format!("{} `{}` needs `{key}`", self.kind_name(), self.node.label);
         self.report(
             Diagnostic::new("E401", self.node.span, message).field(key).hint(format!("add `{key}:` to the node")),
         );
@@ -311,6 +312,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn kind_name(&self) -> &'static str {
+        self.node.kind.map_or("node", |it| it.name())
+    }
+
     /// Checks code of `language` in field `key` (E603) and returns what its parser knows.
     pub fn check_code(
         &mut self,
@@ -387,10 +392,8 @@ impl<'a> Fields<'a> {
     pub fn finish(mut self) -> Vec<Diagnostic> {
         let unknown: Vec<_> = self.node.fields.iter().filter(|it| !self.asked.contains(it.key.as_str())).collect();
         for field in unknown {
-            let kind = self.node.kind.map_or("a node", |it| it.name());
-            let mut diagnostic =
-                Diagnostic::new("W401", field.key_span, format!("{kind} has no field `{}`", field.key))
-                    .field(&field.key);
+            let message = format!("{} has no field `{}`", self.kind_name(), field.key);
+            let mut diagnostic = Diagnostic::new("W401", field.key_span, message).field(&field.key);
             if let Some(near) = nearest(&field.key, self.asked.iter().copied()) {
                 diagnostic = diagnostic.hint(format!("did you mean `{near}`?")).patch(field.key_span, near);
             } else {
