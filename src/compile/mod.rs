@@ -7,5 +7,5 @@ pub mod plan;
 pub mod report;
 
 pub use check::{Compiled, compile};
-pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, NodeIdx, Rank};
+pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, Loop, NodeIdx, NodeSet, Rank};
 pub use plan::{Plan, PlanEdge, PlanNode};
