@@ -86,7 +86,7 @@ impl Fields<'_> {
 }
 
 /// Finds a person by id, by label, then as `person_<label>` with `_` for blanks (diagrams.md 1.1).
-fn find_person(persons: &[Person], name: &str) -> Option<usize> {
+pub(crate) fn find_person(persons: &[Person], name: &str) -> Option<usize> {
     let name = name.trim();
     let legacy = format!("person_{}", name.replace(' ', "_"));
     persons
