@@ -1,9 +1,14 @@
 //! Reads the fields of one node into typed values and records every problem with its place.
 //! Whoever reads a field names it once; what nobody asked for is reported as unknown (W401).
 
-use std::collections::HashSet;
+mod policy;
+mod references;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+
+pub(crate) use references::find_person;
 
 use super::ports::{Language, Languages};
 use super::rights::Rights;
@@ -50,14 +55,14 @@ pub struct Fields<'a> {
     node: &'a DiagramNode,
     node_idx: usize,
     cx: &'a ReadContext<'a>,
-    asked: HashSet<&'static str>,
+    asked: BTreeSet<&'static str>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Fields<'a> {
     /// Starts reading node `node_idx`.
     pub fn new(node_idx: usize, cx: &'a ReadContext<'a>) -> Self {
-        Self { node: &cx.diagram.nodes[node_idx], node_idx, cx, asked: HashSet::new(), diagnostics: Vec::new() }
+        Self { node: &cx.diagram.nodes[node_idx], node_idx, cx, asked: BTreeSet::new(), diagnostics: Vec::new() }
     }
 
     /// The node itself.
@@ -129,7 +134,7 @@ impl<'a> Fields<'a> {
         self.node.field(key).map(Tree::to_json)
     }
 
-    /// Reads a text. Numbers and booleans are taken as their text: `language: 3` is still E402.
+    /// Reads a text; anything else is E402 (a number is not silently its text).
     pub fn text(&mut self, key: &'static str) -> Option<String> {
         let tree = self.tree(key)?;
         match &tree.kind {
@@ -156,8 +161,7 @@ impl<'a> Fields<'a> {
 
     /// Records that `key` is required.
     pub fn missing(&mut self, key: &'static str) {
-        let kind = self.node.kind.map_or("node", |it| it.name());
-        let message = format!("{kind} `{}` needs `{key}`", self.node.label);
+        let message = format!("{} `{}` needs `{key}`", self.kind_name(), self.node.label);
         self.report(
             Diagnostic::new("E401", self.node.span, message).field(key).hint(format!("add `{key}:` to the node")),
         );
@@ -311,6 +315,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn kind_name(&self) -> &'static str {
+        self.node.kind.map_or("node", |it| it.name())
+    }
+
     /// Checks code of `language` in field `key` (E603) and returns what its parser knows.
     pub fn check_code(
         &mut self,
@@ -387,17 +395,28 @@ impl<'a> Fields<'a> {
     pub fn finish(mut self) -> Vec<Diagnostic> {
         let unknown: Vec<_> = self.node.fields.iter().filter(|it| !self.asked.contains(it.key.as_str())).collect();
         for field in unknown {
-            let kind = self.node.kind.map_or("a node", |it| it.name());
-            let mut diagnostic =
-                Diagnostic::new("W401", field.key_span, format!("{kind} has no field `{}`", field.key))
-                    .field(&field.key);
-            if let Some(near) = nearest(&field.key, self.asked.iter().copied()) {
-                diagnostic = diagnostic.hint(format!("did you mean `{near}`?")).patch(field.key_span, near);
-            } else {
-                diagnostic = diagnostic.hint("it is kept and has no effect");
-            }
-            self.report(diagnostic);
+            let message = format!("{} has no field `{}`", self.kind_name(), field.key);
+            let diagnostic = Diagnostic::new("W401", field.key_span, message).field(&field.key);
+            self.report(match nearest(&field.key, self.asked.iter().copied()) {
+                Some(near) if self.node.field(near).is_none() => {
+                    diagnostic.hint(format!("did you mean `{near}`?")).patch(field.key_span, near)
+                }
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`? it is given as well; remove one")),
+                None => diagnostic.hint("it is kept and has no effect"),
+            });
         }
-        self.diagnostics
+        self.finish_without_unknown()
+    }
+
+    /// Ends reading a node whose fields are not all known here: returns the problems found so far.
+    pub fn finish_without_unknown(self) -> Vec<Diagnostic> {
+        let mut diagnostics: Vec<Diagnostic> = Vec::with_capacity(self.diagnostics.len());
+        for diagnostic in self.diagnostics {
+            // A field that two readers ask for, such as `timeout`, is one mistake all the same.
+            if !diagnostics.contains(&diagnostic) {
+                diagnostics.push(diagnostic);
+            }
+        }
+        diagnostics
     }
 }
