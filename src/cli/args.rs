@@ -7,9 +7,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Overrides;
 use crate::error::Error;
 
-/// The role of `dipeo mcp` in the list of owners.
-pub const MCP_DEFAULT_ROLE: &str = "mcp";
-
 /// Runs diagrams for AI assistants, durably.
 ///
 /// A diagram is a YAML graph of people (LLM agents), code, files, conditions and loops.
@@ -85,6 +82,27 @@ pub enum Command {
     /// Run what is open on this database, then exit
     #[command(hide = true)]
     Drain,
+}
+
+impl Command {
+    /// How the process describes itself to others on the database.
+    pub fn role(&self) -> &'static str {
+        match self {
+            Self::Mcp(_) => "mcp",
+            Self::Serve(_) => "serve",
+            Self::Drain => "drain",
+            Self::Run(_) | Self::Results(_) | Self::Control(_) | Self::Compile(_) | Self::List(_) | Self::Trust(_) => {
+                "cli"
+            }
+        }
+    }
+}
+
+/// What `dipeo` alone says: what it is and what to type next.
+pub fn introduction() -> String {
+    use clap::CommandFactory;
+    let about = Cli::command().get_long_about().map(ToString::to_string).unwrap_or_default();
+    format!("{about}\n\n`dipeo --help` lists all commands and flags.")
 }
 
 /// Which format a text is in.
@@ -316,7 +334,8 @@ pub struct ServeArgs {
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Error> {
     Cli::try_parse_from(arguments).map_err(|e| {
         use clap::error::ErrorKind as Kind;
-        if matches!(e.kind(), Kind::DisplayHelp | Kind::DisplayVersion | Kind::DisplayHelpOnMissingArgumentOrSubcommand) {
+        if matches!(e.kind(), Kind::DisplayHelp | Kind::DisplayVersion | Kind::DisplayHelpOnMissingArgumentOrSubcommand)
+        {
             e.exit();
         }
         let text = e.render().to_string();
@@ -331,11 +350,8 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
 
 /// What the flags set of the configuration.
 pub fn overrides(cli: &Cli) -> Overrides {
-    let mut overrides = Overrides {
-        workspace: cli.global.workspace.clone(),
-        database: cli.global.db.clone(),
-        ..Overrides::default()
-    };
+    let mut overrides =
+        Overrides { workspace: cli.global.workspace.clone(), database: cli.global.db.clone(), ..Overrides::default() };
     if let Some(Command::Serve(args)) = &cli.command {
         overrides.host.clone_from(&args.host);
         overrides.port = args.port;

@@ -15,7 +15,7 @@ mod run;
 mod trust;
 mod watch;
 
-pub use args::{Cli, Command, MCP_DEFAULT_ROLE, ServeArgs, overrides, parse};
+pub use args::{Cli, Command, Form, introduction, overrides, parse};
 pub use print::{Output, print_error};
 
 use std::path::PathBuf;

@@ -31,7 +31,8 @@ pub fn ask(waiting: &Waiting) -> Result<Option<Value>, Error> {
         None => text.push_str(&format!("\n{}\n", waiting.prompt)),
     }
     if let Some(options) = &waiting.options {
-        let options: Vec<String> = options.iter().map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned)).collect();
+        let options: Vec<String> =
+            options.iter().map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned)).collect();
         text.push_str(&format!("({})\n", options.join(" / ")));
     }
     if let Some(schema) = &waiting.schema {

@@ -72,10 +72,16 @@ async fn list(context: &Context<'_>, args: &ResultsArgs) -> Result<u8, Error> {
     }
     let mut text = String::new();
     for it in &response.executions {
-        let reason = it.pause_reason.as_deref().or(it.error_code.as_deref()).map(|it| format!(" ({it})")).unwrap_or_default();
+        let reason =
+            it.pause_reason.as_deref().or(it.error_code.as_deref()).map(|it| format!(" ({it})")).unwrap_or_default();
         let took = it.duration_ms.map(|ms| format!("  {ms} ms")).unwrap_or_default();
         let diagram = it.diagram_id.as_deref().unwrap_or("-");
-        text.push_str(&format!("{}  {}{reason}  {diagram}  {}{took}\n", it.execution_id, it.status.name(), it.started_at));
+        text.push_str(&format!(
+            "{}  {}{reason}  {diagram}  {}{took}\n",
+            it.execution_id,
+            it.status.name(),
+            it.started_at
+        ));
     }
     text.push_str(&format!("{} of {} executions\n", response.executions.len(), response.total));
     context.output.text(&text);
@@ -87,7 +93,13 @@ pub fn describe(object: &ExecutionObject) -> String {
     let mut text = headline(object);
     for node in object.nodes.iter().flatten() {
         let took = node.duration_ms.map(|ms| format!("  {ms} ms")).unwrap_or_default();
-        text.push_str(&format!("  {} ({})  {} x{}{took}\n", node.label, node.node_type, node.status.name(), node.iterations));
+        text.push_str(&format!(
+            "  {} ({})  {} x{}{took}\n",
+            node.label,
+            node.node_type,
+            node.status.name(),
+            node.iterations
+        ));
         if let Some(value) = &node.output {
             text.push_str(&indented(&readable(value)));
         }

@@ -274,7 +274,9 @@ fn inputs(args: &RunArgs) -> Result<Option<Map<String, Value>>, Error> {
         Some(text) => match serde_json::from_str::<Value>(&text) {
             Ok(Value::Object(map)) => map,
             Ok(_) => {
-                return Err(Error::invalid("INVALID_JSON", "the inputs are no JSON object").hint("write {\"name\": \"value\"}"));
+                return Err(
+                    Error::invalid("INVALID_JSON", "the inputs are no JSON object").hint("write {\"name\": \"value\"}")
+                );
             }
             Err(e) => {
                 return Err(Error::invalid("INVALID_JSON", format!("the inputs are no JSON: {e}"))
@@ -284,7 +286,9 @@ fn inputs(args: &RunArgs) -> Result<Option<Map<String, Value>>, Error> {
     };
     for pair in &args.input {
         let Some((name, value)) = pair.split_once('=') else {
-            return Err(Error::invalid("INVALID_INPUT", format!("`{pair}` is no NAME=VALUE")).hint("write --input name=value"));
+            return Err(
+                Error::invalid("INVALID_INPUT", format!("`{pair}` is no NAME=VALUE")).hint("write --input name=value")
+            );
         };
         map.insert(name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned())));
     }
@@ -296,7 +300,8 @@ pub fn from_stdin() -> Result<String, Error> {
     use std::io::Read;
     let mut text = String::new();
     let failed = |e: std::io::Error| {
-        Error::invalid("INVALID_FORMAT", format!("cannot read the diagram from stdin: {}", e.kind())).hint("pipe UTF-8 text in")
+        Error::invalid("INVALID_FORMAT", format!("cannot read the diagram from stdin: {}", e.kind()))
+            .hint("pipe UTF-8 text in")
     };
     std::io::stdin().lock().take(STDIN_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > STDIN_BYTES_MAX {

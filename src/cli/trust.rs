@@ -17,7 +17,8 @@ pub async fn trust(context: &Context<'_>, args: TrustArgs) -> Result<u8, Error> 
         (None, ..) => return Err(Error::invalid("INVALID_INPUT", "no diagram is given").hint("dipeo trust NAME")),
     };
     if let Request::Grant { diagram } = &request {
-        let inspected = trust_diagram(context.app, &context.caller, Request::Inspect { diagram: diagram.clone() }).await?;
+        let inspected =
+            trust_diagram(context.app, &context.caller, Request::Inspect { diagram: diagram.clone() }).await?;
         context.output.note(&describe(diagram, &inspected));
     }
     if matches!(request, Request::Grant { .. } | Request::GrantConfig) {
@@ -33,10 +34,13 @@ pub async fn trust(context: &Context<'_>, args: TrustArgs) -> Result<u8, Error> 
 }
 
 fn describe(diagram: &str, response: &Response) -> String {
-    let mut text = format!("`{diagram}` would be allowed to run host code and to use all files of the workspace; it uses:\n");
+    let mut text =
+        format!("`{diagram}` would be allowed to run host code and to use all files of the workspace; it uses:\n");
     let capabilities = response.capabilities.clone().unwrap_or_default();
     let none = vec!["nothing".to_owned()];
-    for (what, names) in [("programs", &capabilities.commands), ("files", &capabilities.paths), ("models", &capabilities.models)] {
+    for (what, names) in
+        [("programs", &capabilities.commands), ("files", &capabilities.paths), ("models", &capabilities.models)]
+    {
         let names = if names.is_empty() { &none } else { names };
         text.push_str(&format!("  {what}: {}\n", names.join(", ")));
     }
@@ -65,7 +69,12 @@ fn confirm(yes: bool) -> Result<(), Error> {
 fn grants(response: &Response) -> String {
     let mut text = String::new();
     for grant in &response.grants {
-        text.push_str(&format!("{}  {}  since {}\n", &grant.sha256[..12.min(grant.sha256.len())], grant.name, grant.granted_at));
+        text.push_str(&format!(
+            "{}  {}  since {}\n",
+            &grant.sha256[..12.min(grant.sha256.len())],
+            grant.name,
+            grant.granted_at
+        ));
     }
     text.push_str(&format!("{} trusted texts\n", response.grants.len()));
     text

@@ -45,7 +45,8 @@ impl Spinners {
 
     fn show(&mut self, note: &ProgressNote) {
         if note.phase == "node_started" {
-            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = self.all.add(ProgressBar::new_spinner().with_style(style).with_message(note.label.clone()));
             bar.enable_steady_tick(Duration::from_millis(100));
             self.running.insert(note.label.clone(), bar);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::event::Warning;
-use super::schedule::{Ending, Schedule};
+use super::schedule::{Ending, Schedule, Unused};
 use crate::compile::{EdgeIdx, NodeIdx, Plan};
 use crate::diagram::Handle;
 use crate::error::Error;
@@ -85,8 +85,8 @@ fn stuck(plan: &Plan, nodes: &[NodeIdx]) -> Error {
 /// Nodes at which a token waits, each once, with a sentence why.
 fn waiting_texts(plan: &Plan, schedule: &Schedule) -> Vec<(NodeIdx, String)> {
     let mut by_node: BTreeMap<NodeIdx, Vec<EdgeIdx>> = BTreeMap::new();
-    for edge in schedule.unused_tokens() {
-        by_node.entry(plan.edges[edge].to).or_default().push(edge);
+    for token in schedule.waiting_tokens() {
+        by_node.entry(token.node).or_default().push(token.edge);
     }
     by_node
         .into_iter()
@@ -119,12 +119,11 @@ pub(super) fn token_warnings(plan: &Plan, schedule: &Schedule, replaced: &BTreeM
             message: format!("a value from {from} was replaced {times} times before `{to}` could use it"),
         });
     }
-    for edge in schedule.unused_tokens() {
-        let plan_edge = &plan.edges[edge];
-        if is_exhausted(plan, schedule, plan_edge.to) && plan_edge.input != Handle::First {
+    for token in schedule.waiting_tokens() {
+        if !matches!(token.why, Unused::BeforeFirst | Unused::AfterFirst) {
             continue;
         }
-        let (from, to) = (source_text(plan, edge), &plan.nodes[plan_edge.to].label);
+        let (from, to) = (source_text(plan, token.edge), &plan.nodes[token.node].label);
         warnings.push(Warning {
             code: "W603".into(),
             node: to.to_string(),
@@ -137,17 +136,5 @@ pub(super) fn token_warnings(plan: &Plan, schedule: &Schedule, replaced: &BTreeM
 
 /// Ids of persons' nodes that can run no more and at which a token waits (`maxiter_reached`).
 pub(super) fn exhausted(plan: &Plan, schedule: &Schedule) -> Vec<String> {
-    let mut nodes: Vec<NodeIdx> = schedule
-        .unused_tokens()
-        .into_iter()
-        .filter(|it| plan.edges[*it].input != Handle::First)
-        .map(|it| plan.edges[it].to)
-        .filter(|it| is_exhausted(plan, schedule, *it))
-        .collect();
-    nodes.dedup();
-    nodes.iter().map(|it| plan.nodes[*it].id.to_string()).collect()
-}
-
-fn is_exhausted(plan: &Plan, schedule: &Schedule, node: NodeIdx) -> bool {
-    plan.nodes[node].node.traits().max_iteration.is_some_and(|max| schedule.started(node) >= max)
+    schedule.maxiter_reached().into_iter().map(|it| plan.nodes[it].id.to_string()).collect()
 }

@@ -6,13 +6,10 @@ use std::sync::{Arc, OnceLock};
 use super::supervisor::Supervisor;
 use super::workspace::Workspace;
 use crate::clock::Clock;
-use crate::code::Code;
-use crate::config::{Config, is_granted};
+use crate::config::{Config, Durability, is_granted};
 use crate::error::Error;
-use crate::llm::Llm;
-use crate::nodes::ports::Ports;
+use crate::nodes::ports::{Languages, Ports};
 use crate::nodes::{Origin, Rights};
-use crate::outside::WorkspaceFiles;
 use crate::store::{self, Store};
 
 /// Who makes a request. It decides what may be opened and which rights a diagram gets.
@@ -41,7 +38,7 @@ pub struct App {
     pub workspace: Workspace,
     pub clock: Arc<dyn Clock>,
     pub ports: Arc<Ports>,
-    pub code: Arc<Code>,
+    pub languages: Arc<dyn Languages>,
     /// How this process describes itself to others on the database: `cli`, `mcp`, `serve`, `drain`.
     pub role: &'static str,
     store: OnceLock<Arc<Store>>,
@@ -49,19 +46,13 @@ pub struct App {
 }
 
 impl App {
-    /// Puts an application together. `code` and `llm` start nothing until they are needed.
-    pub fn new(config: Config, role: &'static str, clock: Arc<dyn Clock>, code: Arc<Code>, llm: Arc<Llm>) -> Self {
-        let ports = Ports {
-            code: Arc::clone(&code) as _,
-            models: llm,
-            files: WorkspaceFiles::new(config.workspace.clone()),
-            clock: Arc::clone(&clock),
-        };
+    /// Puts an application together from what `main` built.
+    pub fn new(config: Config, role: &'static str, ports: Ports, languages: Arc<dyn Languages>) -> Self {
         Self {
             workspace: Workspace::new(config.workspace.clone()),
+            clock: Arc::clone(&ports.clock),
             ports: Arc::new(ports),
-            code,
-            clock,
+            languages,
             role,
             config,
             store: OnceLock::new(),
@@ -78,7 +69,11 @@ impl App {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let settings = store::Settings { path: self.config.database.clone(), durability: self.config.durability };
+        let durability = match self.config.durability {
+            Durability::Full => store::Durability::Full,
+            Durability::Normal => store::Durability::Normal,
+        };
+        let settings = store::Settings { path: self.config.database.clone(), durability };
         let opened = Store::open(&settings, Arc::clone(&self.clock))?;
         Ok(self.store.get_or_init(|| opened))
     }
@@ -98,8 +93,13 @@ impl App {
             return Ok(supervisor);
         }
         let store = Arc::clone(self.store()?);
-        let made =
-            Supervisor::new(store, Arc::clone(&self.ports), Arc::clone(&self.code), self.config.clone(), self.role);
+        let made = Supervisor::new(
+            store,
+            Arc::clone(&self.ports),
+            Arc::clone(&self.languages),
+            self.config.clone(),
+            self.role,
+        );
         Ok(self.supervisor.get_or_init(|| made))
     }
 
@@ -124,11 +124,20 @@ impl App {
         Ok(Rights::of(origin, self.config.policy.workspace_host_code, is_trusted))
     }
 
-    /// Stops what this process runs and closes the database; open executions are left to others.
-    pub async fn shut_down(&self) {
+    /// The database if this process has opened it.
+    pub fn opened_store(&self) -> Option<&Arc<Store>> {
+        self.store.get()
+    }
+
+    /// Stops what this process runs; open executions are left to others.
+    pub async fn shut_down_runs(&self) {
         if let Some(supervisor) = self.supervisor.get() {
             supervisor.shut_down().await;
         }
+    }
+
+    /// Closes the database.
+    pub async fn close(&self) {
         if let Some(store) = self.store.get() {
             store.close().await;
         }

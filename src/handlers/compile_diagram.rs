@@ -9,13 +9,13 @@ use super::run_diagram::format_of;
 use super::surroundings::World;
 use super::workspace::check_relative;
 use super::{App, Caller};
-use crate::compile::compile;
 use crate::compile::report::Report;
+use crate::compile::{apply_patches, compile};
 use crate::config::sha256;
 use crate::diagram::Format;
 use crate::error::Error;
 use crate::nodes::{Origin, Rights};
-use crate::store::NewRevision;
+use crate::store::{NewRevision, Source};
 
 /// The text to check.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +42,17 @@ pub struct Extras {
     pub create_only: bool,
     /// The folder of the file the text came from, for prompt files beside it.
     pub base_dir: Option<std::path::PathBuf>,
+    /// Also render the result for a terminal, under this name of the text.
+    pub shown_as: Option<String>,
+}
+
+/// A compile result for a terminal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rendered {
+    /// Every diagnostic with its line and a caret, or one line that all is well.
+    pub text: String,
+    /// The diagram with every repair a machine can make.
+    pub repaired: String,
 }
 
 /// The report, and where it was saved.
@@ -56,6 +67,9 @@ pub struct Response {
     pub uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revision: Option<u64>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub rendered: Option<Rendered>,
 }
 
 /// Compiles `content` with every problem at once; saves it when it is valid and `push_as` is given.
@@ -83,14 +97,18 @@ pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extra
         base_dir: extras.base_dir.clone(),
         rights: app.rights_of(origin, &sha256)?,
         structure_only: extras.check_only,
-        languages: Arc::clone(&app.code) as _,
+        languages: Arc::clone(&app.languages),
         models: app.config.models.clone(),
         needs_no_keys: false,
         read: Mutex::default(),
     };
     let compiled = compile(&request.content, format, &world);
     let report = Report::new(&compiled, &request.content);
-    let mut response = Response { report, pushed_as: None, uri: None, revision: None };
+    let rendered = extras.shown_as.as_deref().map(|name| Rendered {
+        text: Report::to_text(name, &compiled, &request.content),
+        repaired: apply_patches(&request.content, &compiled.diagnostics),
+    });
+    let mut response = Response { report, pushed_as: None, uri: None, revision: None, rendered };
     if let (Some(name), true) = (request.push_as, compiled.is_valid()) {
         let format = compiled.format.unwrap_or(Format::Light);
         push(app, caller, &name, &request.content, &sha256, format, &extras, &mut response).await?;
@@ -122,10 +140,9 @@ async fn push(
     }
     let new = NewRevision {
         diagram_id: name.to_owned(),
-        sha256: sha256.to_owned(),
-        content: text.to_owned(),
-        format: format.name().to_owned(),
-        author: caller.name().to_owned(),
+        source: Source { sha256: sha256.to_owned(), format: format.name().to_owned(), content: text.to_owned() },
+        message: None,
+        author: Some(caller.name().to_owned()),
         submitted: true,
     };
     let revision = app.store()?.save_revision(new).await?;

@@ -73,7 +73,7 @@ pub async fn control_execution(
         action: action.to_owned(),
         node: request.node.clone(),
         value: value.map(|it| it.to_string()),
-        actor: caller.name().to_owned(),
+        actor: Some(caller.name().to_owned()),
     };
     carry_out(app, &id, new).await?;
     wait::until_settled(app, &id, Some(limit), waiting).await?;

@@ -95,8 +95,9 @@ pub fn from_store(
     let row = store
         .execution(execution_id)?
         .ok_or_else(|| Error::not_found("EXECUTION_NOT_FOUND", format!("there is no execution `{execution_id}`")))?;
-    let options: StoredOptions = serde_json::from_str(&row.options).unwrap_or_default();
-    let rights: Rights = serde_json::from_str(&row.rights)
+    let options: StoredOptions =
+        row.options.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    let rights: Rights = serde_json::from_str(row.rights.as_deref().unwrap_or_default())
         .map_err(|e| Error::internal("the stored rights of the execution are malformed").source(e))?;
     let plan = recompile(store, supervisor, &row, &options, &rights)?;
     let log = store.transitions(execution_id, 0, None)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
@@ -129,7 +130,7 @@ fn recompile(
         base_dir: options.base_dir.clone(),
         rights: rights.clone(),
         structure_only: false,
-        languages: Arc::clone(supervisor.code()) as _,
+        languages: Arc::clone(supervisor.languages()),
         models: supervisor.config().models.clone(),
         needs_no_keys: true,
         read: Mutex::new(options.texts.clone()),

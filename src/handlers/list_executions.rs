@@ -61,12 +61,12 @@ pub async fn list_executions(app: &App, _caller: &Caller, request: Request) -> R
         );
     }
     let Some(store) = app.existing_store() else { return Ok(Response { executions: Vec::new(), total: 0 }) };
-    let filter = ListFilter { status: request.status, diagram_id: request.diagram, limit, offset: 0 };
+    let filter = ListFilter { status: request.status, diagram_id: request.diagram, limit: Some(limit), offset: 0 };
     let (rows, total) = store.list_executions(&filter)?;
     let executions = rows
         .into_iter()
         .map(|row| ListedExecution {
-            execution_id: row.execution_id.to_string(),
+            execution_id: row.execution_id,
             status: row.status,
             pause_reason: row.pause_reason,
             diagram_id: row.diagram_id,

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::PauseReason;
-use crate::store::{ExecutionRow, Store};
+use crate::store::{ExecutionHead, Store};
 
 /// How much of an execution to show.
 #[derive(Clone, Debug)]
@@ -41,10 +41,10 @@ impl Default for View {
 /// `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, what the database says.
 pub fn execution(app: &App, id: &ExecutionId, view: &View) -> Result<ExecutionObject, Error> {
     let store = app.store()?;
-    let row = store.execution(id)?.ok_or_else(|| not_found(id))?;
+    let row = store.head(id)?.ok_or_else(|| not_found(id))?;
     let mut object = base(&row);
     let is_brief = view.detail == Detail::Summary && view.node.is_none();
-    if is_brief && let Some(closing) = closing_of(store, &row)? {
+    if is_brief && let Some(closing) = closing_of(store, id, &row)? {
         close(&mut object, &closing);
     } else {
         let mut state = ExecutionState::new();
@@ -58,7 +58,7 @@ pub fn execution(app: &App, id: &ExecutionId, view: &View) -> Result<ExecutionOb
 }
 
 /// What the row alone says.
-fn base(row: &ExecutionRow) -> ExecutionObject {
+fn base(row: &ExecutionHead) -> ExecutionObject {
     ExecutionObject {
         execution_id: row.execution_id.to_string(),
         session_id: row.execution_id.to_string(),
@@ -94,11 +94,11 @@ fn base(row: &ExecutionRow) -> ExecutionObject {
 }
 
 /// The last event of an ended execution.
-fn closing_of(store: &Store, row: &ExecutionRow) -> Result<Option<Closing>, Error> {
+fn closing_of(store: &Store, id: &ExecutionId, row: &ExecutionHead) -> Result<Option<Closing>, Error> {
     if !row.status.has_ended() {
         return Ok(None);
     }
-    let Some(last) = store.transitions(&row.execution_id, row.last_seq.saturating_sub(1), Some(1))?.pop() else {
+    let Some(last) = store.transitions(id, row.last_seq.saturating_sub(1), Some(1))?.pop() else {
         return Ok(None);
     };
     Ok(match Event::parse(&last.phase, &last.payload)? {
@@ -238,7 +238,7 @@ pub fn conversation(store: &Store, id: &ExecutionId, node_id: Option<&str>) -> R
             person_id: Some(row.message.person_id),
             node_id: row.message.node_id,
             iteration: Some(row.message.iteration),
-            timestamp: row.created_at,
+            timestamp: row.created_at.to_rfc3339(),
         })
         .collect())
 }
@@ -358,15 +358,13 @@ fn cut_map(map: Option<&mut Map<String, Value>>, what: &str, share: usize, uri: 
 
 /// Replaces a long value by the beginning of its text.
 fn cut_value(value: &mut Value, what: &str, share: usize, uri: &str, omitted: &mut Vec<Omitted>) {
-    let mut text = match value {
-        Value::String(text) => std::mem::take(text),
+    let mut text = match &*value {
+        Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     if text.chars().count() > share {
         shorten(&mut text, share, what, uri, omitted);
         *value = Value::String(text);
-    } else if let Value::String(slot) = value {
-        *slot = text;
     }
 }
 

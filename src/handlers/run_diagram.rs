@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::{Origin, Rights};
-use crate::store::{Created, NewExecution};
+use crate::store::{self, Created, ExecutionKind, Idempotency, NewExecution};
 
 /// What to run. Exactly one of `diagram` and `content`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -144,7 +144,7 @@ impl Prepared {
             base_dir: options.base_dir.clone(),
             rights: rights.clone(),
             structure_only: false,
-            languages: Arc::clone(&app.code) as _,
+            languages: Arc::clone(&app.languages),
             models: app.config.models.clone(),
             needs_no_keys: options.models.is_some(),
             read: Mutex::default(),
@@ -168,26 +168,29 @@ impl Prepared {
 async fn begin(app: &App, prepared: Prepared, extras: &Extras) -> Result<ExecutionId, Error> {
     let Prepared { source, mut compiled, options, rights, variables, execution_id, idempotency } = prepared;
     let supervisor = Arc::clone(app.supervisor()?);
-    let store = app.store()?;
+    let database = app.store()?;
     let started = launch::first_event(&compiled, &options, &rights, &source.diagram_id, variables.clone());
     let event = Event::ExecutionStarted(started);
     let now = app.clock.now();
-    let owner = (!extras.background).then(|| supervisor.owner().to_string());
+    let owner = (!extras.background).then(|| Arc::clone(supervisor.owner()));
     let new = NewExecution {
         execution_id: execution_id.clone(),
         diagram_id: source.diagram_id.clone(),
-        source: source.text.clone(),
-        source_sha256: source.sha256.clone(),
-        format: compiled.format.map_or("light", Format::name).to_owned(),
-        origin: rights.origin.name().to_owned(),
+        source: store::Source {
+            sha256: source.sha256.clone(),
+            format: compiled.format.map_or("light", Format::name).to_owned(),
+            content: source.text.clone(),
+        },
+        revision: None,
+        origin: rights.origin,
         rights: serde_json::to_string(&rights).unwrap_or_default(),
         options: serde_json::to_string(&options).unwrap_or_default(),
         variables: Value::Object(variables).to_string(),
-        kind: "run".to_owned(),
-        parent_execution_id: None,
-        principal: "owner".to_owned(),
-        idempotency_key: idempotency.as_ref().map(|(key, _)| key.clone()),
-        request_hash: idempotency.map(|(_, hash)| hash),
+        kind: ExecutionKind::Run,
+        parent: None,
+        mode: None,
+        principal: None,
+        idempotency: idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
         started_at: now,
         owner,
         transitions: vec![Transition {
@@ -201,7 +204,7 @@ async fn begin(app: &App, prepared: Prepared, extras: &Extras) -> Result<Executi
     if !extras.background {
         supervisor.register().await?;
     }
-    match store.create_execution(new).await? {
+    match database.create_execution(new).await? {
         Created::Same(existing) => return Ok(existing),
         Created::New => {}
     }

@@ -1,7 +1,7 @@
 //! Runs the executions of this process: starts them, takes over those whose owner is gone, renews the
 //! lease, and carries control requests to the loop they are for. There is one per process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::launch;
-use crate::code::Code;
 use crate::config::Config;
 use crate::engine::run::{Command, Control, Launch, Stopped, run};
 use crate::error::Error;
 use crate::ids::{ExecutionId, owner_id};
 use crate::limits;
-use crate::nodes::ports::Ports;
-use crate::store::{ControlRow, OwnerRow, Store};
+use crate::nodes::ports::{Languages, Ports};
+use crate::store::{ControlRow, NewOwner, Store};
 
 /// Control requests that may wait for one execution's loop.
 const COMMANDS_MAX: usize = 16;
@@ -29,28 +28,37 @@ const CLAIM_MAX: usize = 100;
 pub struct Supervisor {
     store: Arc<Store>,
     ports: Arc<Ports>,
-    code: Arc<Code>,
+    languages: Arc<dyn Languages>,
     config: Config,
     role: &'static str,
     owner: Arc<str>,
     registered: OnceCell<()>,
     running: Mutex<HashMap<ExecutionId, mpsc::Sender<Command>>>,
+    /// Requests on their way to a loop.
+    carrying: Mutex<HashSet<i64>>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Supervisor {
     /// A supervisor that owns nothing yet.
-    pub fn new(store: Arc<Store>, ports: Arc<Ports>, code: Arc<Code>, config: Config, role: &'static str) -> Arc<Self> {
+    pub fn new(
+        store: Arc<Store>,
+        ports: Arc<Ports>,
+        languages: Arc<dyn Languages>,
+        config: Config,
+        role: &'static str,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             ports,
-            code,
+            languages,
             config,
             role,
             owner: owner_id().into(),
             registered: OnceCell::new(),
             running: Mutex::default(),
+            carrying: Mutex::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
         })
@@ -61,9 +69,9 @@ impl Supervisor {
         &self.owner
     }
 
-    /// The parser and runner of code.
-    pub fn code(&self) -> &Arc<Code> {
-        &self.code
+    /// The parsers of code.
+    pub fn languages(&self) -> &Arc<dyn Languages> {
+        &self.languages
     }
 
     /// The settings of this process.
@@ -79,23 +87,23 @@ impl Supervisor {
     pub async fn register(self: &Arc<Self>) -> Result<(), Error> {
         self.registered
             .get_or_try_init(|| async {
-                let now = self.ports.clock.now();
-                let row = OwnerRow {
-                    owner: self.owner.to_string(),
-                    pid: i64::from(std::process::id()),
-                    host: rustix_host(),
-                    kind: self.role.to_owned(),
-                    url: None,
-                    started_at: now,
-                    lease_expires_at: now.plus_ms(i64::try_from(limits::LEASE.as_millis()).unwrap_or(i64::MAX)),
-                };
-                self.store.register_owner(&row).await?;
+                self.store.register_owner(self.as_owner()).await?;
                 let me = Arc::clone(self);
                 self.tracker.spawn(async move { me.keep_house().await });
                 Ok(())
             })
             .await
             .copied()
+    }
+
+    fn as_owner(&self) -> NewOwner {
+        NewOwner {
+            owner: self.owner.to_string(),
+            pid: std::process::id(),
+            host: host_name(),
+            kind: self.role.to_owned(),
+            url: None,
+        }
     }
 
     /// Runs an execution that this process owns already.
@@ -137,6 +145,7 @@ impl Supervisor {
             return Ok(());
         }
         self.register().await?;
+        release_dead(&self.store).await?;
         let claimed = self.store.claim(&self.owner, Some(execution_id), 1).await?;
         for execution in claimed {
             self.take_over(&execution.execution_id).await;
@@ -150,10 +159,18 @@ impl Supervisor {
     ///
     /// What the database says.
     pub async fn claim_open(self: &Arc<Self>) -> Result<(), Error> {
+        release_dead(&self.store).await?;
         if self.stop.is_cancelled() || self.store.unowned_open()? == 0 {
             return Ok(());
         }
         self.register().await?;
+        self.claim_all().await
+    }
+
+    async fn claim_all(self: &Arc<Self>) -> Result<(), Error> {
+        if self.stop.is_cancelled() || self.store.unowned_open()? == 0 {
+            return Ok(());
+        }
         loop {
             let claimed = self.store.claim(&self.owner, None, CLAIM_MAX).await?;
             let n_claimed = claimed.len();
@@ -191,15 +208,18 @@ impl Supervisor {
                 () = self.stop.cancelled() => return,
                 _ = renewal.tick() => {
                     self.log(self.store.renew_lease(&self.owner).await);
-                    self.log(self.claim_open().await);
+                    if self.takes_open_executions() {
+                        self.log(release_dead(&self.store).await);
+                        self.log(self.claim_all().await);
+                    }
                 }
                 changed = changes.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    self.log(self.carry_controls());
+                    self.log(self.look_at_controls());
                     if self.takes_open_executions() {
-                        self.log(self.claim_open().await);
+                        self.log(self.claim_all().await);
                     }
                 }
             }
@@ -218,28 +238,29 @@ impl Supervisor {
     }
 
     /// Hands waiting control requests to the loops they are for.
-    fn carry_controls(self: &Arc<Self>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn look_at_controls(self: &Arc<Self>) -> Result<(), Error> {
         if self.running_count() == 0 {
             return Ok(());
         }
         for execution_id in self.store.executions_with_pending_controls(&self.owner)? {
             for control in self.store.pending_controls(&execution_id)? {
                 let Some(sender) = self.running().get(&execution_id).cloned() else { continue };
-                self.tracker.spawn(Arc::clone(self).carry(control, sender));
+                if self.carrying().insert(control.id) {
+                    self.tracker.spawn(Arc::clone(self).carry(control, sender));
+                }
             }
         }
         Ok(())
     }
 
-    /// Carries one request; the row is taken first, so that it is carried once.
+    /// Carries one request to its loop and stores what came of it.
     async fn carry(self: Arc<Self>, row: ControlRow, sender: mpsc::Sender<Command>) {
-        match self.store.take_control(row.id).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(e) => return self.log(Err(e)),
-        }
         let outcome = match control_of(&row) {
-            Ok(control) => self.ask(control, row.actor.clone(), &sender).await,
+            Ok(control) => self.ask(control, row.actor.clone().unwrap_or_default(), &sender).await,
             Err(e) => Err(e),
         };
         let text = match outcome {
@@ -251,6 +272,7 @@ impl Supervisor {
             }
         };
         self.log(self.store.finish_control(row.id, &text).await);
+        self.carrying().remove(&row.id);
     }
 
     async fn ask(&self, control: Control, by: String, sender: &mpsc::Sender<Command>) -> Result<(), Error> {
@@ -292,9 +314,36 @@ impl Supervisor {
         }
     }
 
+    fn carrying(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+        self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, mpsc::Sender<Command>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Releases what owners of this machine hold that died without a word: no need to wait for their lease.
+/// Should a process number have been given out again, the lease still ends it.
+///
+/// # Errors
+///
+/// What the database says.
+pub async fn release_dead(store: &Store) -> Result<(), Error> {
+    let here = host_name();
+    for owner in store.live_owners()? {
+        let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
+        let is_alive = pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH));
+        if owner.host == here && !is_alive {
+            tracing::info!(owner = %owner.owner, pid = owner.pid, "an owner died; its executions are free");
+            store.release_owner(&owner.owner).await?;
+        }
+    }
+    Ok(())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Reads a stored request.
@@ -312,8 +361,4 @@ fn control_of(row: &ControlRow) -> Result<Control, Error> {
         "set_output" => Control::SetOutput { node, value },
         other => return Err(Error::internal(format!("a stored control request has the unknown action `{other}`"))),
     })
-}
-
-fn rustix_host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

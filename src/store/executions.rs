@@ -90,6 +90,33 @@ impl Store {
         Ok(row)
     }
 
+    /// Returns the small columns of one execution.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn head(&self, execution_id: &ExecutionId) -> Result<Option<ExecutionHead>, Error> {
+        self.readers.read(|connection| {
+            let sql = format!("SELECT {HEAD} FROM executions WHERE execution_id = ?1");
+            Ok(connection.prepare_cached(&sql)?.query_row([execution_id.as_str()], read_head).optional()?)
+        })
+    }
+
+    /// Returns the status of one execution: what whoever waits for it looks at after each commit.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn status(&self, execution_id: &ExecutionId) -> Result<Option<Status>, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT status FROM executions WHERE execution_id = ?1";
+            let status = connection
+                .prepare_cached(sql)?
+                .query_row([execution_id.as_str()], |row| Ok(row.get::<_, StatusWord>(0)?.0));
+            Ok(status.optional()?)
+        })
+    }
+
     /// Returns the executions that fit, newest first, and how many fit in all.
     ///
     /// # Errors

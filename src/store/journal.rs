@@ -111,7 +111,7 @@ fn update_summary(connection: &Connection, before: &Before, summary: &Summary) -
         return Ok(());
     }
     let sql = "UPDATE executions SET status = :status, pause_reason = :pause_reason, error_code = :error_code,
-                   ended_at = :ended_at, last_seq = :last_seq, last_activity_at = :last_activity_at,
+                   ended_at = :ended_at, deadline_at = :deadline_at, last_seq = :last_seq, last_activity_at = :last_activity_at,
                    owner = iif(:has_ended, NULL, owner)
                 WHERE rowid = :rowid";
     connection.prepare_cached(sql)?.execute(named_params! {
@@ -120,6 +120,7 @@ fn update_summary(connection: &Connection, before: &Before, summary: &Summary) -
         ":pause_reason": pause_reason,
         ":error_code": summary.error_code,
         ":ended_at": summary.ended_at.map(Moment),
+        ":deadline_at": summary.deadline_at.map(Moment),
         ":last_seq": Whole(summary.last_seq),
         ":last_activity_at": Moment(summary.last_activity_at),
         ":has_ended": summary.status.has_ended(),

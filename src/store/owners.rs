@@ -81,8 +81,8 @@ impl Store {
         self.writer.write(move |connection| release(connection, &owner)).await
     }
 
-    /// Claims up to `n_max` executions that have not ended and that no living owner holds; `only` names the
-    /// one wanted. An execution this owner holds already is not claimed again.
+    /// Claims up to `n_max` executions that have not ended, that no living owner holds and that need somebody;
+    /// `only` names the one wanted, paused or not. An execution this owner holds already is not claimed again.
     ///
     /// # Errors
     ///
@@ -92,8 +92,7 @@ impl Store {
         self.writer.write(move |connection| claim(connection, &owner, only.as_ref(), n_max, now)).await
     }
 
-    /// Counts the executions somebody should claim: no living owner holds them, and they are to run or have a
-    /// request waiting. One that is paused needs nobody until somebody answers.
+    /// Counts the executions somebody should claim: no living owner holds them, and they cannot wait.
     ///
     /// # Errors
     ///
@@ -101,11 +100,7 @@ impl Store {
     pub fn unowned_open(&self) -> Result<u64, Error> {
         let now = Moment(self.clock.now());
         self.readers.read(|connection| {
-            let sql = format!(
-                "SELECT count(*) FROM executions WHERE {NOT_ENDED} AND {UNOWNED}
-                    AND (status <> 'paused' OR EXISTS (SELECT 1 FROM controls
-                         WHERE controls.execution_id = executions.execution_id AND applied_at IS NULL))"
-            );
+            let sql = format!("SELECT count(*) FROM executions WHERE {NOT_ENDED} AND {UNOWNED} AND {NEEDS_SOMEBODY}");
             Ok(connection.prepare_cached(&sql)?.query_row([now], |row| row.get::<_, Whole>(0))?.0)
         })
     }
@@ -125,6 +120,11 @@ impl Store {
         })
     }
 }
+
+/// True of an execution that cannot wait for an owner: it is to run, has a request waiting, or a question in
+/// it expires. One that is only paused needs nobody until somebody answers.
+const NEEDS_SOMEBODY: &str = "(status <> 'paused' OR deadline_at IS NOT NULL OR EXISTS (SELECT 1 FROM controls
+    WHERE controls.execution_id = executions.execution_id AND applied_at IS NULL))";
 
 /// True of an execution whose owner is nobody, dead or unknown; parameter 1 is the present.
 const UNOWNED: &str = "(owner IS NULL OR NOT EXISTS (SELECT 1 FROM owners WHERE owners.owner = executions.owner AND lease_expires_at > ?1))";
@@ -188,7 +188,8 @@ fn claim(
     n_max: usize,
     now: Timestamp,
 ) -> Result<Vec<Claimed>, Failure> {
-    let which = if only.is_some() { "execution_id = ?3" } else { "?3 IS NULL" };
+    let which =
+        if only.is_some() { "execution_id = ?3".to_owned() } else { format!("?3 IS NULL AND {NEEDS_SOMEBODY}") };
     let sql = format!(
         "SELECT execution_id, owner, last_seq FROM executions
           WHERE {NOT_ENDED} AND {UNOWNED} AND owner IS NOT ?2 AND {which} ORDER BY rowid LIMIT ?4"

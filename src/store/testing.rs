@@ -89,6 +89,7 @@ pub(crate) fn batch(n: u32, owner: &str, seqs: std::ops::RangeInclusive<u64>) ->
             pause_reason: None,
             error_code: None,
             ended_at: None,
+            deadline_at: None,
             last_seq: *seqs.end(),
             last_activity_at: NOON,
         },
