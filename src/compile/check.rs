@@ -43,7 +43,7 @@ pub fn compile(text: &str, asked: Option<Format>, surroundings: &dyn Surrounding
             capabilities: None,
         };
     };
-    let sound = read_all(&diagram, surroundings, &mut diagnostics);
+    let sound = read_all(text, &diagram, surroundings, &mut diagnostics);
     let capabilities = Some(capabilities(&diagram, surroundings));
     let plan =
         sound.map(|(nodes, graph)| plan::build(&diagram, nodes, graph, persons::complete(&diagram, surroundings)));
@@ -52,12 +52,13 @@ pub fn compile(text: &str, asked: Option<Format>, surroundings: &dyn Surrounding
 
 /// Adds every problem to `diagnostics` and returns nodes and graph when none of them is an error.
 fn read_all(
+    text: &str,
     diagram: &Diagram,
     surroundings: &dyn Surroundings,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<(Vec<ReadNode>, Graph)> {
     let cx = ReadContext { diagram, surroundings };
-    let nodes = read::read_nodes(&cx, diagnostics);
+    let nodes = read::read_nodes(&cx, text, diagnostics);
     diagnostics.extend(persons::check(diagram, surroundings));
     diagnostics.extend(collisions::names_for_code(diagram));
     let nodes = nodes?;

@@ -14,6 +14,8 @@ mod persons;
 mod reach;
 mod read;
 mod terminal;
+#[cfg(test)]
+mod tests;
 
 pub use check::{Compiled, compile};
 pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, Loop, NodeIdx, NodeSet, Rank};

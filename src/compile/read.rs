@@ -10,14 +10,15 @@ pub(super) struct ReadNode {
     pub node: Box<dyn Node>,
 }
 
-/// Reads every node and adds what is wrong with them to `diagnostics`. Returns `None` when one of them
+/// Reads every node and adds what is wrong with them to `diagnostics`; `text` is what
+/// the diagram was read from. Returns `None` when one of them
 /// has a type that is unknown or not supported: then there is nothing to run.
-pub(super) fn read_nodes(cx: &ReadContext<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<ReadNode>> {
+pub(super) fn read_nodes(cx: &ReadContext<'_>, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<ReadNode>> {
     let nodes: Vec<Option<ReadNode>> = (0..cx.diagram.nodes.len())
         .map(|idx| {
             // E202 already says what is wrong with a node of unknown type.
             let kind = cx.diagram.nodes[idx].kind?;
-            let (node, problems) = read_node(idx, kind, cx);
+            let (node, problems) = read_node(idx, kind, cx, text);
             diagnostics.extend(problems);
             node
         })
@@ -25,8 +26,8 @@ pub(super) fn read_nodes(cx: &ReadContext<'_>, diagnostics: &mut Vec<Diagnostic>
     nodes.into_iter().collect()
 }
 
-fn read_node(idx: usize, kind: NodeKind, cx: &ReadContext<'_>) -> (Option<ReadNode>, Vec<Diagnostic>) {
-    let mut fields = Fields::new(idx, cx);
+fn read_node(idx: usize, kind: NodeKind, cx: &ReadContext<'_>, text: &str) -> (Option<ReadNode>, Vec<Diagnostic>) {
+    let mut fields = Fields::new(idx, cx).within(text);
     let Some(node_type) = nodes::find(kind) else {
         let message = format!("node type `{}` is not supported by this version", kind.name());
         fields.report(Diagnostic::new("E210", fields.node().span, message).hint(instead_of(kind)));

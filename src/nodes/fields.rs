@@ -1,6 +1,7 @@
 //! Reads the fields of one node into typed values and records every problem with its place.
 //! Whoever reads a field names it once; what nobody asked for is reported as unknown (W401).
 
+mod code;
 mod policy;
 mod references;
 
@@ -10,10 +11,10 @@ use serde_json::{Map, Value};
 
 pub(crate) use references::find_person;
 
-use super::ports::{Language, Languages};
+use super::ports::Languages;
 use super::rights::Rights;
 use crate::diagram::nearest::nearest;
-use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Handle, Span, Tree, TreeKind};
+use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Handle, Tree, TreeKind};
 
 /// What compiling needs to know of the world; the handler that compiles provides it, so that compiling
 /// itself stays pure. `structure_only` leaves out what needs other files or keys.
@@ -55,6 +56,8 @@ pub struct Fields<'a> {
     node: &'a DiagramNode,
     node_idx: usize,
     cx: &'a ReadContext<'a>,
+    /// The text of the diagram, for places inside of a field and for spelling a repair as its old value is.
+    source: &'a str,
     asked: BTreeSet<&'static str>,
     diagnostics: Vec<Diagnostic>,
 }
@@ -62,7 +65,15 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Starts reading node `node_idx`.
     pub fn new(node_idx: usize, cx: &'a ReadContext<'a>) -> Self {
-        Self { node: &cx.diagram.nodes[node_idx], node_idx, cx, asked: BTreeSet::new(), diagnostics: Vec::new() }
+        let node = &cx.diagram.nodes[node_idx];
+        Self { node, node_idx, cx, source: "", asked: BTreeSet::new(), diagnostics: Vec::new() }
+    }
+
+    /// Says from which text the diagram was read, so that problems can point into a field.
+    #[must_use]
+    pub fn within(mut self, source: &'a str) -> Self {
+        self.source = source;
+        self
     }
 
     /// The node itself.
@@ -317,67 +328,6 @@ impl<'a> Fields<'a> {
 
     fn kind_name(&self) -> &'static str {
         self.node.kind.map_or("node", |it| it.name())
-    }
-
-    /// Checks code of `language` in field `key` (E603) and returns what its parser knows.
-    pub fn check_code(
-        &mut self,
-        key: &'static str,
-        language: Language,
-        source: &str,
-    ) -> Option<super::ports::CodeFacts> {
-        match self.cx.surroundings.languages().check_code(language, source) {
-            Ok(facts) => Some(facts),
-            Err(problem) => {
-                let span = self.span_within(key, source, problem.line, problem.column);
-                let message = format!("{} code does not parse: {}", language.name(), problem.message);
-                self.report(
-                    Diagnostic::new("E603", span, message)
-                        .field(key)
-                        .hint(format!("line {} of the code", problem.line)),
-                );
-                None
-            }
-        }
-    }
-
-    /// Checks an expression in field `key` (E601).
-    pub fn check_expression(&mut self, key: &'static str, expression: &str) {
-        if let Err(problem) = self.cx.surroundings.languages().check_expression(expression) {
-            let span = self.span_within(key, expression, problem.line, problem.column);
-            let message = format!("expression `{expression}` does not parse: {}", problem.message);
-            let hint =
-                format!("position {} of the expression; expressions are Python, e.g. `n >= 3 and ok`", problem.column);
-            self.report(Diagnostic::new("E601", span, message).field(key).hint(hint));
-        }
-    }
-
-    /// Reads a prompt template (E602) and returns it ready to render.
-    pub fn template(&mut self, key: &'static str, text: &str) -> Option<super::template::Template> {
-        match super::template::Template::parse(text) {
-            Ok(template) => Some(template),
-            Err(problem) => {
-                let span = self.node.field(key).map_or(self.node.span, |it| it.span);
-                self.report(
-                    Diagnostic::new("E602", span, format!("template does not parse: {}", problem.message))
-                        .field(key)
-                        .hint(problem.hint),
-                );
-                None
-            }
-        }
-    }
-
-    /// The place of a line and column inside the text of `key`: exact when the text stands in the file
-    /// as it is (block scalars and plain one-line texts), else the field itself.
-    fn span_within(&self, key: &str, text: &str, line: u32, column: u32) -> Span {
-        let Some(tree) = self.node.field(key) else { return self.node.span };
-        if line == 1 && !text.contains('\n') && tree.span.len >= text.len() {
-            let quote = u32::try_from((tree.span.len - text.len()) / 2).unwrap_or(0);
-            let column = tree.span.column + quote + column.saturating_sub(1);
-            return Span { column, ..tree.span };
-        }
-        tree.span
     }
 
     fn wrong_type(&mut self, key: &str, tree: &Tree, wanted: &str) {
