@@ -105,3 +105,13 @@ pub async fn next_commit(app: &App) {
     let mut changes = app.store().expect("opened").changes();
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), changes.changed()).await;
 }
+
+/// Whether a program is installed; says aloud what is skipped without it.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|it| it.join(program).is_file());
+    if !is_there {
+        println!("skipped: {program} is not installed");
+    }
+    is_there
+}
