@@ -172,8 +172,7 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         let argument = &request.argument;
-        let completion =
-            resources::complete(&self.app, &request.r#ref, &argument.name, &argument.value).await?;
+        let completion = resources::complete(&self.app, &request.r#ref, &argument.name, &argument.value).await?;
         let mut result = CompleteResult::new(completion);
         stamp(&mut result.meta, &context);
         Ok(result)
