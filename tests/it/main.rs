@@ -5,6 +5,7 @@ mod corpus_run;
 mod crash;
 mod examples;
 mod harness;
+mod llm;
 mod schedule_model;
 mod schedule_random;
 mod tidy;
