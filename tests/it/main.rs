@@ -1,6 +1,7 @@
 //! The one integration test binary: every file of this folder is a module here.
 
 mod corpus_compile;
+mod corpus_parse;
 mod corpus_run;
 mod crash;
 mod examples;
