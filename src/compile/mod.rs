@@ -3,9 +3,22 @@
 
 pub mod check;
 pub mod graph;
+pub mod patches;
 pub mod plan;
 pub mod report;
 
+mod capabilities;
+mod collisions;
+mod flow;
+mod persons;
+mod reach;
+mod read;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
 pub use check::{Compiled, compile};
-pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, NodeIdx, Rank};
+pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, Loop, NodeIdx, NodeSet, Rank};
+pub use patches::apply_patches;
 pub use plan::{Plan, PlanEdge, PlanNode};
+pub use report::{Report, invalid};

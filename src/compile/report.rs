@@ -3,6 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::Compiled;
+use super::terminal;
+use super::terminal::excerpt;
+use crate::diagram::{Diagnostic, Severity};
+use crate::error::Error;
+
 /// One diagnostic as every surface shows it (surface.md 2.6).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DiagnosticReport {
@@ -60,7 +66,7 @@ pub struct Report {
 /// What a diagram would touch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capabilities {
-    /// Host interpreters it uses: `python3`, `bash`, `node`.
+    /// Host interpreters it uses: `python3`, `bash`, `sh`, `node`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub commands: Vec<String>,
     /// Files and patterns it reads or writes.
@@ -72,4 +78,67 @@ pub struct Capabilities {
     /// Whether it asks a person.
     #[serde(default)]
     pub asks: bool,
+}
+
+impl Report {
+    /// Describes what compiling `text` gave.
+    pub fn new(compiled: &Compiled, text: &str) -> Self {
+        let of = |severity: Severity| {
+            let found = compiled.diagnostics.iter().filter(move |it| it.severity() == severity);
+            found.map(|it| DiagnosticReport::new(it, text)).collect()
+        };
+        Self {
+            valid: compiled.is_valid(),
+            format: compiled.format.map(|it| it.name().to_owned()),
+            node_count: compiled.diagram.as_ref().map(|it| it.nodes.len()),
+            edge_count: compiled.diagram.as_ref().map(|it| it.connection_count),
+            errors: of(Severity::Error),
+            warnings: of(Severity::Warning),
+            capabilities: compiled.capabilities.clone(),
+        }
+    }
+
+    /// Writes what compiling `text`, read from `path`, gave, for a terminal and without colours.
+    pub fn to_text(path: &str, compiled: &Compiled, text: &str) -> String {
+        terminal::render(path, compiled, text)
+    }
+}
+
+impl DiagnosticReport {
+    fn new(diagnostic: &Diagnostic, text: &str) -> Self {
+        let patch = diagnostic.patch.as_ref();
+        Self {
+            phase: diagnostic.phase().to_owned(),
+            code: diagnostic.code.to_owned(),
+            message: diagnostic.message.clone(),
+            severity: terminal::word(diagnostic.severity()).to_owned(),
+            node_id: diagnostic.node_id.clone(),
+            label: diagnostic.at.clone(),
+            field: diagnostic.field.clone(),
+            line: diagnostic.span.line,
+            column: diagnostic.span.column,
+            excerpt: excerpt(text, diagnostic.span).line,
+            hint: diagnostic.hint.clone(),
+            patch: patch.map(|it| PatchReport { offset: it.offset, len: it.len, replacement: it.replacement.clone() }),
+        }
+    }
+}
+
+/// Makes the error of an operation that needs a valid diagram; `report` becomes its `details`.
+pub fn invalid(report: &Report) -> Error {
+    let count = report.errors.len();
+    let Some(first) = report.errors.first() else {
+        return Error::invalid("INVALID_DIAGRAM", "the diagram is not valid");
+    };
+    let place = format!("{}:{} {} {}", first.line, first.column, first.code, first.message);
+    let message = match count {
+        1 => format!("the diagram has an error: {place}"),
+        _ => format!("the diagram has {count} errors, first {place}"),
+    };
+    let error = Error::invalid("INVALID_DIAGRAM", message);
+    let error = error.hint(first.hint.clone().unwrap_or_else(|| "correct it and compile again".to_owned()));
+    match serde_json::to_value(report) {
+        Ok(details) => error.details(details),
+        Err(source) => error.source(source),
+    }
 }

@@ -1,14 +1,20 @@
 //! Reads the fields of one node into typed values and records every problem with its place.
 //! Whoever reads a field names it once; what nobody asked for is reported as unknown (W401).
 
-use std::collections::HashSet;
+mod code;
+mod policy;
+mod references;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::ports::{Language, Languages};
+pub(crate) use references::find_person;
+
+use super::ports::Languages;
 use super::rights::Rights;
 use crate::diagram::nearest::nearest;
-use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Handle, Span, Tree, TreeKind};
+use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Handle, Tree, TreeKind};
 
 /// What compiling needs to know of the world; the handler that compiles provides it, so that compiling
 /// itself stays pure. `structure_only` leaves out what needs other files or keys.
@@ -50,14 +56,24 @@ pub struct Fields<'a> {
     node: &'a DiagramNode,
     node_idx: usize,
     cx: &'a ReadContext<'a>,
-    asked: HashSet<&'static str>,
+    /// The text of the diagram, for places inside of a field and for spelling a repair as its old value is.
+    source: &'a str,
+    asked: BTreeSet<&'static str>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Fields<'a> {
     /// Starts reading node `node_idx`.
     pub fn new(node_idx: usize, cx: &'a ReadContext<'a>) -> Self {
-        Self { node: &cx.diagram.nodes[node_idx], node_idx, cx, asked: HashSet::new(), diagnostics: Vec::new() }
+        let node = &cx.diagram.nodes[node_idx];
+        Self { node, node_idx, cx, source: "", asked: BTreeSet::new(), diagnostics: Vec::new() }
+    }
+
+    /// Says from which text the diagram was read, so that problems can point into a field.
+    #[must_use]
+    pub fn within(mut self, source: &'a str) -> Self {
+        self.source = source;
+        self
     }
 
     /// The node itself.
@@ -129,7 +145,7 @@ impl<'a> Fields<'a> {
         self.node.field(key).map(Tree::to_json)
     }
 
-    /// Reads a text. Numbers and booleans are taken as their text: `language: 3` is still E402.
+    /// Reads a text; anything else is E402 (a number is not silently its text).
     pub fn text(&mut self, key: &'static str) -> Option<String> {
         let tree = self.tree(key)?;
         match &tree.kind {
@@ -156,8 +172,7 @@ impl<'a> Fields<'a> {
 
     /// Records that `key` is required.
     pub fn missing(&mut self, key: &'static str) {
-        let kind = self.node.kind.map_or("node", |it| it.name());
-        let message = format!("{kind} `{}` needs `{key}`", self.node.label);
+        let message = format!("{} `{}` needs `{key}`", self.kind_name(), self.node.label);
         self.report(
             Diagnostic::new("E401", self.node.span, message).field(key).hint(format!("add `{key}:` to the node")),
         );
@@ -311,65 +326,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Checks code of `language` in field `key` (E603) and returns what its parser knows.
-    pub fn check_code(
-        &mut self,
-        key: &'static str,
-        language: Language,
-        source: &str,
-    ) -> Option<super::ports::CodeFacts> {
-        match self.cx.surroundings.languages().check_code(language, source) {
-            Ok(facts) => Some(facts),
-            Err(problem) => {
-                let span = self.span_within(key, source, problem.line, problem.column);
-                let message = format!("{} code does not parse: {}", language.name(), problem.message);
-                self.report(
-                    Diagnostic::new("E603", span, message)
-                        .field(key)
-                        .hint(format!("line {} of the code", problem.line)),
-                );
-                None
-            }
-        }
-    }
-
-    /// Checks an expression in field `key` (E601).
-    pub fn check_expression(&mut self, key: &'static str, expression: &str) {
-        if let Err(problem) = self.cx.surroundings.languages().check_expression(expression) {
-            let span = self.span_within(key, expression, problem.line, problem.column);
-            let message = format!("expression `{expression}` does not parse: {}", problem.message);
-            let hint =
-                format!("position {} of the expression; expressions are Python, e.g. `n >= 3 and ok`", problem.column);
-            self.report(Diagnostic::new("E601", span, message).field(key).hint(hint));
-        }
-    }
-
-    /// Reads a prompt template (E602) and returns it ready to render.
-    pub fn template(&mut self, key: &'static str, text: &str) -> Option<super::template::Template> {
-        match super::template::Template::parse(text) {
-            Ok(template) => Some(template),
-            Err(problem) => {
-                let span = self.node.field(key).map_or(self.node.span, |it| it.span);
-                self.report(
-                    Diagnostic::new("E602", span, format!("template does not parse: {}", problem.message))
-                        .field(key)
-                        .hint(problem.hint),
-                );
-                None
-            }
-        }
-    }
-
-    /// The place of a line and column inside the text of `key`: exact when the text stands in the file
-    /// as it is (block scalars and plain one-line texts), else the field itself.
-    fn span_within(&self, key: &str, text: &str, line: u32, column: u32) -> Span {
-        let Some(tree) = self.node.field(key) else { return self.node.span };
-        if line == 1 && !text.contains('\n') && tree.span.len >= text.len() {
-            let quote = u32::try_from((tree.span.len - text.len()) / 2).unwrap_or(0);
-            let column = tree.span.column + quote + column.saturating_sub(1);
-            return Span { column, ..tree.span };
-        }
-        tree.span
+    fn kind_name(&self) -> &'static str {
+        self.node.kind.map_or("node", |it| it.name())
     }
 
     fn wrong_type(&mut self, key: &str, tree: &Tree, wanted: &str) {
@@ -387,17 +345,28 @@ impl<'a> Fields<'a> {
     pub fn finish(mut self) -> Vec<Diagnostic> {
         let unknown: Vec<_> = self.node.fields.iter().filter(|it| !self.asked.contains(it.key.as_str())).collect();
         for field in unknown {
-            let kind = self.node.kind.map_or("a node", |it| it.name());
-            let mut diagnostic =
-                Diagnostic::new("W401", field.key_span, format!("{kind} has no field `{}`", field.key))
-                    .field(&field.key);
-            if let Some(near) = nearest(&field.key, self.asked.iter().copied()) {
-                diagnostic = diagnostic.hint(format!("did you mean `{near}`?")).patch(field.key_span, near);
-            } else {
-                diagnostic = diagnostic.hint("it is kept and has no effect");
-            }
-            self.report(diagnostic);
+            let message = format!("{} has no field `{}`", self.kind_name(), field.key);
+            let diagnostic = Diagnostic::new("W401", field.key_span, message).field(&field.key);
+            self.report(match nearest(&field.key, self.asked.iter().copied()) {
+                Some(near) if self.node.field(near).is_none() => {
+                    diagnostic.hint(format!("did you mean `{near}`?")).patch(field.key_span, near)
+                }
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`? it is given as well; remove one")),
+                None => diagnostic.hint("it is kept and has no effect"),
+            });
         }
-        self.diagnostics
+        self.finish_without_unknown()
+    }
+
+    /// Ends reading a node whose fields are not all known here: returns the problems found so far.
+    pub fn finish_without_unknown(self) -> Vec<Diagnostic> {
+        let mut diagnostics: Vec<Diagnostic> = Vec::with_capacity(self.diagnostics.len());
+        for diagnostic in self.diagnostics {
+            // A field that two readers ask for, such as `timeout`, is one mistake all the same.
+            if !diagnostics.contains(&diagnostic) {
+                diagnostics.push(diagnostic);
+            }
+        }
+        diagnostics
     }
 }

@@ -205,6 +205,9 @@ pub trait Models: Send + Sync {
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>>;
 }
 
+/// Makes the new bytes of a file from its present ones.
+pub type Change = Box<dyn FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, Error> + Send>;
+
 /// Files of the workspace. Every path is relative to its root and confined to what `rights` allow,
 /// after symbolic links are resolved.
 pub trait Files: Send + Sync {
@@ -221,6 +224,25 @@ pub trait Files: Send + Sync {
     ///
     /// As [`Files::read`].
     fn write<'a>(&'a self, path: &'a str, bytes: &'a [u8], rights: &'a Rights) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Replaces a file by what `change` makes of its bytes (`None`: there is no file yet) and returns the
+    /// new size in bytes. An implementation lets no other change of this process come in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`Files::read`] but for a missing file, and what `change` says.
+    fn change<'a>(&'a self, path: &'a str, change: Change, rights: &'a Rights) -> BoxFuture<'a, Result<u64, Error>> {
+        Box::pin(async move {
+            let before = match self.read(path, rights).await {
+                Ok(bytes) => Some(bytes),
+                Err(error) if error.code() == "FILE_NOT_FOUND" => None,
+                Err(error) => return Err(error),
+            };
+            let after = change(before)?;
+            self.write(path, &after, rights).await?;
+            Ok(after.len() as u64)
+        })
+    }
 
     /// Returns the files that `pattern` matches, sorted, as paths relative to the root.
     ///

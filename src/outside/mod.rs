@@ -1,1 +1,7 @@
-//! The confined file access and, later, the guarded HTTP client that nodes ask for.
+//! The outside as nodes may reach it: files confined to the workspace. Implements the ports of `nodes`;
+//! knows nothing of engines, stores or adapters.
+
+mod confine;
+pub mod files;
+
+pub use files::WorkspaceFiles;

@@ -1,0 +1,127 @@
+//! What can be said of persons when compiling: prompt files, keys, models, tools their service lacks.
+
+use crate::diagram::kinds::fold;
+use crate::diagram::{Diagnostic, Diagram, NodeKind, Person, Service, Span, Tree, TreeKind};
+use crate::nodes::Surroundings;
+use crate::nodes::fields::find_person;
+
+/// Checks every person, and the tools that nodes ask of them.
+pub(super) fn check(diagram: &Diagram, surroundings: &dyn Surroundings) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for person in &diagram.persons {
+        if !surroundings.structure_only() {
+            found.extend(prompt_file_missing(person, surroundings));
+            found.extend(model_not_given(person, surroundings));
+            found.extend(key_missing(person, surroundings));
+        }
+        let tools = person.tools.iter().flat_map(|tools| tools_lacking(person, tools));
+        found.extend(tools.map(|it| it.at(&person.label)));
+    }
+    found.extend(tools_of_nodes(diagram));
+    found
+}
+
+/// Returns the persons with what their prompt files say as their system prompts.
+pub(super) fn complete(diagram: &Diagram, surroundings: &dyn Surroundings) -> Vec<Person> {
+    let mut persons = diagram.persons.clone();
+    for person in &mut persons {
+        let file = person.prompt_file.as_ref().and_then(|it| surroundings.prompt_file(&it.value).ok());
+        person.system_prompt = file.or_else(|| person.system_prompt.take());
+    }
+    persons
+}
+
+fn prompt_file_missing(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagnostic> {
+    let file = person.prompt_file.as_ref()?;
+    let searched = surroundings.prompt_file(&file.value).err()?;
+    let diagnostic = Diagnostic::new("E504", file.span, format!("prompt file `{}` was not found", file.value));
+    Some(diagnostic.at(&person.label).field("prompt_file").hint(format!("looked for {}", searched.join(", "))))
+}
+
+fn model_not_given(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagnostic> {
+    let service = person.service.filter(|it| !matches!(it, Service::Caller | Service::Scripted))?;
+    if person.model.as_ref().is_some_and(|it| !it.trim().is_empty()) {
+        return None;
+    }
+    let hint = match surroundings.default_model(service) {
+        Some(model) => format!("write `model: {model}`, the default of {} here, or another one", service.name()),
+        None => format!("write `model:`; {} has no default here", service.name()),
+    };
+    let diagnostic = Diagnostic::new("W505", person.span, format!("`{}` names no model", person.label));
+    Some(diagnostic.at(&person.label).field("model").hint(hint))
+}
+
+fn key_missing(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagnostic> {
+    let service = person.service?;
+    let variable = key_variable(service)?;
+    if surroundings.has_key(service, person.api_key_id.as_deref()) {
+        return None;
+    }
+    let secret = person.api_key_id.as_ref().map(|it| format!(" or the secret `{it}`")).unwrap_or_default();
+    let message = format!("there is no key for `{}`, the service of `{}`", service.name(), person.label);
+    let hint = format!("set {variable}{secret}; a run with `models: caller` needs no key");
+    Some(Diagnostic::new("W504", person.span, message).at(&person.label).hint(hint))
+}
+
+/// The environment variable with the key of `service`; `None` for services that need no key.
+fn key_variable(service: Service) -> Option<&'static str> {
+    match service {
+        Service::OpenAi => Some("OPENAI_API_KEY"),
+        Service::Anthropic => Some("ANTHROPIC_API_KEY"),
+        Service::Gemini => Some("GEMINI_API_KEY"),
+        Service::Ollama | Service::ClaudeCode | Service::ClaudeCodeCustom | Service::Caller | Service::Scripted => None,
+    }
+}
+
+fn tools_of_nodes(diagram: &Diagram) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for node in diagram.nodes.iter().filter(|it| it.kind == Some(NodeKind::PersonJob)) {
+        let name = node.field("person").and_then(Tree::as_text);
+        let person = name.and_then(|it| find_person(&diagram.persons, it)).map(|it| &diagram.persons[it]);
+        let (Some(person), Some(tools)) = (person, node.field("tools")) else { continue };
+        found.extend(tools_lacking(person, tools).into_iter().map(|it| it.node(&node.id, &node.label)));
+    }
+    found
+}
+
+/// E406 for each tool in `tools` that the service of `person` does not have.
+fn tools_lacking(person: &Person, tools: &Tree) -> Vec<Diagnostic> {
+    let Some(service) = person.service else { return Vec::new() };
+    let asked = match &tools.kind {
+        TreeKind::List(items) => items.iter().filter_map(tool_name).collect(),
+        _ => Vec::from_iter(tool_name(tools)),
+    };
+    let lacking = asked.into_iter().filter(|(name, _)| !offers(service, name));
+    lacking
+        .map(|(name, span)| {
+            let message =
+                format!("`{}` cannot use the tool `{name}`: its service is `{}`", person.label, service.name());
+            let hint = "web search needs openai, anthropic or gemini; images need openai or gemini";
+            Diagnostic::new("E406", span, message).field("tools").hint(hint)
+        })
+        .collect()
+}
+
+/// Reads one entry of `tools`: a name, or a mapping with `type` that is not switched off.
+fn tool_name(tool: &Tree) -> Option<(&str, Span)> {
+    if tool.get("enabled").is_some_and(|it| it.kind == TreeKind::Bool(false)) {
+        return None;
+    }
+    let named = if tool.is_map() { tool.get("type")? } else { tool };
+    Some((named.as_text()?, named.span))
+}
+
+/// Whether `service` has `tool`. Names other than the built-in tools are tool servers, which do not
+/// depend on the service; a caller brings its own tools and a script needs none.
+fn offers(service: Service, tool: &str) -> bool {
+    if matches!(service, Service::Caller | Service::Scripted) {
+        return true;
+    }
+    match fold(tool).as_str() {
+        "websearch" | "web_search" | "web_search_preview" => {
+            matches!(service, Service::OpenAi | Service::Anthropic | Service::Gemini)
+        }
+        "image" | "image_generation" => matches!(service, Service::OpenAi | Service::Gemini),
+        _ => true,
+    }
+}

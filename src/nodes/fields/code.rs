@@ -1,0 +1,123 @@
+//! Fields that hold a text of another language: code, expressions, templates. A problem inside of one
+//! points at its own line and column of the diagram wherever the text stands there as it is.
+
+use super::Fields;
+use crate::diagram::{Diagnostic, Span};
+use crate::nodes::ports::{CodeFacts, Language};
+use crate::nodes::template::Template;
+
+impl Fields<'_> {
+    /// Checks code of `language` in field `key` (E603) and returns what its parser knows.
+    pub fn check_code(&mut self, key: &'static str, language: Language, source: &str) -> Option<CodeFacts> {
+        match self.cx.surroundings.languages().check_code(language, source) {
+            Ok(facts) => Some(facts),
+            Err(problem) => {
+                let span = self.place_in(key, source, problem.line, problem.column);
+                let message = format!("{} code does not parse: {}", language.name(), problem.message);
+                let hint = format!("line {} of the code", problem.line);
+                self.report(Diagnostic::new("E603", span, message).field(key).hint(hint));
+                None
+            }
+        }
+    }
+
+    /// Checks an expression in field `key` (E601).
+    pub fn check_expression(&mut self, key: &'static str, expression: &str) {
+        if let Err(problem) = self.cx.surroundings.languages().check_expression(expression) {
+            let span = self.place_in(key, expression, problem.line, problem.column);
+            let message = format!("expression `{expression}` does not parse: {}", problem.message);
+            let hint =
+                format!("position {} of the expression; expressions are Python, e.g. `n >= 3 and ok`", problem.column);
+            self.report(Diagnostic::new("E601", span, message).field(key).hint(hint));
+        }
+    }
+
+    /// Reads a prompt template (E602) and returns it ready to render.
+    pub fn template(&mut self, key: &'static str, text: &str) -> Option<Template> {
+        match Template::parse(text) {
+            Ok(template) => Some(template),
+            Err(problem) => {
+                let (line, column) = line_and_column(text, problem.offset);
+                let span = self.place_in(key, text, line, column);
+                let message = format!("template does not parse: {}", problem.message);
+                self.report(Diagnostic::new("E602", span, message).field(key).hint(problem.hint));
+                None
+            }
+        }
+    }
+
+    /// The place of a line and column (both from 1) inside the text of `key`, or the field itself where
+    /// the text does not stand in the diagram as it is (escapes, folded lines, a file).
+    fn place_in(&self, key: &str, text: &str, line: u32, column: u32) -> Span {
+        let Some(tree) = self.node.field(key) else { return self.node.span };
+        let raw = self.source.get(tree.span.offset..tree.span.offset.saturating_add(tree.span.len));
+        raw.and_then(|raw| place_within(raw, tree.span, text, (line, column))).unwrap_or(tree.span)
+    }
+}
+
+/// Finds line and column of `text` in `raw`, the scalar at `span` that it was read from.
+fn place_within(raw: &str, span: Span, text: &str, (line, column): (u32, u32)) -> Option<Span> {
+    let wanted = text.lines().nth(line.checked_sub(1)? as usize).unwrap_or_default();
+    if !raw.starts_with(['|', '>']) {
+        // A plain or quoted scalar on one line without escapes.
+        let before = raw.find(text).filter(|_| !raw.contains('\n'))?;
+        return Some(moved(span, raw, before, wanted, column));
+    }
+    let mut start = raw.find('\n')? + 1;
+    let mut at = Span { line: span.line + 1, column: 1, offset: span.offset + start, len: 0 };
+    for _ in 1..line {
+        let next = raw[start..].find('\n')? + 1;
+        start += next;
+        at = Span { line: at.line + 1, offset: at.offset + next, ..at };
+    }
+    let here = raw[start..].lines().next().unwrap_or_default();
+    let indentation = here.len().checked_sub(wanted.len()).filter(|_| here.ends_with(wanted))?;
+    Some(moved(at, &raw[start..], indentation, wanted, column))
+}
+
+/// The place `column` characters into `wanted`, which stands `before` bytes into `raw`, which begins at `at`.
+fn moved(at: Span, raw: &str, before: usize, wanted: &str, column: u32) -> Span {
+    let n_chars = column.saturating_sub(1) as usize;
+    let within = wanted.char_indices().nth(n_chars).map_or(wanted.len(), |(offset, _)| offset);
+    let n_before = raw[..before].chars().count() + wanted[..within].chars().count();
+    let len = wanted[within..].chars().next().map_or(0, char::len_utf8);
+    let column = at.column.saturating_add(u32::try_from(n_before).unwrap_or(u32::MAX));
+    Span { line: at.line, column, offset: at.offset + before + within, len }
+}
+
+fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_inside_a_scalar_is_its_place_in_the_diagram() {
+        let span = Span { line: 4, column: 7, offset: 100, len: 0 };
+        let cases = [
+            ("n >= and 3", "n >= and 3", (1, 6), Some((4, 12, 105))),
+            ("\"n >= and 3\"", "n >= and 3", (1, 6), Some((4, 13, 106))),
+            ("'ü + '", "ü + ", (1, 5), Some((4, 12, 106))),
+            ("|\n  a = 1\n  b = (\n", "a = 1\nb = (\n", (2, 5), Some((6, 7, 116))),
+            ("|-\n    a\n\n    b (", "a\n\nb (", (3, 3), Some((7, 7, 116))),
+            (r#""a\nb""#, "a\nb", (2, 1), None),
+            (">\n  a\n  b\n", "a b\n", (1, 3), None),
+        ];
+        for (raw, text, place, expected) in cases {
+            let found = place_within(raw, span, text, place).map(|it| (it.line, it.column, it.offset));
+            assert_eq!(found, expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn an_offset_becomes_line_and_column() {
+        for (text, offset, expected) in [("ab", 1, (1, 2)), ("ä\nbü{", 6, (2, 3)), ("a", 9, (1, 2))] {
+            assert_eq!(line_and_column(text, offset), expected, "{text}");
+        }
+    }
+}

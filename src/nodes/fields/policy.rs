@@ -1,0 +1,123 @@
+//! The fields every node may carry (diagrams.md 2.0), read into a [`Policy`].
+
+use std::time::Duration;
+
+use super::Fields;
+use crate::diagram::kinds::fold;
+use crate::diagram::nearest::nearest;
+use crate::diagram::{Diagnostic, Handle, Span, Spanned, Tree, TreeKind};
+use crate::limits;
+use crate::nodes::{Backoff, Node, OnError, Policy, Retry};
+
+/// What may stand under `retry`.
+const RETRY_KEYS: [&str; 3] = ["max_attempts", "delay_ms", "backoff"];
+
+impl Fields<'_> {
+    /// Reads the common fields; what the diagram leaves out is as the type of `node` has it.
+    pub fn policy(&mut self, node: &dyn Node) -> Policy {
+        for key in ["description", "note", "flipped", "metadata"] {
+            self.tree(key);
+        }
+        let retry = self.retry(node.retry_default());
+        Policy {
+            timeout: self.timeout().or_else(|| node.timeout_default().map(Duration::from_secs_f64)),
+            retry_given: retry.is_some(),
+            retry: retry.unwrap_or_else(|| node.retry_default()),
+            on_error: self.on_error(),
+            at_most_once: self.boolean("at_most_once", false),
+            strict_templates: self.boolean("strict_templates", self.cx.diagram.settings.strict_templates),
+            mock_response: self.value("mock_response"),
+        }
+    }
+
+    fn timeout(&mut self) -> Option<Duration> {
+        let seconds = self.number("timeout", 0.0)?;
+        let limit = Duration::try_from_secs_f64(seconds).ok();
+        if limit.is_none() {
+            self.problem("E404", "timeout", format!("`timeout` is {seconds}, which is too large"), "write seconds");
+        }
+        limit
+    }
+
+    fn on_error(&mut self) -> OnError {
+        match self.choice("on_error", &["fail", "continue"]) {
+            Some("continue") => OnError::Continue,
+            None if self.has_output(Handle::Error) => OnError::Continue,
+            _ => OnError::Fail,
+        }
+    }
+
+    fn retry(&mut self, default: Retry) -> Option<Retry> {
+        let tree = self.tree("retry")?;
+        if !tree.is_map() {
+            self.wrong_type("retry", tree, "a mapping such as `{max_attempts: 3}`");
+            return None;
+        }
+        let mut retry = default;
+        for (key, value) in tree.entries().iter().filter(|(_, value)| !value.is_null()) {
+            match fold(&key.value).as_str() {
+                "max_attempts" => {
+                    let attempts = self.retry_number(key, value, 1, u64::from(limits::ATTEMPTS_MAX));
+                    retry.max_attempts = attempts.and_then(|it| u32::try_from(it).ok()).unwrap_or(default.max_attempts);
+                }
+                "delay_ms" => {
+                    let delay = self.retry_number(key, value, 0, limits::RETRY_DELAY_MS_MAX);
+                    retry.delay_ms = delay.unwrap_or(default.delay_ms);
+                }
+                "backoff" => retry.backoff = self.backoff(value).unwrap_or(default.backoff),
+                _ => self.unknown_retry_key(key),
+            }
+        }
+        Some(retry)
+    }
+
+    fn retry_number(&mut self, key: &Spanned<String>, tree: &Tree, least: u64, most: u64) -> Option<u64> {
+        let name = format!("retry.{}", key.value);
+        let whole = match &tree.kind {
+            TreeKind::Number(number) => number.as_i64(),
+            _ => None,
+        };
+        let Some(whole) = whole else {
+            self.wrong_type(&name, tree, "a whole number");
+            return None;
+        };
+        let value = u64::try_from(whole).ok().filter(|it| (least..=most).contains(it));
+        if value.is_none() {
+            let message = format!("`{name}` is {whole}, which is out of range");
+            self.retry_problem("E404", &name, tree.span, message, format!("write {least} to {most}"));
+        }
+        value
+    }
+
+    fn backoff(&mut self, tree: &Tree) -> Option<Backoff> {
+        let name = "retry.backoff";
+        let Some(text) = tree.as_text() else {
+            self.wrong_type(name, tree, "a text");
+            return None;
+        };
+        match fold(text).as_str() {
+            "exponential" => Some(Backoff::Exponential),
+            "linear" => Some(Backoff::Linear),
+            "fixed" => Some(Backoff::Fixed),
+            _ => {
+                let message = format!("`{text}` is not a value of `{name}`");
+                let hint = "write one of: exponential, linear, fixed".to_owned();
+                self.retry_problem("E403", name, tree.span, message, hint);
+                None
+            }
+        }
+    }
+
+    fn unknown_retry_key(&mut self, key: &Spanned<String>) {
+        let name = format!("retry.{}", key.value);
+        let hint = match nearest(&key.value, RETRY_KEYS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("`retry` takes {}", RETRY_KEYS.join(", ")),
+        };
+        self.retry_problem("W401", &name, key.span, format!("`retry` has no field `{}`", key.value), hint);
+    }
+
+    fn retry_problem(&mut self, code: &'static str, field: &str, span: Span, message: String, hint: String) {
+        self.report(Diagnostic::new(code, span, message).field(field).hint(hint));
+    }
+}

@@ -1,0 +1,66 @@
+//! Templates inside a JSON value: headers, arguments, variables. A text that is only `{{x}}` becomes the
+//! value of x and keeps its type.
+
+use serde_json::{Map, Value};
+
+use super::{Template, TemplateProblem, Unresolved, render, report};
+use crate::error::Error;
+use crate::nodes::context::NodeContext;
+
+/// A JSON value in which every text is a template.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JsonTemplate {
+    /// Nothing to render in it.
+    Plain(Value),
+    Text(Template),
+    List(Vec<JsonTemplate>),
+    Map(Vec<(String, JsonTemplate)>),
+}
+
+impl JsonTemplate {
+    /// Reads every text inside `value`; keys are taken as they are.
+    ///
+    /// # Errors
+    ///
+    /// The first syntax error.
+    pub fn parse(value: &Value) -> Result<Self, TemplateProblem> {
+        match value {
+            Value::String(text) => Template::parse(text).map(Self::Text),
+            Value::Array(items) => items.iter().map(Self::parse).collect::<Result<_, _>>().map(Self::List),
+            Value::Object(map) => {
+                let entries = map.iter().map(|(key, it)| Ok((key.clone(), Self::parse(it)?)));
+                entries.collect::<Result<_, _>>().map(Self::Map)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(Self::Plain(value.clone())),
+        }
+    }
+
+    /// Renders for a running node, as [`render`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`].
+    pub fn render(&self, cx: &NodeContext, extra: &Map<String, Value>) -> Result<Value, Error> {
+        match self {
+            Self::Plain(value) => Ok(value.clone()),
+            Self::Text(template) => match template.only_path() {
+                Some(path) => match super::render::value_of(path, &cx.names, extra) {
+                    Ok(value) => Ok(value),
+                    Err(unresolved) => literal(cx, path.text.as_str(), unresolved),
+                },
+                None => render(cx, template, extra).map(Value::String),
+            },
+            Self::List(items) => items.iter().map(|it| it.render(cx, extra)).collect::<Result<_, _>>(),
+            Self::Map(entries) => {
+                let entries = entries.iter().map(|(key, it)| Ok((key.clone(), it.render(cx, extra)?)));
+                entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
+            }
+        }
+    }
+}
+
+/// An unresolved `{{x}}` stays as it was written.
+fn literal(cx: &NodeContext, path: &str, unresolved: Unresolved) -> Result<Value, Error> {
+    report(cx, &[unresolved])?;
+    Ok(Value::String(format!("{{{{{path}}}}}")))
+}

@@ -1,0 +1,167 @@
+//! Compiles every diagram of the shared corpus and compares errors and warnings with what is expected
+//! there: equal code, place and line, no more and no less.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dipeo::compile::{Compiled, compile};
+use dipeo::diagram::{Diagnostic, Service, Severity};
+use dipeo::nodes::ports::Languages;
+use dipeo::nodes::{Origin, Rights, Surroundings};
+use serde::Deserialize;
+
+const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
+
+/// These depend on the machine and are left out on both sides (corpus/README.md).
+const OF_THE_MACHINE: [&str; 3] = ["W502", "W504", "W505"];
+
+/// Diagrams that use what this version does not have, with what that is.
+const OUT_OF_SCOPE: [(&str, &str); 0] = [];
+
+#[derive(Deserialize)]
+struct Expectations {
+    diagrams: BTreeMap<String, Expectation>,
+}
+
+#[derive(Deserialize)]
+struct Expectation {
+    format: Option<String>,
+    nodes: Option<usize>,
+    connections: Option<usize>,
+    compiles: bool,
+    #[serde(default)]
+    errors: Vec<Expected>,
+    #[serde(default)]
+    warnings: Vec<Expected>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Expected {
+    code: String,
+    at: Option<String>,
+    line: Option<u32>,
+    suggestion_mentions: Option<String>,
+}
+
+/// The world of a terminal run with the corpus as its folder.
+struct Folder {
+    dir: PathBuf,
+    rights: Rights,
+    languages: Arc<dyn Languages>,
+}
+
+impl Surroundings for Folder {
+    fn structure_only(&self) -> bool {
+        false
+    }
+
+    fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    fn languages(&self) -> &dyn Languages {
+        self.languages.as_ref()
+    }
+
+    fn prompt_file(&self, name: &str) -> Result<String, Vec<String>> {
+        let places = [self.dir.join(name), self.dir.join("prompts").join(name)];
+        let found = places.iter().find_map(|it| std::fs::read_to_string(it).ok());
+        found.ok_or_else(|| vec![name.to_owned(), format!("prompts/{name}")])
+    }
+
+    fn file(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.dir.join(path)).ok()
+    }
+
+    fn has_key(&self, _service: Service, _api_key_id: Option<&str>) -> bool {
+        false
+    }
+
+    fn default_model(&self, _service: Service) -> Option<String> {
+        None
+    }
+}
+
+#[test]
+fn every_diagram_of_the_corpus_gives_the_diagnostics_expected_of_it() {
+    let corpus = Path::new(SHARED).join("corpus");
+    let Ok(text) = std::fs::read_to_string(corpus.join("expected.yaml")) else {
+        println!("skipped: ../shared is not there");
+        return;
+    };
+    let expectations: Expectations = serde_yaml::from_str(&text).unwrap();
+    let languages = languages();
+    let mut differences = Vec::new();
+    for (path, expectation) in &expectations.diagrams {
+        let out_of_scope = OUT_OF_SCOPE.iter().find(|(name, _)| name == path);
+        let file = corpus.join(path);
+        let Some(dir) = file.parent() else { continue };
+        let rights = Rights::of(Origin::Local, false, false);
+        let folder = Folder { dir: dir.to_owned(), rights, languages: Arc::clone(&languages) };
+        let compiled = compile(&std::fs::read_to_string(&file).unwrap(), None, &folder);
+        let found = differences_of(expectation, &compiled);
+        match out_of_scope {
+            Some((_, reason)) => println!("out of scope: {path}: {reason}"),
+            None => differences.extend(found.into_iter().map(|it| format!("{path}: {it}"))),
+        }
+    }
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+}
+
+fn differences_of(expectation: &Expectation, compiled: &Compiled) -> Vec<String> {
+    let mut found = Vec::new();
+    let format = compiled.format.map(|it| it.name().to_owned());
+    if expectation.format != format {
+        found.push(format!("format {format:?} instead of {:?}", expectation.format));
+    }
+    let nodes = compiled.diagram.as_ref().map(|it| it.nodes.len());
+    if expectation.nodes != nodes {
+        found.push(format!("{nodes:?} nodes instead of {:?}", expectation.nodes));
+    }
+    let connections = compiled.diagram.as_ref().map(|it| it.connection_count);
+    if expectation.connections != connections {
+        found.push(format!("{connections:?} connections instead of {:?}", expectation.connections));
+    }
+    if expectation.compiles != compiled.is_valid() {
+        found.push(format!("valid: {} instead of {}", compiled.is_valid(), expectation.compiles));
+    }
+    let expected = expectation.errors.iter().chain(&expectation.warnings);
+    found.extend(unmatched(expected.cloned().collect(), &compiled.diagnostics));
+    found
+}
+
+/// Pairs each expected entry with a diagnostic of its own and says what is left on either side.
+fn unmatched(mut expected: Vec<Expected>, diagnostics: &[Diagnostic]) -> Vec<String> {
+    // The most particular first, so that an entry without a place does not take another one's match.
+    expected.sort_by_key(|it| (it.at.is_none(), it.line.is_none(), it.suggestion_mentions.is_none()));
+    let mut open: Vec<&Diagnostic> = diagnostics.iter().filter(|it| !OF_THE_MACHINE.contains(&it.code)).collect();
+    let mut found = Vec::new();
+    for entry in expected.iter().filter(|it| !OF_THE_MACHINE.contains(&it.code.as_str())) {
+        match open.iter().position(|it| fits(entry, it)) {
+            Some(index) => {
+                open.swap_remove(index);
+            }
+            None => found.push(format!("missing {entry:?}")),
+        }
+    }
+    found.extend(open.into_iter().map(|it| {
+        let severity = if it.severity() == Severity::Error { "error" } else { "warning" };
+        format!(
+            "unexpected {severity} {} at {:?} line {}: {} ({:?})",
+            it.code, it.at, it.span.line, it.message, it.hint
+        )
+    }));
+    found
+}
+
+fn fits(entry: &Expected, diagnostic: &Diagnostic) -> bool {
+    let names_it = |wanted: &String| {
+        diagnostic.message.contains(wanted) || diagnostic.hint.as_ref().is_some_and(|it| it.contains(wanted))
+    };
+    let is_at = |wanted: &String| diagnostic.at.as_ref() == Some(wanted) || diagnostic.node_id.as_ref() == Some(wanted);
+    entry.code == diagnostic.code
+        && entry.at.as_ref().is_none_or(is_at)
+        && entry.line.is_none_or(|it| it == diagnostic.span.line)
+        && entry.suggestion_mentions.as_ref().is_none_or(names_it)
+}

@@ -1,0 +1,3 @@
+//! The one integration binary; each file is one subject.
+
+mod corpus_compile;
