@@ -9,13 +9,13 @@ pub mod light;
 pub mod load;
 pub mod model;
 pub mod native;
-pub mod nearest;
 pub mod parse;
 pub mod readable;
 pub mod references;
 pub mod sections;
 pub mod tree;
 
+pub use crate::nearest;
 pub use diagnostic::{Diagnostic, Patch, Severity};
 pub use kinds::{ContentType, Format, Handle, NodeKind, Service};
 pub use model::{Connection, Diagram, DiagramNode, Field, InputDeclaration, Person, Script, Settings};

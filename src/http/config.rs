@@ -8,10 +8,21 @@ use futures_util::future::BoxFuture;
 
 use super::bearer::BearerToken;
 use super::origin::{host_of_name, is_loopback_name};
+use crate::config::Config;
 use crate::error::Error;
 
 /// Names under which a loopback address is reached.
 pub const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Origins of the development servers that pages for this server are usually made with.
+const DEVELOPMENT_ORIGINS: [&str; 6] = [
+    "http://localhost:3000",
+    "http://localhost:3001",
+    "http://localhost:5173",
+    "http://127.0.0.1:3000",
+    "http://127.0.0.1:3001",
+    "http://127.0.0.1:5173",
+];
 
 /// Says whether the application can do its work; asked by `/health/ready`.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
@@ -38,6 +49,24 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
+    /// Takes the settings of the process. Pages of the usual development servers may call a local server
+    /// unless other origins are set (surface.md 3.3).
+    pub fn from_config(config: &Config) -> Self {
+        let mut http = Self {
+            host: config.host.clone(),
+            port: config.port,
+            allowed_hosts: config.allowed_hosts.clone(),
+            allowed_origins: config.allowed_origins.clone(),
+            public_url: config.public_url.clone(),
+            token: config.token.as_deref().map(BearerToken::new),
+            ..Self::local(config.port)
+        };
+        if http.allowed_origins.is_empty() && http.is_local() {
+            http.allowed_origins = DEVELOPMENT_ORIGINS.map(str::to_owned).to_vec();
+        }
+        http
+    }
+
     /// Settings for this machine alone: loopback, no token.
     pub fn local(port: u16) -> Self {
         Self {
@@ -87,7 +116,10 @@ impl HttpConfig {
             return Err(Error::invalid("INVALID_INPUT", format!("`{text}` is not the URL of a server"))
                 .hint("write `--public-url https://NAME` without a path"));
         }
-        if self.token.is_some() || self.is_local() {
+        if let Some(token) = &self.token {
+            return token.check();
+        }
+        if self.is_local() {
             return Ok(());
         }
         let (flag, what) = match (&self.public_url, self.allowed_hosts.first()) {
@@ -138,7 +170,7 @@ mod tests {
             host: host.into(),
             allowed_hosts: allowed.iter().map(|it| (*it).to_owned()).collect(),
             public_url: public.map(str::to_owned),
-            token: token.map(|it| BearerToken::new(it).expect("a token")),
+            token: token.map(BearerToken::new),
             ..HttpConfig::local(0)
         }
     }

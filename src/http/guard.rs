@@ -58,15 +58,19 @@ impl Guard {
         if let Some(origin) = origins.next() {
             let text = origin.to_str().unwrap_or_default();
             if origins.next().is_some() || !self.knows_origin(text, &host) {
-                return Err(Error::refused("ORIGIN_NOT_ALLOWED", format!("pages of `{}` may not call this server", cut(text)))
-                    .hint("add the origin to `CORS_ORIGINS`"));
+                return Err(Error::refused(
+                    "ORIGIN_NOT_ALLOWED",
+                    format!("pages of `{}` may not call this server", cut(text)),
+                )
+                .hint("add the origin to `CORS_ORIGINS`"));
             }
         }
         match FORWARDED.into_iter().find(|name| headers.contains_key(*name)) {
-            Some(name) if !self.allows_forwarded => {
-                Err(Error::refused("FORWARDED_NOT_ALLOWED", format!("this server is not public, but `{name}` says that a proxy or tunnel passed the request on"))
-                    .hint("to publish it on purpose start it with `--public-url https://NAME` and `DIPEO_TOKEN`"))
-            }
+            Some(name) if !self.allows_forwarded => Err(Error::refused(
+                "FORWARDED_NOT_ALLOWED",
+                format!("this server is not public, but `{name}` says that a proxy or tunnel passed the request on"),
+            )
+            .hint("to publish it on purpose start it with `--public-url https://NAME` and `DIPEO_TOKEN`")),
             _ => Ok(()),
         }
     }
@@ -86,8 +90,9 @@ impl Guard {
         };
         let host = Host::parse(text).filter(|host| given.next().is_none() && self.knows_host(host));
         host.ok_or_else(|| {
-            Error::refused("HOST_NOT_ALLOWED", format!("this server does not answer to `{}`", cut(text)))
-                .hint("use `localhost` or `127.0.0.1`, or start it with `--allow-host NAME` or `--public-url https://NAME`")
+            Error::refused("HOST_NOT_ALLOWED", format!("this server does not answer to `{}`", cut(text))).hint(
+                "use `localhost` or `127.0.0.1`, or start it with `--allow-host NAME` or `--public-url https://NAME`",
+            )
         })
     }
 
@@ -182,7 +187,7 @@ mod tests {
     fn a_published_server_answers_to_its_public_name_through_a_proxy() {
         let mut config = HttpConfig::local(8000);
         config.public_url = Some("https://dipeo.example".into());
-        config.token = Some(BearerToken::new("secret").expect("a token"));
+        config.token = Some(BearerToken::new("secret"));
         for (headers, expected) in [
             (&[("host", "dipeo.example"), ("x-forwarded-for", "1.2.3.4")][..], FINE),
             (&[("host", "dipeo.example"), ("origin", "https://dipeo.example")], FINE),

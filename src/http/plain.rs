@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::config::Readiness;
 use super::error_body::error_response;
 use crate::clock::{Clock, SystemClock};
-use crate::diagram::nearest::nearest;
 use crate::error::Error;
+use crate::nearest::nearest;
 
 /// Paths of this file.
 const OWN_ROUTES: [&str; 4] = ["/", "/health", "/health/live", "/health/ready"];

@@ -33,16 +33,19 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub async fn serve(
     config: HttpConfig,
     router: Router,
-    on_bound: impl FnOnce(SocketAddr),
     stop: CancellationToken,
+    on_bound: impl FnOnce(SocketAddr),
 ) -> Result<(), Error> {
     config.check()?;
     let listener = bind(&config).await?;
     let bound = listener.local_addr().map_err(|error| cannot_listen(&config).source(error))?;
     if config.token.is_none() && !bound.ip().is_loopback() {
         // A name such as `localhost` may lead anywhere.
-        return Err(Error::refused("AUTHENTICATION_REQUIRED", format!("`{}` leads to `{bound}`, which others can reach", config.host))
-            .hint("set `DIPEO_TOKEN`, or use `--host 127.0.0.1`"));
+        return Err(Error::refused(
+            "AUTHENTICATION_REQUIRED",
+            format!("`{}` leads to `{bound}`, which others can reach", config.host),
+        )
+        .hint("set `DIPEO_TOKEN`, or use `--host 127.0.0.1`"));
     }
     let app = with_layers(&config, router, bound, &stop)?;
     // Small answers go out at once instead of waiting to be joined with a next one.

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::tools::{self, ToolName};
-use crate::diagram::nearest::nearest;
 use crate::error::Error;
+use crate::nearest::nearest;
 
 /// Longest part of a bad value that a message repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
@@ -44,7 +44,10 @@ pub fn read<T: DeserializeOwned>(tool: ToolName, arguments: JsonObject) -> Resul
 /// Drops what is null and gives `fetch` its older argument name back.
 fn prepare(tool: ToolName, mut arguments: JsonObject) -> JsonObject {
     arguments.retain(|_, value| !value.is_null());
-    if tool == ToolName::Fetch && !arguments.contains_key("id") && let Some(uri) = arguments.remove("uri") {
+    if tool == ToolName::Fetch
+        && !arguments.contains_key("id")
+        && let Some(uri) = arguments.remove("uri")
+    {
         arguments.insert("id".into(), uri);
     }
     arguments
@@ -172,8 +175,7 @@ mod tests {
         let run: run_diagram::Request =
             read(ToolName::DipeoRun, object(json!({"diagram": "x", "content": null}))).expect("fine");
         assert_eq!((run.diagram.as_deref(), run.content), (Some("x"), None));
-        let fetched: fetch::Request =
-            read(ToolName::Fetch, object(json!({"uri": "dipeo://diagrams"}))).expect("fine");
+        let fetched: fetch::Request = read(ToolName::Fetch, object(json!({"uri": "dipeo://diagrams"}))).expect("fine");
         assert_eq!(fetched.id, "dipeo://diagrams");
         let twice = message::<fetch::Request>(ToolName::Fetch, json!({"id": "a", "uri": "b"}));
         assert_eq!(twice, "there is no argument `uri`");

@@ -12,9 +12,7 @@ use super::server::McpServer;
 use super::tools::ToolName;
 use super::{answer, arguments};
 use crate::error::Error;
-use crate::handlers::{
-    Caller, compile_diagram, control_execution, fetch, run_diagram, search, see_result,
-};
+use crate::handlers::{Caller, compile_diagram, control_execution, fetch, run_diagram, search, see_result};
 
 /// Carries out `tool`. What a model can do something about is an error result, never a protocol error.
 pub async fn call(

@@ -73,11 +73,10 @@ fn describe(listed: &[Listed], authentication: &str) -> Value {
 async fn list_resources(State(pages): State<Pages>) -> Response {
     match resources::list(&pages.app).await {
         Ok(all) => Json(json!({"resources": all, "resource_templates": resources::templates()})).into_response(),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Json(json!({"error": {"code": "INTERNAL", "message": error.message}})),
-        )
-            .into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": {"code": "INTERNAL", "message": error.message}})))
+                .into_response()
+        }
     }
 }
 

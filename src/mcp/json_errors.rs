@@ -37,11 +37,9 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 fn too_large() -> Response {
-    let error = Error::limit(
-        "TOO_LARGE",
-        format!("the request body is larger than {MCP_BODY_BYTES_MAX} bytes or ended early"),
-    )
-    .hint("save large diagrams and files in the workspace and name them instead");
+    let error =
+        Error::limit("TOO_LARGE", format!("the request body is larger than {MCP_BODY_BYTES_MAX} bytes or ended early"))
+            .hint("save large diagrams and files in the workspace and name them instead");
     (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(json!({"error": error.to_json()}))).into_response()
 }
 

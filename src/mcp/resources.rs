@@ -121,9 +121,7 @@ pub fn protocol_error(error: &Error) -> ErrorData {
         ErrorKind::Conflict | ErrorKind::Refused | ErrorKind::Limit => {
             ErrorData::invalid_request(error.message().to_owned(), Some(data))
         }
-        ErrorKind::External | ErrorKind::Internal => {
-            ErrorData::internal_error(error.message().to_owned(), Some(data))
-        }
+        ErrorKind::External | ErrorKind::Internal => ErrorData::internal_error(error.message().to_owned(), Some(data)),
     }
 }
 

@@ -123,8 +123,7 @@ impl ToolName {
     }
 
     fn build(self) -> Tool {
-        let tool =
-            Tool::new(self.name(), self.description(), self.arguments()).with_annotations(self.annotations());
+        let tool = Tool::new(self.name(), self.description(), self.arguments()).with_annotations(self.annotations());
         match self.result() {
             Some(schema) => tool.with_raw_output_schema(schema.into()),
             None => tool,
