@@ -163,6 +163,12 @@ pub struct RunArgs {
     /// Who answers for every person
     #[arg(long, value_name = "WHO")]
     pub models: Option<Models>,
+    /// full; mock has no outside effect; debug pauses before breakpoints
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Pause before this node (debug mode)
+    #[arg(long = "break", value_name = "NODE")]
+    pub breakpoints: Vec<String>,
     /// Template warnings are failures
     #[arg(long)]
     pub strict: bool,
@@ -224,7 +230,7 @@ pub struct ResultsArgs {
 #[command(after_help = "Example: dipeo control exec_0123… answer yes --node approve")]
 pub struct ControlArgs {
     pub execution_id: String,
-    /// answer, abort (cancel, stop), resume (continue) or set_output
+    /// answer, abort (cancel, stop), resume (continue), step or set_output
     pub action: String,
     /// The answer: JSON if it parses, else text
     pub value: Option<String>,

@@ -35,6 +35,8 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
         execution_id: args.execution_id.clone(),
         strict: args.strict,
         background: args.background,
+        mode: args.mode.clone(),
+        breakpoints: args.breakpoints.clone(),
         unbounded_wait: true,
     };
     if args.background {

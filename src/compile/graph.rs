@@ -5,6 +5,8 @@
 
 mod loops;
 mod node_set;
+#[cfg(test)]
+mod tests;
 mod wiring;
 
 use std::collections::VecDeque;

@@ -27,7 +27,7 @@ const OUTCOME_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 pub struct Request {
     /// The id that `dipeo_run` returned.
     pub execution_id: String,
-    /// `answer`, `abort` (`cancel`, `stop`), `resume` (`continue`) or `set_output`.
+    /// `answer`, `abort` (`cancel`, `stop`), `resume` (`continue`), `step` or `set_output`.
     pub action: String,
     /// The waiting node, by id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -173,11 +173,12 @@ fn action_of(text: &str) -> Result<&'static str, Error> {
         "abort" | "cancel" | "stop" => Ok("abort"),
         "resume" | "continue" => Ok("resume"),
         "set_output" => Ok("set_output"),
+        "step" => Ok("step"),
         other => {
-            let actions = ["answer", "abort", "cancel", "stop", "resume", "continue", "set_output"];
+            let actions = ["answer", "abort", "cancel", "stop", "resume", "continue", "step", "set_output"];
             let hint = match nearest(other, actions) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "write answer, abort, resume or set_output".to_owned(),
+                None => "write answer, abort, resume, step or set_output".to_owned(),
             };
             let shown: String = other.chars().take(60).collect();
             Err(Error::invalid("INVALID_INPUT", format!("there is no action `{shown}`")).hint(hint))

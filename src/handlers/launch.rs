@@ -14,7 +14,7 @@ use crate::compile::{Compiled, compile};
 use crate::diagram::{Format, Service};
 use crate::engine::event::{Closing, Event, ExecutionStarted, NodeOutline, Status};
 use crate::engine::journal::{Batch, Journal, Summary, Transition};
-use crate::engine::run::{Launch, LogEntry, RunOptions};
+use crate::engine::run::{Launch, LogEntry, Mode, RunOptions};
 use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -31,6 +31,11 @@ pub struct StoredOptions {
     pub models: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub strict: bool,
+    /// `full`, `mock` or `debug`; absent = full.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mode: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub breakpoints: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base_dir: Option<PathBuf>,
     /// Prompt and schema files as they were when the run began.
@@ -45,6 +50,8 @@ impl StoredOptions {
             timeout: self.timeout.and_then(|it| Duration::try_from_secs_f64(it).ok()),
             models: self.models.as_deref().and_then(Service::parse),
             strict: self.strict,
+            mode: self.mode.as_deref().and_then(Mode::parse).unwrap_or_default(),
+            breakpoints: self.breakpoints.clone(),
         }
     }
 }

@@ -286,7 +286,9 @@ fn next_step(object: &ExecutionObject) -> Option<String> {
         Status::Paused => {
             let first = object.waiting_for.first()?;
             let (action, value) = match first.reason.as_str() {
-                reason if reason == PauseReason::Operator.name() => ("resume", String::new()),
+                reason if reason == PauseReason::Operator.name() || reason == PauseReason::Breakpoint.name() => {
+                    ("resume", String::new())
+                }
                 _ => ("answer", ",\"value\":…".to_owned()),
             };
             let node = serde_json::to_string(&first.label).unwrap_or_default();

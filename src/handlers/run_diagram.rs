@@ -18,7 +18,7 @@ use crate::config::sha256;
 use crate::diagram::{Format, Service};
 use crate::engine::event::Event;
 use crate::engine::journal::Transition;
-use crate::engine::run::{Launch, LogEntry};
+use crate::engine::run::{Launch, LogEntry, Mode};
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
@@ -64,6 +64,10 @@ pub struct Extras {
     pub strict: bool,
     /// Write the row and return: a living process of this database takes the execution.
     pub background: bool,
+    /// `mock` has no outside effect, `debug` pauses before the breakpoints.
+    pub mode: Option<String>,
+    /// Nodes, by label or id, before which a debug run pauses.
+    pub breakpoints: Vec<String>,
     /// Wait without limit: the terminal stays with its run.
     pub unbounded_wait: bool,
 }
@@ -154,6 +158,13 @@ impl Prepared {
         let Some(plan) = &compiled.plan else {
             return Err(report::invalid(&Report::new(&compiled, &source.text)));
         };
+        if let Some(unknown) = extras.breakpoints.iter().find(|it| plan.find(it).is_none()) {
+            return Err(Error::not_found(
+                "NODE_NOT_FOUND",
+                format!("the diagram has no node `{unknown}` to break before"),
+            )
+            .hint("name a node by its label or id"));
+        }
         let variables = inputs::check(&plan.inputs, request.input_data.unwrap_or_default())?;
         let execution_id = match &extras.execution_id {
             Some(id) => ExecutionId::parse(id)?,
@@ -188,7 +199,7 @@ async fn begin(app: &App, prepared: Prepared, extras: &Extras) -> Result<Executi
         variables: Value::Object(variables).to_string(),
         kind: ExecutionKind::Run,
         parent: None,
-        mode: None,
+        mode: options.mode.clone(),
         principal: None,
         idempotency: idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
         started_at: now,
@@ -268,9 +279,22 @@ fn options_of(request: &Request, extras: &Extras, source: &Source) -> Result<Sto
         timeout: Some(timeout),
         models: request.models.clone(),
         strict: extras.strict,
+        mode: mode_of(extras)?,
+        breakpoints: extras.breakpoints.clone(),
         base_dir,
         texts: Default::default(),
     })
+}
+
+/// Breakpoints ask for debug mode by themselves.
+fn mode_of(extras: &Extras) -> Result<Option<String>, Error> {
+    match extras.mode.as_deref() {
+        None if !extras.breakpoints.is_empty() => Ok(Some(Mode::Debug.name().to_owned())),
+        None => Ok(None),
+        Some(text) => Mode::parse(text).map(|it| Some(it.name().to_owned())).ok_or_else(|| {
+            Error::invalid("INVALID_INPUT", format!("`{text}` is no mode")).hint("write full, mock or debug")
+        }),
+    }
 }
 
 /// Reads a format name.

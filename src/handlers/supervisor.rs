@@ -359,6 +359,7 @@ fn control_of(row: &ControlRow) -> Result<Control, Error> {
         "abort" => Control::Abort { reason: value.as_str().map(str::to_owned) },
         "resume" => Control::Resume { node },
         "set_output" => Control::SetOutput { node, value },
+        "step" => Control::Step,
         other => return Err(Error::internal(format!("a stored control request has the unknown action `{other}`"))),
     })
 }

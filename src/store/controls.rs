@@ -145,3 +145,65 @@ fn read_row(row: &Row<'_>) -> Result<ControlRow, rusqlite::Error> {
         outcome: row.get(8)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::NewExecution;
+    use super::super::testing::{NOON, TestStore, execution, id};
+    use super::*;
+
+    fn control(n: u32, action: &str) -> NewControl {
+        NewControl {
+            execution_id: id(n),
+            action: action.to_owned(),
+            node: Some("ask".to_owned()),
+            value: Some("\"yes\"".to_owned()),
+            actor: Some("client".to_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_until_it_is_finished_and_its_first_outcome_stays() {
+        let test = TestStore::new();
+        for n in 1..=2 {
+            let new = NewExecution { owner: Some("me".into()), ..execution(n) };
+            test.store.create_execution(new).await.expect("created");
+        }
+        let first = test.store.add_control(control(1, "answer")).await.expect("added");
+        let second = test.store.add_control(control(1, "abort")).await.expect("added");
+        let actions = || {
+            let rows = test.store.pending_controls(&id(1)).expect("reads");
+            rows.into_iter().map(|it| it.action).collect::<Vec<_>>()
+        };
+        assert_eq!(actions(), ["answer", "abort"]);
+        assert_eq!(test.store.executions_with_pending_controls("me").expect("reads"), [id(1)]);
+        assert_eq!(test.store.executions_with_pending_controls("other").expect("reads"), []);
+
+        test.clock.advance_ms(10);
+        test.store.finish_control(first, "{\"ok\":true}").await.expect("finished");
+        test.store.finish_control(first, "{\"ok\":false}").await.expect("says nothing");
+        assert_eq!(actions(), ["abort"]);
+        let want = ControlRow {
+            id: first,
+            execution_id: id(1).to_string(),
+            action: "answer".to_owned(),
+            node: Some("ask".to_owned()),
+            value: Some("\"yes\"".to_owned()),
+            actor: Some("client".to_owned()),
+            created_at: NOON,
+            applied_at: Some(NOON.plus_ms(10)),
+            outcome: Some("{\"ok\":true}".to_owned()),
+        };
+        assert_eq!(test.store.control(first).expect("reads"), Some(want));
+        assert_eq!(test.store.control(99).expect("reads"), None);
+        test.store.finish_control(second, "{}").await.expect("finished");
+        assert_eq!(test.store.executions_with_pending_controls("me").expect("reads"), []);
+    }
+
+    #[tokio::test]
+    async fn a_request_to_no_execution_is_refused() {
+        let test = TestStore::new();
+        let refused = test.store.add_control(control(1, "abort")).await.expect_err("refused");
+        assert_eq!(refused.code(), "EXECUTION_NOT_FOUND");
+    }
+}

@@ -214,3 +214,102 @@ fn insert_row(connection: &Connection, new: &NewExecution) -> Result<(), Failure
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOON, TestStore, execution, id, transition};
+    use super::*;
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+    /// Execution `n` asked for by `principal` under `key`, `hours` after noon.
+    fn keyed(n: u32, principal: Option<&str>, key: &str, hash: &str, after_ms: i64) -> NewExecution {
+        NewExecution {
+            principal: principal.map(str::to_owned),
+            idempotency: Some(Idempotency { key: key.to_owned(), request_hash: hash.to_owned() }),
+            started_at: NOON.plus_ms(after_ms),
+            ..execution(n)
+        }
+    }
+
+    #[tokio::test]
+    async fn everything_an_execution_is_made_of_reads_back() {
+        let test = TestStore::new();
+        let new = NewExecution {
+            revision: Some(3),
+            kind: ExecutionKind::Child,
+            parent: Some(Parent { execution_id: id(9), relation: ParentRelation::Child }),
+            mode: Some("debug".to_owned()),
+            rights: r#"{"origin":"local"}"#.to_owned(),
+            options: r#"{"models":"caller"}"#.to_owned(),
+            variables: r#"{"n":1}"#.to_owned(),
+            owner: Some("own_a".into()),
+            transitions: vec![transition(1), transition(2)],
+            ..keyed(1, Some("ada"), "k", "h", 0)
+        };
+        assert_eq!(test.store.create_execution(new.clone()).await.expect("created"), Created::New);
+        let row = test.store.execution(&id(1)).expect("reads").expect("is there");
+        assert_eq!(row.head.execution_id, id(1).as_str());
+        assert_eq!((row.head.status, row.head.last_seq, row.head.revision), (Status::Running, 2, Some(3)));
+        assert_eq!((row.head.kind.as_str(), row.head.mode.as_deref()), ("child", Some("debug")));
+        assert_eq!(row.head.parent_execution_id.as_deref(), Some(id(9).as_str()));
+        assert_eq!(row.head.parent_relation.as_deref(), Some("child"));
+        assert_eq!((row.head.owner.as_deref(), row.head.principal.as_deref()), (Some("own_a"), Some("ada")));
+        assert_eq!((row.head.started_at, row.head.last_activity_at), (NOON, Some(NOON)));
+        assert_eq!((row.head.diagram_id.as_deref(), row.origin.as_deref()), (Some("review"), Some("local")));
+        assert_eq!((row.rights, row.options), (Some(new.rights), Some(new.options)));
+        assert_eq!((row.projection.variables, row.projection.node_states), (new.variables, "{}".to_owned()));
+        assert_eq!(row.projection.executed_nodes, "[]");
+        assert_eq!((row.idempotency_key.as_deref(), row.request_hash.as_deref()), (Some("k"), Some("h")));
+        assert_eq!(row.source_sha256.as_deref(), Some(new.source.sha256.as_str()));
+        assert_eq!(test.store.source(&new.source.sha256).expect("reads"), Some(new.source));
+        let log = test.store.transitions(&id(1), 0, None).expect("reads");
+        assert_eq!(log.iter().map(|it| it.seq).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_key_means_one_request_of_one_principal_for_a_day() {
+        let test = TestStore::new();
+        let same = Ok(Created::Same(id(1)));
+        let new = Ok(Created::New);
+        for (what, request, want) in [
+            ("the first", keyed(1, None, "k", "h", 0), &new),
+            ("the same again", keyed(2, None, "k", "h", 1_000), &same),
+            ("another request", keyed(3, None, "k", "other", 1_000), &Err("IDEMPOTENCY_CONFLICT")),
+            ("another key", keyed(4, None, "k2", "h", 1_000), &new),
+            ("another principal", keyed(5, Some("ada"), "k", "h", 1_000), &new),
+            ("the last moment", keyed(6, None, "k", "h", DAY_MS - 1), &same),
+            ("a day later", keyed(7, None, "k", "h", DAY_MS), &new),
+            ("the same as a day later", keyed(8, None, "k", "h", DAY_MS + 1), &Ok(Created::Same(id(7)))),
+        ] {
+            let created = test.store.create_execution(request).await.map_err(|it| it.code());
+            assert_eq!(&created, want, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_id_is_taken_once_and_a_refused_execution_leaves_nothing() {
+        let test = TestStore::new();
+        test.store.create_execution(execution(1)).await.expect("created");
+        let source = Source { sha256: "cd".repeat(32), format: "light".to_owned(), content: "other".to_owned() };
+        let again = NewExecution { source: source.clone(), ..execution(1) };
+        assert_eq!(test.store.create_execution(again).await.expect_err("taken").code(), "ALREADY_EXISTS");
+        assert_eq!(test.store.source(&source.sha256).expect("reads"), None);
+        let gap = NewExecution { transitions: vec![transition(1), transition(3)], ..execution(2) };
+        assert_eq!(test.store.create_execution(gap).await.expect_err("gap").code(), "INTERNAL");
+        assert_eq!(test.store.execution(&id(2)).expect("reads"), None);
+    }
+
+    #[tokio::test]
+    async fn the_same_key_from_two_processes_at_once_makes_one_execution() {
+        let test = TestStore::new();
+        let other = test.another();
+        let (a, b) = tokio::join!(
+            test.store.create_execution(keyed(1, None, "k", "h", 0)),
+            other.create_execution(keyed(2, None, "k", "h", 0)),
+        );
+        let (a, b) = (a.expect("answered"), b.expect("answered"));
+        assert!(matches!((&a, &b), (Created::New, Created::Same(_)) | (Created::Same(_), Created::New)), "{a:?} {b:?}");
+        assert_eq!(test.store.list_executions(&Default::default()).expect("reads").1, 1);
+    }
+}

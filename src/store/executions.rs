@@ -77,7 +77,7 @@ const REST: &str = "node_states, node_outputs, llm_usage, error, variables, exec
     request_hash, created_at, access_count, last_accessed";
 
 impl Store {
-    /// Returns one execution with every column.
+    /// Returns one execution with every column, and counts the look.
     ///
     /// # Errors
     ///
@@ -87,6 +87,9 @@ impl Store {
             let sql = format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = ?1");
             Ok(connection.prepare_cached(&sql)?.query_row([execution_id.as_str()], read_row).optional()?)
         })?;
+        if row.is_some() {
+            self.accesses.note(execution_id, self.clock.now());
+        }
         Ok(row)
     }
 
@@ -208,4 +211,80 @@ fn read_row(row: &Row<'_>) -> Result<ExecutionRow, rusqlite::Error> {
 
 fn moment(row: &Row<'_>, idx: usize) -> Result<Option<Timestamp>, rusqlite::Error> {
     Ok(row.get::<_, Option<Moment>>(idx)?.map(|it| it.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::NewExecution;
+    use super::super::testing::{NOON, TestStore, execution};
+    use super::*;
+
+    /// Executions 0 … `n`, one a second; every second one runs, every fifth is of another diagram.
+    async fn many(n: u32) -> TestStore {
+        let test = TestStore::new();
+        let rows = (0..n).map(|n| {
+            test.store.create_execution(NewExecution {
+                started_at: NOON.plus_ms(i64::from(n) * 1_000),
+                owner: (n % 2 == 0).then(|| "me".into()),
+                diagram_id: if n % 5 == 0 { "other" } else { "review" }.to_owned(),
+                ..execution(n)
+            })
+        });
+        for created in futures_util::future::join_all(rows).await {
+            created.expect("created");
+        }
+        test
+    }
+
+    #[tokio::test]
+    async fn lists_are_newest_first_and_say_how_many_there_are() {
+        let test = many(20).await;
+        let filter = |status, diagram_id: Option<&str>, limit, offset| ListFilter {
+            status,
+            diagram_id: diagram_id.map(str::to_owned),
+            limit,
+            offset,
+        };
+        let running = Some(Status::Running);
+        for (filter, want, total) in [
+            (filter(None, None, Some(3), 0), vec![19, 18, 17], 20),
+            (filter(None, None, Some(3), 18), vec![1, 0], 20),
+            (filter(None, None, Some(3), 99), vec![], 20),
+            (filter(running, None, Some(2), 0), vec![18, 16], 10),
+            (filter(None, Some("other"), None, 0), vec![15, 10, 5, 0], 4),
+            (filter(running, Some("other"), None, 1), vec![0], 2),
+            (filter(Some(Status::Failed), None, None, 0), vec![], 0),
+            (filter(None, Some("nope"), None, 0), vec![], 0),
+        ] {
+            let (heads, n_found) = test.store.list_executions(&filter).expect("reads");
+            let seconds: Vec<_> = heads.iter().map(|it| it.started_at.since_ms(NOON) / 1_000).collect();
+            assert_eq!((seconds, n_found), (want, total), "{filter:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_list_walks_an_index_and_sorts_nothing() {
+        let test = many(10_000).await;
+        for (filter, index) in [
+            ("1", "idx_started_at"),
+            ("status = 'running'", "idx_status_started"),
+            ("diagram_id = 'review'", "idx_diagram_started"),
+        ] {
+            let sql = format!(
+                "EXPLAIN QUERY PLAN SELECT {HEAD} FROM executions WHERE {filter}
+                  ORDER BY started_at DESC, rowid DESC LIMIT 20"
+            );
+            let plan = test.store.readers.read(|connection| {
+                let mut statement = connection.prepare(&sql)?;
+                let lines = statement.query_map([], |row| row.get::<_, String>(3))?;
+                Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
+            });
+            let plan = plan.expect("explains");
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{filter}: {plan}");
+        }
+        let filter = ListFilter { status: Some(Status::Pending), limit: Some(20), ..ListFilter::default() };
+        let (heads, total) = test.store.list_executions(&filter).expect("reads");
+        assert_eq!((heads.len(), total), (20, 5_000));
+        assert!(test.store.commits() < 1_000, "{} commits for 10000 rows", test.store.commits());
+    }
 }

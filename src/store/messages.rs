@@ -200,3 +200,83 @@ pub(super) fn insert_message(
     ])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOON, TestStore, execution, id};
+    use super::*;
+
+    /// A message in execution 1: `node` asks or hears from `person`.
+    fn message(name: &str, node: &str, person: &str, from: &str, to: &str) -> SavedMessage {
+        let message = Message {
+            id: name.to_owned(),
+            seq: 0,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            person_id: person.to_owned(),
+            role: if from == person { "assistant" } else { "user" }.to_owned(),
+            content: format!("{name} \"quoted\"\nand more"),
+            node_id: node.to_owned(),
+            iteration: 2,
+            kind: "message".to_owned(),
+        };
+        SavedMessage { execution_id: id(1), message, token_count: Some(5) }
+    }
+
+    async fn conversation() -> TestStore {
+        let test = TestStore::new();
+        test.store.create_execution(execution(1)).await.expect("created");
+        for saved in [
+            message("a", "n1", "ada", "system", "ada"),
+            message("b", "n1", "ada", "ada", "system"),
+            message("c", "n2", "bob", "ada", "bob"),
+            message("d", "n2", "bob", "bob", "system"),
+        ] {
+            assert_eq!(test.store.save_message(saved.clone()).await.expect("saved"), saved.message.id);
+        }
+        test
+    }
+
+    fn names(rows: &[MessageRow]) -> String {
+        rows.iter().map(|it| it.message.id.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn messages_are_found_by_execution_node_person_and_id() {
+        let test = conversation().await;
+        let execution = |after, n_max| names(&test.store.get_execution_messages(&id(1), after, n_max).expect("reads"));
+        assert_eq!(execution(None, None), "abcd");
+        assert_eq!(execution(Some(1), Some(2)), "bc");
+        assert_eq!(names(&test.store.get_execution_messages(&id(2), None, None).expect("reads")), "");
+        assert_eq!(names(&test.store.get_node_messages(&id(1), "n2").expect("reads")), "cd");
+        assert_eq!(names(&test.store.get_person_messages(&id(1), "ada").expect("reads")), "abc");
+        assert_eq!(names(&test.store.get_person_messages(&id(1), "bob").expect("reads")), "cd");
+        assert_eq!(test.store.get_message("z").expect("reads"), None);
+        let found = test.store.get_message("c").expect("reads").expect("there");
+        let SavedMessage { message, token_count, .. } = message("c", "n2", "bob", "ada", "bob");
+        let want = MessageRow {
+            execution_id: id(1).to_string(),
+            message: Message { seq: 3, ..message },
+            token_count,
+            created_at: NOON,
+        };
+        assert_eq!(found, want);
+    }
+
+    #[tokio::test]
+    async fn saving_twice_is_one_row_and_the_first_stays() {
+        let test = conversation().await;
+        let mut again = message("a", "n1", "ada", "system", "ada");
+        again.message.content = "other".to_owned();
+        test.store.save_message(again).await.expect("saved");
+        let rows = test.store.get_execution_messages(&id(1), None, None).expect("reads");
+        assert_eq!((rows.len(), rows[0].message.content.starts_with("a \"quoted\"")), (4, true));
+    }
+
+    #[tokio::test]
+    async fn a_message_of_no_execution_is_refused() {
+        let test = conversation().await;
+        let lost = SavedMessage { execution_id: id(2), ..message("e", "n1", "ada", "system", "ada") };
+        assert_eq!(test.store.save_message(lost).await.expect_err("refused").code(), "EXECUTION_NOT_FOUND");
+    }
+}

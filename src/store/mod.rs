@@ -4,6 +4,7 @@
 //!
 //! Several processes may share one file: each has its own writer, SQLite's lock takes turns between them.
 
+mod accesses;
 mod changes;
 mod columns;
 mod connection;
@@ -37,6 +38,7 @@ pub use transitions::TransitionRow;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use accesses::Accesses;
 use changes::Changes;
 use readers::Readers;
 use writer::Writer;
@@ -85,6 +87,7 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     changes: Arc<Changes>,
+    accesses: Arc<Accesses>,
 }
 
 impl Store {
@@ -99,9 +102,10 @@ impl Store {
         let mut connection = connection::open_writer(path, settings.durability)?;
         migrate::migrate(&mut connection, path)?;
         let changes = Changes::new(path);
-        let writer = Writer::start(connection, path, Arc::clone(&changes))?;
+        let accesses = Arc::new(Accesses::default());
+        let writer = Writer::start(connection, path, Arc::clone(&changes), Arc::clone(&accesses))?;
         let readers = Readers::new(path);
-        Ok(Arc::new(Self { path: settings.path.clone(), clock, writer, readers, changes }))
+        Ok(Arc::new(Self { path: settings.path.clone(), clock, writer, readers, changes, accesses }))
     }
 
     /// The database file.
@@ -133,5 +137,103 @@ impl Drop for Store {
     // The writer ends by itself when its queue does; the poller may have listeners that outlive the store.
     fn drop(&mut self) {
         self.changes.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{NOON, TestStore, batch, execution, id};
+    use super::*;
+    use crate::engine::Journal;
+
+    async fn owned(test: &TestStore, n: u32) {
+        let new = NewExecution { owner: Some("me".into()), ..execution(n) };
+        test.store.create_execution(new).await.expect("created");
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_there_after_a_crash() {
+        let test = TestStore::new();
+        owned(&test, 1).await;
+        test.store.append(batch(1, "me", 2..=5)).await.expect("queued").durable().await.expect("written");
+        // No close, no checkpoint: the other one finds the file and its log as a crash leaves them.
+        let after = test.another();
+        assert_eq!(after.transitions(&id(1), 0, None).expect("reads").len(), 5);
+    }
+
+    #[tokio::test]
+    async fn closing_writes_what_is_queued_and_leaves_one_file() {
+        let test = TestStore::new();
+        owned(&test, 1).await;
+        let listener = test.store.changes();
+        for seq in 2..=100 {
+            test.store.append(batch(1, "me", seq..=seq)).await.expect("queued");
+        }
+        test.store.close().await;
+        test.store.close().await;
+        drop(listener);
+        let files: Vec<_> = std::fs::read_dir(test.folder.path())
+            .expect("lists")
+            .map(|it| it.expect("entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(files, ["state.db"]);
+        assert_eq!(test.store.create_execution(execution(2)).await.expect_err("closed").code(), "INTERNAL");
+        assert_eq!(test.another().transitions(&id(1), 0, None).expect("reads").len(), 100);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_processes_that_write_all_the_time_never_find_the_file_locked() {
+        let test = TestStore::new();
+        let other = test.another();
+        owned(&test, 0).await;
+        owned(&test, 1).await;
+        let write = |store: Arc<Store>, n: u32| {
+            tokio::spawn(async move {
+                for seq in 2..=150 {
+                    let ticket = store.append(batch(n, "me", seq..=seq)).await.expect("queued");
+                    ticket.durable().await.expect("never locked");
+                    assert_eq!(store.execution(&id(n)).expect("reads").expect("there").head.last_seq, seq);
+                }
+            })
+        };
+        let (a, b) = tokio::join!(write(Arc::clone(&test.store), 0), write(other, 1));
+        a.and(b).expect("both finish");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_processes_may_open_and_close_one_file_at_once() {
+        let test = TestStore::new();
+        let path = test.store.path().to_path_buf();
+        let visits = (0..8).map(|n| {
+            let (settings, clock) = (Settings { path: path.clone(), durability: Durability::Full }, test.clock.clone());
+            tokio::spawn(async move {
+                for round in 0..4 {
+                    let store = Store::open(&settings, clock.clone()).expect("opens");
+                    store.create_execution(execution(n * 10 + round)).await.expect("created");
+                    store.close().await;
+                }
+            })
+        });
+        for visit in futures_util::future::join_all(visits).await {
+            visit.expect("no visitor fails");
+        }
+        assert_eq!(test.store.list_executions(&ListFilter::default()).expect("reads").1, 32);
+    }
+
+    #[tokio::test]
+    async fn listeners_hear_of_commits_here_and_in_other_processes() {
+        let test = TestStore::new();
+        let other = test.another();
+        let mut changes = test.store.changes();
+        // Until the poller has had its first look, which always announces.
+        changes.changed().await.expect("the store lives");
+        let before = *changes.borrow_and_update();
+        other.create_execution(execution(1)).await.expect("created");
+        changes.changed().await.expect("the store lives");
+        assert_ne!(*changes.borrow_and_update(), before);
+        assert_eq!(test.store.execution(&id(1)).expect("reads").expect("there").head.started_at, NOON);
+
+        test.store.create_execution(execution(2)).await.expect("created");
+        assert!(changes.has_changed().expect("the store lives"), "own commits are announced before they return");
     }
 }

@@ -210,3 +210,129 @@ fn claim(
     }
     Ok(claimed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{TestStore, batch, execution, id, owner};
+    use super::super::{NewControl, NewExecution};
+    use crate::engine::{Journal, Status};
+
+    const LEASE_MS: i64 = 15_000;
+
+    async fn create(test: &TestStore, n: u32, owner: Option<&str>) {
+        let new = NewExecution { owner: owner.map(Into::into), ..execution(n) };
+        test.store.create_execution(new).await.expect("created");
+    }
+
+    async fn end(test: &TestStore, n: u32, owner: &str, status: Status) {
+        let mut batch = batch(n, owner, 2..=2);
+        batch.summary.status = status;
+        test.store.append(batch).await.expect("queued").durable().await.expect("written");
+    }
+
+    async fn claim(test: &TestStore, owner: &str) -> Vec<(u128, Option<String>, u64)> {
+        let claimed = test.store.claim(owner, None, 100).await.expect("claims");
+        claimed
+            .into_iter()
+            .map(|it| {
+                let n = u128::from_str_radix(&it.execution_id.as_str()[5..], 16).expect("hex");
+                (n, it.previous_owner, it.last_seq)
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn what_nobody_living_holds_may_be_claimed_once() {
+        let test = TestStore::new();
+        for name in ["dead", "living", "me"] {
+            test.store.register_owner(owner(name)).await.expect("registered");
+        }
+        for (n, owner) in [(1, None), (2, Some("dead")), (3, Some("living")), (4, Some("unknown")), (5, Some("me"))] {
+            create(&test, n, owner).await;
+        }
+        create(&test, 6, Some("dead")).await;
+        end(&test, 6, "dead", Status::Completed).await;
+        test.clock.advance_ms(LEASE_MS - 1);
+        test.store.renew_lease("living").await.expect("renewed");
+        assert_eq!(claim(&test, "me").await, [(1, None, 1), (4, Some("unknown".into()), 1)]);
+        test.clock.advance_ms(1);
+        test.store.renew_lease("me").await.expect("renewed");
+        assert_eq!(claim(&test, "me").await, [(2, Some("dead".into()), 1)]);
+        assert_eq!(claim(&test, "me").await, []);
+        let owners: Vec<_> = test.store.live_owners().expect("reads").into_iter().map(|it| it.owner).collect();
+        assert_eq!(owners, ["living", "me"]);
+    }
+
+    #[tokio::test]
+    async fn a_claim_may_be_limited_to_one_execution_or_a_number() {
+        let test = TestStore::new();
+        for n in 1..=4 {
+            create(&test, n, None).await;
+        }
+        test.store.register_owner(owner("me")).await.expect("registered");
+        let only = test.store.claim("me", Some(&id(3)), 9).await.expect("claims");
+        assert_eq!(only.iter().map(|it| it.execution_id.clone()).collect::<Vec<_>>(), [id(3)]);
+        assert_eq!(test.store.claim("me", Some(&id(9)), 9).await.expect("claims"), []);
+        let two = test.store.claim("me", None, 2).await.expect("claims");
+        assert_eq!(two.iter().map(|it| it.execution_id.clone()).collect::<Vec<_>>(), [id(1), id(2)]);
+    }
+
+    #[tokio::test]
+    async fn whoever_lost_an_execution_cannot_write_to_it() {
+        let test = TestStore::new();
+        test.store.register_owner(owner("slow")).await.expect("registered");
+        create(&test, 1, Some("slow")).await;
+        test.clock.advance_ms(LEASE_MS);
+        test.store.register_owner(owner("me")).await.expect("registered");
+        assert_eq!(claim(&test, "me").await, [(1, Some("slow".into()), 1)]);
+        test.store.renew_lease("slow").await.expect("it is only slow");
+        let late = test.store.append(batch(1, "slow", 2..=2)).await.expect("queued").durable().await;
+        assert_eq!(late.expect_err("lost").code(), "LEASE_LOST");
+        test.store.append(batch(1, "me", 2..=2)).await.expect("queued").durable().await.expect("written");
+    }
+
+    #[tokio::test]
+    async fn a_released_owner_leaves_its_executions_to_others_at_once() {
+        let test = TestStore::new();
+        test.store.register_owner(owner("first")).await.expect("registered");
+        create(&test, 1, Some("first")).await;
+        assert_eq!(test.store.unowned_open().expect("reads"), 0);
+        test.store.release_owner("first").await.expect("released");
+        assert_eq!(test.store.unowned_open().expect("reads"), 1);
+        assert_eq!(claim(&test, "second").await, [(1, None, 1)]);
+        assert_eq!(test.store.renew_lease("first").await.expect_err("gone").code(), "LEASE_LOST");
+    }
+
+    #[tokio::test]
+    async fn a_paused_execution_needs_nobody_until_somebody_asks_something() {
+        let test = TestStore::new();
+        test.store.register_owner(owner("me")).await.expect("registered");
+        create(&test, 1, Some("me")).await;
+        end(&test, 1, "me", Status::Paused).await;
+        test.store.release_owner("me").await.expect("released");
+        assert_eq!(test.store.unowned_open().expect("reads"), 0);
+        let control = NewControl { execution_id: id(1), action: "answer".into(), node: None, value: None, actor: None };
+        test.store.add_control(control).await.expect("added");
+        assert_eq!(test.store.unowned_open().expect("reads"), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_processes_that_claim_at_once_never_get_the_same_execution() {
+        let test = TestStore::new();
+        let other = test.another();
+        for n in 0..40 {
+            create(&test, n, None).await;
+        }
+        test.store.register_owner(owner("a")).await.expect("registered");
+        other.register_owner(owner("b")).await.expect("registered");
+        let mut won = Vec::new();
+        for n in 0..40 {
+            let id = id(n);
+            let (a, b) = tokio::join!(test.store.claim("a", Some(&id), 1), other.claim("b", Some(&id), 1));
+            let (a, b) = (a.expect("answered"), b.expect("answered"));
+            assert_eq!(a.len() + b.len(), 1, "{a:?} {b:?}");
+            won.extend(a.into_iter().chain(b));
+        }
+        assert_eq!(won.len(), 40);
+    }
+}

@@ -163,3 +163,50 @@ fn upsert_diagram(connection: &Connection, new: &NewRevision, n: u64, now: Times
     connection.prepare_cached(sql)?.execute((&new.diagram_id, Whole(n), origin.name(), Moment(now)))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOON, TestStore};
+    use super::*;
+
+    fn revision(diagram_id: &str, content: &str, submitted: bool) -> NewRevision {
+        NewRevision {
+            diagram_id: diagram_id.to_owned(),
+            source: Source {
+                sha256: format!("hash of {content}"),
+                format: "light".to_owned(),
+                content: content.to_owned(),
+            },
+            message: None,
+            author: Some("ada".to_owned()),
+            submitted,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_change_of_content_makes_a_new_revision() {
+        let test = TestStore::new();
+        for (diagram, content, want) in
+            [("a", "x", 1), ("a", "x", 1), ("a", "y", 2), ("b", "y", 1), ("a", "x", 3), ("a", "x", 3)]
+        {
+            let n = test.store.save_revision(revision(diagram, content, false)).await.expect("saved");
+            assert_eq!(n, want, "{diagram} {content}");
+        }
+        let rows = test.store.revisions("a").expect("reads");
+        let shown: Vec<_> = rows.iter().map(|it| (it.n, it.sha256.as_str(), it.created_at)).collect();
+        assert_eq!(shown, [(3, "hash of x", NOON), (2, "hash of y", NOON), (1, "hash of x", NOON)]);
+        assert_eq!(test.store.revisions("c").expect("reads"), []);
+    }
+
+    #[tokio::test]
+    async fn a_text_a_client_ever_sent_is_submitted_under_every_name() {
+        let test = TestStore::new();
+        let is_submitted = |content: &str| test.store.is_submitted(&format!("hash of {content}")).expect("reads");
+        test.store.save_revision(revision("mine", "x", false)).await.expect("saved");
+        assert!(!is_submitted("x") && !is_submitted("never seen"));
+        test.store.save_revision(revision("mine", "x", true)).await.expect("saved");
+        assert!(is_submitted("x"));
+        test.store.save_revision(revision("copy", "x", false)).await.expect("saved");
+        assert!(is_submitted("x"));
+    }
+}

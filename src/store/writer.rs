@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::accesses::Accesses;
 use super::changes::Changes;
 use super::connection::without_waiting;
 use super::failure::Failure;
@@ -72,21 +73,30 @@ impl Writer {
     /// # Errors
     ///
     /// `External` when the system gives no thread.
-    pub fn start(connection: Connection, path: &Path, changes: Arc<Changes>) -> Result<Self, Error> {
+    pub fn start(
+        connection: Connection,
+        path: &Path,
+        changes: Arc<Changes>,
+        accesses: Arc<Accesses>,
+    ) -> Result<Self, Error> {
         let (queue, commands) = mpsc::channel(limits::WRITER_QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
-        let service =
-            Service { connection, path: path.to_path_buf(), commits: Arc::clone(&commits), changes, wrote: false };
+        let service = Service {
+            connection,
+            path: path.to_path_buf(),
+            commits: Arc::clone(&commits),
+            changes,
+            accesses,
+            wrote: false,
+        };
         let no_thread = |error: std::io::Error| {
             Error::external("DATABASE_FAILED", "the database writer cannot start")
                 .hint("the system gives no more threads: close other programs and try again")
                 .source(error)
         };
-        // A runtime of its own, because waiting for work or for idleness needs a timer.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(no_thread)?;
         let thread = std::thread::Builder::new()
             .name("database-writer".to_owned())
-            .spawn(move || runtime.block_on(service.serve(commands)))
+            .spawn(move || serve_on_own_runtime(service, commands))
             .map_err(no_thread)?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)), commits })
     }
@@ -141,12 +151,22 @@ fn writer_gone() -> Error {
     Error::internal("the database writer is gone").hint("the store was closed; start dipeo again")
 }
 
+/// Waiting for work or for idleness needs a timer, and the thread must outlive its producers' runtime.
+fn serve_on_own_runtime(service: Service, commands: mpsc::Receiver<Command>) {
+    match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime.block_on(service.serve(commands)),
+        // Producers hear that the writer is gone.
+        Err(error) => tracing::error!(%error, "the database writer cannot start"),
+    }
+}
+
 /// What the thread holds.
 struct Service {
     connection: Connection,
     path: PathBuf,
     commits: Arc<AtomicU64>,
     changes: Arc<Changes>,
+    accesses: Arc<Accesses>,
     /// Whether the log holds something that the file does not.
     wrote: bool,
 }
@@ -233,11 +253,15 @@ impl Service {
                 refusals.push(None);
             }
         }
+        let has_changed = self.connection.total_changes() != n_changes_before;
+        if has_changed {
+            self.accesses.write(&self.connection);
+        }
         if let Err(error) = self.run("COMMIT") {
             self.roll_back();
             return Err(Broken::Later(error.into()));
         }
-        if self.connection.total_changes() != n_changes_before {
+        if has_changed {
             self.wrote = true;
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.changes.announce();

@@ -60,9 +60,14 @@ impl Models for ScriptedModels {
             *self.attempts.lock().expect("test lock") += 1;
             let lines = request.messages.iter().map(|it| format!("{}: {}", it.role, it.content)).collect();
             self.sent.lock().expect("test lock").entry(request.node_label.clone()).or_default().push(lines);
-            let reply = self.replies.lock().expect("test lock").get_mut(&request.node_label).and_then(VecDeque::pop_front);
+            let reply =
+                self.replies.lock().expect("test lock").get_mut(&request.node_label).and_then(VecDeque::pop_front);
             match reply {
-                Some(reply) => Ok(ModelReply { text: text_of(&reply), usage: Usage { input: 1, output: 1, cached: 0 }, ..ModelReply::default() }),
+                Some(reply) => Ok(ModelReply {
+                    text: text_of(&reply),
+                    usage: Usage { input: 1, output: 1, cached: 0 },
+                    ..ModelReply::default()
+                }),
                 None => self.fallback.call(request).await,
             }
         })
@@ -115,10 +120,11 @@ async fn every_row_of_the_corpus_ends_as_written_down() {
                 continue;
             }
             n_runs += 1;
-            let found = match tokio::time::timeout(std::time::Duration::from_secs(60), check(&corpus.join(path), run)).await {
-                Ok(found) => found,
-                Err(_) => vec!["did not end within 60 s".to_owned()],
-            };
+            let found =
+                match tokio::time::timeout(std::time::Duration::from_secs(60), check(&corpus.join(path), run)).await {
+                    Ok(found) => found,
+                    Err(_) => vec!["did not end within 60 s".to_owned()],
+                };
             problems.extend(found.into_iter().map(|it| format!("{path} ({name}): {it}")));
         }
     }
@@ -184,7 +190,8 @@ async fn take_steps(
                 return Err(format!("paused for {:?}, not {reason}", object.pause_reason));
             }
             let waiting: Vec<&str> = object.waiting_for.iter().map(|it| it.label.as_str()).collect();
-            let expected: Vec<&str> = step["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let expected: Vec<&str> =
+                step["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             if waiting != expected {
                 return Err(format!("waits for {waiting:?}, not {expected:?}"));
             }
@@ -195,7 +202,11 @@ async fn take_steps(
             }
             for waiting in object.waiting_for.iter().filter(|it| !it.messages.is_empty()) {
                 let lines = waiting.messages.iter().map(|it| {
-                    format!("{}: {}", it["role"].as_str().unwrap_or_default(), it["content"].as_str().unwrap_or_default())
+                    format!(
+                        "{}: {}",
+                        it["role"].as_str().unwrap_or_default(),
+                        it["content"].as_str().unwrap_or_default()
+                    )
                 });
                 models.sent.lock().expect("test lock").entry(waiting.label.clone()).or_default().push(lines.collect());
             }
@@ -220,7 +231,11 @@ async fn take_steps(
         }
     }
     while object.pause_reason.is_some() && !answers.is_empty() {
-        let Some(node) = object.waiting_for.iter().find(|it| answers.contains_key(&it.label)).map(|it| it.label.clone()) else { break };
+        let Some(node) =
+            object.waiting_for.iter().find(|it| answers.contains_key(&it.label)).map(|it| it.label.clone())
+        else {
+            break;
+        };
         let value = answers.remove(&node);
         object = control(app, caller, &object, "answer", Some(&node), value).await.map_err(|e| e.to_string())?;
     }
@@ -330,7 +345,9 @@ fn compare(row: &Value, object: &ExecutionObject, seen: &Seen, models: &Scripted
     }
     for (node, wanted) in row["node_status"].as_object().into_iter().flatten() {
         let got = seen.status.get(node).cloned().unwrap_or_default();
-        let fits = wanted.as_str().map_or_else(|| wanted.as_array().is_some_and(|it| it.contains(&json!(got))), |it| it == got);
+        let fits = wanted
+            .as_str()
+            .map_or_else(|| wanted.as_array().is_some_and(|it| it.contains(&json!(got))), |it| it == got);
         if !fits {
             expect(&format!("status of {node}"), json!(got), &json!({"wanted": wanted}));
         }
@@ -419,4 +436,3 @@ fn sorted(value: &Value) -> Value {
     list.sort_by_key(Value::to_string);
     Value::Array(list)
 }
-

@@ -69,7 +69,11 @@ fn ledger(workspace: &Workspace) -> Vec<String> {
 fn json(workspace: &Workspace, arguments: &[&str]) -> Value {
     let output = workspace.command().args(arguments).arg("--json").output().expect("runs");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
-        panic!("{arguments:?}: {e}: {} {}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+        panic!(
+            "{arguments:?}: {e}: {} {}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
     })
 }
 

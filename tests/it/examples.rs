@@ -49,11 +49,8 @@ async fn run(app: &App, caller: &Caller, name: &str, path: &Path) -> ExecutionOb
         };
         object = control_execution(app, caller, request, Waiting::default()).await.expect("is taken");
     }
-    let request = see_result::Request {
-        execution_id: object.execution_id,
-        detail: Some(Detail::Full),
-        ..Default::default()
-    };
+    let request =
+        see_result::Request { execution_id: object.execution_id, detail: Some(Detail::Full), ..Default::default() };
     see_result(app, caller, request, Waiting::default()).await.expect("readable")
 }
 

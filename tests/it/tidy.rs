@@ -111,7 +111,9 @@ fn every_package_is_named_in_its_own_rooms_only() {
         for (package, rooms) in PACKAGES {
             let names_it = code.lines().any(|it| {
                 let line = it.trim();
-                !line.starts_with("//") && line.contains(&format!("{package}::")) && !line.contains(&format!("_{package}::"))
+                !line.starts_with("//")
+                    && line.contains(&format!("{package}::"))
+                    && !line.contains(&format!("_{package}::"))
             });
             if names_it && !rooms.contains(&room.as_str()) {
                 wrong.push(format!("{} names {package}", path.display()));
@@ -175,7 +177,14 @@ fn codes_in(code: &str) -> BTreeSet<String> {
             found.insert(text.to_owned());
         }
     }
-    for constructor in ["Error::invalid(", "Error::not_found(", "Error::conflict(", "Error::refused(", "Error::limit(", "Error::external("] {
+    for constructor in [
+        "Error::invalid(",
+        "Error::not_found(",
+        "Error::conflict(",
+        "Error::refused(",
+        "Error::limit(",
+        "Error::external(",
+    ] {
         for after in code.split(constructor).skip(1) {
             let argument = after.trim_start();
             if let Some(text) = argument.strip_prefix('"').and_then(|it| it.split('"').next()) {

@@ -29,15 +29,17 @@ pub enum Control {
     Abort {
         reason: Option<String>,
     },
-    /// Runs an interrupted `at_most_once` effect again.
+    /// Runs an interrupted `at_most_once` effect again, or lets a node go that a breakpoint holds.
     Resume {
         node: Option<String>,
     },
-    /// Gives an interrupted `at_most_once` effect its value instead.
+    /// Gives such a node its value instead.
     SetOutput {
         node: Option<String>,
         value: Value,
     },
+    /// Lets everything go that is held, and holds what may start next.
+    Step,
 }
 
 impl Run {
@@ -48,6 +50,7 @@ impl Run {
             Control::Abort { reason } => self.abort(reason, &command.by),
             Control::Resume { node } => self.decide(node.as_deref(), None, &command.by),
             Control::SetOutput { node, value } => self.decide(node.as_deref(), Some(value), &command.by),
+            Control::Step => self.release_held(true, &command.by),
         };
         if outcome.is_ok() && self.ending.is_none() {
             self.flush_durably(false).await?;
@@ -77,7 +80,9 @@ impl Run {
             }
             return Ok(());
         }
-        let node = self.waiting_node(node, |question| question.reason != PauseReason::Operator)?;
+        let node = self.waiting_node(node, |question| {
+            !matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint)
+        })?;
         let value = self.check(node, value)?;
         self.take_answer(node, value, by)
     }
@@ -116,20 +121,30 @@ impl Run {
         Ok(())
     }
 
-    /// Decides about an effect that had started when its process died.
+    /// Decides about an effect that had started when its process died, or about a held node.
     fn decide(&mut self, node: Option<&str>, value: Option<Value>, by: &str) -> Result<(), Error> {
-        let node = self.waiting_node(node, |question| question.reason == PauseReason::Operator)?;
+        if node.is_none() && value.is_none() && self.only_held() {
+            return self.release_held(false, by);
+        }
+        let is_decided_here =
+            |question: &Question| matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint);
+        let node = self.waiting_node(node, is_decided_here)?;
+        let is_held = self.question(node)?.reason == PauseReason::Breakpoint;
         let action = if value.is_some() { "set_output" } else { "resume" };
         let applied = ControlApplied { action: action.into(), by: by.to_owned(), reason: None };
         self.note_event(Event::Control(applied), Some(node));
         self.wake(by);
         match value {
-            Some(value) => self.complete(node, Output::value(value)),
-            None => {
-                self.repeat(node);
-                Ok(())
+            Some(value) => {
+                if is_held {
+                    self.note_start(node);
+                }
+                return self.complete(node, Output::value(value));
             }
+            None if is_held => self.let_go(node),
+            None => self.repeat(node),
         }
+        Ok(())
     }
 
     /// Starts another attempt of a live node's execution.
@@ -137,11 +152,11 @@ impl Run {
         if let Some(live) = self.live.get_mut(&node) {
             live.attempt += 1;
         }
-        self.note_start(node, std::collections::BTreeMap::new());
+        self.note_start(node);
         self.attempt(node, Work::Run, None);
     }
 
-    fn wake(&mut self, by: &str) {
+    pub(super) fn wake(&mut self, by: &str) {
         if self.state.status == Status::Paused {
             self.note_event(Event::ExecutionResumed(ExecutionResumed { by: by.to_owned() }), None);
         }

@@ -55,6 +55,37 @@ pub struct RunOptions {
     pub models: Option<Service>,
     /// Template warnings are failures.
     pub strict: bool,
+    pub mode: Mode,
+    /// Nodes, by id or label, before which a run in debug mode pauses.
+    pub breakpoints: Vec<String>,
+}
+
+/// How a run treats the outside (platform.md 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Full,
+    /// No outside effect at all: nodes with one answer from `mock_response` or a canned value, files are
+    /// written to memory.
+    Mock,
+    /// Pauses before breakpoints.
+    Debug,
+}
+
+impl Mode {
+    /// The word of the option.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Mock => "mock",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Full, Self::Mock, Self::Debug].into_iter().find(|it| it.name() == text)
+    }
 }
 
 /// How a run came to its end in this process.
@@ -78,6 +109,7 @@ impl Run {
         };
         let n_nodes = plan.nodes.len();
         let last_seq = launch.log.last().map_or(0, |it| it.seq);
+        let ports = if launch.options.mode == Mode::Mock { super::mock::ports(&ports) } else { ports };
         let mut run = Self {
             schedule: Schedule::new(Arc::clone(&plan.graph), schedule_limits),
             state: ExecutionState::new(),
@@ -93,6 +125,7 @@ impl Run {
             history: Arc::new(History { started: vec![0; n_nodes], completed: vec![0; n_nodes] }),
             calls: Arc::new(CallCounter::starting_at(HashMap::new())),
             replaced: BTreeMap::new(),
+            is_stepping: false,
             must_flush: false,
             options: launch.options,
             rights: launch.rights,

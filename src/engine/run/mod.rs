@@ -5,9 +5,11 @@
 //! set of futures that the loop polls. Dropping a future cancels its node.
 
 mod attempt;
+mod breakpoint;
 mod command;
 mod finish;
 mod launch;
+mod mock;
 mod record;
 mod restore;
 mod start;
@@ -25,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
 pub use self::command::{Command, Control};
-pub use self::launch::{Launch, LogEntry, RunOptions, Stopped};
+pub use self::launch::{Launch, LogEntry, Mode, RunOptions, Stopped};
 use self::record::Recorder;
 use super::event::Event;
 use super::journal::Journal;
@@ -69,6 +71,8 @@ struct Run {
     calls: Arc<CallCounter>,
     /// W602: how often a connection's token was replaced before use.
     replaced: BTreeMap<EdgeIdx, u32>,
+    /// `step`: every node is held before it starts.
+    is_stepping: bool,
     /// Whether an effect waits for what is not yet written.
     must_flush: bool,
 }
@@ -87,6 +91,8 @@ struct Live {
     iteration: u32,
     attempt: u32,
     inputs: Inputs,
+    /// Where each input came from, as `<node id>:<iteration>`.
+    sources: BTreeMap<String, String>,
     notes: Notes,
 }
 

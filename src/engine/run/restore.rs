@@ -49,6 +49,16 @@ fn replay(run: &mut Run, node: NodeIdx, event: &Event, calls: &mut HashMap<Strin
             count_calls(&run.plan.nodes[node].node.person_id(), it.attempt, &it.meta, calls);
             replay_completion(run, node, it);
         }
+        Event::InteractivePrompt(it) if it.question.reason == PauseReason::Breakpoint => {
+            let held = NodeStarted {
+                kind: String::new(),
+                iteration: it.iteration,
+                attempt: 1,
+                inputs: BTreeMap::new(),
+                effect: false,
+            };
+            replay_start(run, node, &held);
+        }
         Event::NodeError(it) => {
             run.live.remove(&node);
             if it.handled {
@@ -68,9 +78,11 @@ fn replay_start(run: &mut Run, node: NodeIdx, started: &NodeStarted) {
     }
     let edges = run.schedule.restore_start(node);
     // A conversion that failed was recorded as the node's failure; here the inputs no longer matter.
-    let inputs = run.take_inputs(&edges).0.unwrap_or_else(|_| Inputs::default());
+    let (inputs, sources) = run.take_inputs(&edges);
+    let inputs = inputs.unwrap_or_else(|_| Inputs::default());
     Arc::make_mut(&mut run.history).started[node] = started.iteration;
-    let live = Live { iteration: started.iteration, attempt: started.attempt, inputs, notes: Notes::default() };
+    let live =
+        Live { iteration: started.iteration, attempt: started.attempt, inputs, sources, notes: Notes::default() };
     run.live.insert(node, live);
 }
 
@@ -133,11 +145,10 @@ fn take_up(run: &mut Run, node: NodeIdx) {
                 let iteration = run.live[&node].iteration;
                 run.note_event(Event::InteractivePrompt(InteractivePrompt { iteration, question }), Some(node));
             } else {
-                let inputs = BTreeMap::new();
                 if let Some(live) = run.live.get_mut(&node) {
                     live.attempt += 1;
                 }
-                run.note_start(node, inputs);
+                run.note_start(node);
                 run.attempt(node, Work::Run, None);
             }
         }

@@ -24,8 +24,12 @@ impl Run {
             Ok(inputs) => (inputs, None),
             Err(problem) => (Inputs::default(), Some(problem)),
         };
-        self.live.insert(node, Live { iteration, attempt: 1, inputs, notes: Notes::default() });
-        self.note_start(node, sources);
+        self.live.insert(node, Live { iteration, attempt: 1, inputs, sources, notes: Notes::default() });
+        if problem.is_none() && self.holds(node) {
+            self.hold(node);
+            return Ok(());
+        }
+        self.note_start(node);
         match problem {
             Some(problem) => self.finished.push_back(Finished { node, result: Err(problem) }),
             None => self.attempt(node, Work::Run, None),
@@ -34,14 +38,14 @@ impl Run {
     }
 
     /// Records that an attempt of `node` begins.
-    pub(super) fn note_start(&mut self, node: NodeIdx, inputs: BTreeMap<String, String>) {
+    pub(super) fn note_start(&mut self, node: NodeIdx) {
         let live = &self.live[&node];
         let plan_node = &self.plan.nodes[node];
         let started = NodeStarted {
             kind: plan_node.kind.name().to_owned(),
             iteration: live.iteration,
             attempt: live.attempt,
-            inputs,
+            inputs: live.sources.clone(),
             effect: plan_node.node.effect() == Effect::Outside,
         };
         self.note_event(Event::NodeStarted(started), Some(node));
@@ -70,6 +74,10 @@ impl Run {
 
     /// Runs an attempt of a live node: effect-free ones right here as far as they get.
     pub(super) fn attempt(&mut self, node: NodeIdx, work: Work, delay: Option<Duration>) {
+        if let Some(finished) = self.mocked(node, &work) {
+            self.finished.push_back(finished);
+            return;
+        }
         let has_effect = self.plan.nodes[node].node.effect() == Effect::Outside;
         let gate = has_effect.then(|| self.record.gate());
         self.must_flush |= has_effect;
