@@ -159,8 +159,9 @@ async fn a_body_that_is_too_large_is_refused() {
 async fn a_signal_ends_the_server_promptly_although_a_stream_is_open() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
-    let mut listening =
-        server.post("/mcp", &modern(1, "subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}))).await;
+    let mut listening = server
+        .post("/mcp", &modern(1, "subscriptions/listen", json!({"notifications": {"toolsListChanged": true}})))
+        .await;
     let first = listening.chunk().await.expect("a stream").expect("the acknowledgement");
     assert!(String::from_utf8_lossy(&first).contains("acknowledged"), "{first:?}");
     let (status, took) = tokio::task::spawn_blocking(move || server.stop()).await.expect("joined");
@@ -198,11 +199,13 @@ async fn a_legacy_session_begins_with_initialize_and_ends_with_delete() {
     };
     let params =
         json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}});
-    let opened =
-        post(None, json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})).await.expect("an answer");
+    let opened = post(None, json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}))
+        .await
+        .expect("an answer");
     let session = opened.headers()["mcp-session-id"].to_str().expect("text").to_owned();
     assert_eq!(events(&opened.text().await.expect("text"))[0]["result"]["protocolVersion"], "2025-06-18");
-    let noted = post(Some(&session), json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await.expect("it");
+    let noted =
+        post(Some(&session), json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await.expect("it");
     assert_eq!(noted.status(), 202);
     let listed = post(Some(&session), json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})).await.expect("it");
     let listed = events(&listed.text().await.expect("text"));
@@ -219,7 +222,10 @@ async fn the_path_of_the_original_takes_one_message_and_answers_plain_json() {
     let server = HttpServer::start(&workspace);
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     let response = server.http(Method::POST, "/mcp/messages").json(&request).send().await.expect("an answer");
-    assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &"application/json".parse().expect("it")));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"application/json".parse().expect("it"))
+    );
     assert_eq!(response.json::<Value>().await.expect("JSON")["result"]["tools"].as_array().map(Vec::len), Some(6));
     let notification = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     let noted = server.http(Method::POST, "/mcp/messages").json(&notification).send().await.expect("an answer");
@@ -230,7 +236,9 @@ async fn the_path_of_the_original_takes_one_message_and_answers_plain_json() {
 async fn a_body_that_is_no_message_gets_a_json_rpc_error() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
-    for (body, code) in [("{", -32700), ("[]", -32600), (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600), ("{}", -32600)] {
+    for (body, code) in
+        [("{", -32700), ("[]", -32600), (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600), ("{}", -32600)]
+    {
         let response = server
             .http(Method::POST, "/mcp")
             .header("accept", "application/json, text/event-stream")

@@ -26,12 +26,16 @@ fn a_modern_client_needs_no_handshake() {
 
 #[test]
 fn a_legacy_client_initializes_and_gets_the_version_it_asked_for() {
-    for (asked, expected) in
-        [("2025-06-18", "2025-06-18"), ("2025-11-25", "2025-11-25"), ("2026-07-28", "2025-11-25"), ("1999-01-01", "2025-11-25")]
-    {
+    for (asked, expected) in [
+        ("2025-06-18", "2025-06-18"),
+        ("2025-11-25", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+        ("1999-01-01", "2025-11-25"),
+    ] {
         let workspace = workspace();
         let mut client = StdioClient::start(&workspace);
-        let params = json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}});
+        let params =
+            json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}});
         client.write(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).to_string());
         let result = client.answer_to(1)["result"].clone();
         assert_eq!(result["protocolVersion"], expected, "{asked}");
@@ -232,7 +236,11 @@ fn progress_increases_and_a_run_that_fails_is_an_error() {
     let mut params = call("dipeo_run", json!({"content": ENDLESS, "timeout": 3}));
     params["_meta"] = json!({"progressToken": "p"});
     let result = client.request("tools/call", params)["result"].clone();
-    assert_eq!((&result["isError"], &result["structuredContent"]["status"]), (&json!(true), &json!("failed")), "{result}");
+    assert_eq!(
+        (&result["isError"], &result["structuredContent"]["status"]),
+        (&json!(true), &json!("failed")),
+        "{result}"
+    );
     let values: Vec<f64> = client
         .notifications
         .iter()
@@ -252,7 +260,9 @@ fn cancelling_a_call_ends_the_wait_and_not_the_execution() {
     let id = client.send("tools/call", params);
     // The first sign of life says that the execution is there.
     assert_eq!(client.read()["method"], "notifications/progress");
-    client.write(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}).to_string());
+    client.write(
+        &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}).to_string(),
+    );
     let mut again = arguments;
     again["wait_seconds"] = json!(0);
     let running = client.call("dipeo_run", again)["structuredContent"].clone();
