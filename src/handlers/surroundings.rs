@@ -120,7 +120,8 @@ impl Surroundings for World {
     fn has_key(&self, service: Service, _api_key_id: Option<&str>) -> bool {
         match service {
             _ if self.needs_no_keys => true,
-            Service::OpenAi => self.models.openai_api_key.is_some(),
+            // Another server than OpenAI's may well need no key.
+            Service::OpenAi => self.models.openai_api_key.is_some() || self.models.openai_base_url.is_some(),
             Service::Anthropic | Service::Gemini => false,
             Service::Ollama | Service::ClaudeCode | Service::ClaudeCodeCustom | Service::Caller | Service::Scripted => {
                 true

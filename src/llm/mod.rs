@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 
 use self::openai::{Endpoint, OpenAi};
 pub use self::secret::Secret;
+use crate::config::ModelSettings;
 use crate::diagram::{Person, Service};
 use crate::error::Error;
 use crate::nodes::ports::{ModelReply, ModelRequest, Models};
@@ -31,6 +32,22 @@ pub struct Settings {
     pub ollama: OllamaSettings,
     /// Keys by the `api_key_id` of persons; they win over the service's own key.
     pub keys: HashMap<String, Secret>,
+}
+
+impl Settings {
+    /// The settings of this process.
+    pub fn from_config(config: &ModelSettings) -> Self {
+        let openai = OpenAiSettings::default();
+        Self {
+            openai: OpenAiSettings {
+                base_url: config.openai_base_url.clone().unwrap_or(openai.base_url),
+                api_key: config.openai_api_key.as_ref().and_then(Secret::new),
+                default_model: config.openai_model.clone().unwrap_or(openai.default_model),
+            },
+            ollama: config.ollama_host.clone().map_or_else(OllamaSettings::default, |host| OllamaSettings { host }),
+            keys: HashMap::new(),
+        }
+    }
 }
 
 /// OpenAI, or anything that speaks its chat-completions format.
