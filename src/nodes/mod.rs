@@ -5,9 +5,11 @@
 pub mod content;
 pub mod context;
 pub mod fields;
+pub mod file_format;
 pub mod lookup;
 pub mod memory;
 pub mod output;
+pub mod paths;
 pub mod policy;
 pub mod ports;
 pub mod rights;
@@ -22,6 +24,9 @@ mod person_job;
 mod start;
 mod template_job;
 mod user_response;
+
+#[cfg(test)]
+mod harness;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
