@@ -201,6 +201,12 @@ mod tests {
             .expect("reads");
         assert_eq!(error, "told");
 
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let copy = std::fs::metadata(folder.path().join("dipeo_state.db.bak-0")).expect("kept");
+            assert_eq!(copy.permissions().mode() & 0o777, 0o600);
+        }
         let copy = Connection::open(folder.path().join("dipeo_state.db.bak-0")).expect("opens");
         let left: i64 = copy
             .query_row("SELECT count(*) FROM executions WHERE status = 'running'", [], |row| row.get(0))

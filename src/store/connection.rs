@@ -15,7 +15,7 @@ use crate::error::Error;
 /// How long a statement waits for another process's lock, in milliseconds (surface.md 6.3).
 const BUSY_MS_MAX: u64 = 5_000;
 /// Longest single pause of that wait, in milliseconds; a commit takes about one.
-const BUSY_PAUSE_MS_MAX: u64 = 20;
+const BUSY_PAUSE_MS_MAX: u64 = 10;
 /// Size of the write-ahead log, in pages of 4 KiB, at which SQLite itself moves it into the file even
 /// under load; below that the writer does it when idle.
 const CHECKPOINT_PAGES: i64 = 4_096;
@@ -172,16 +172,25 @@ fn create_file(path: &Path) -> Result<(), Error> {
         _ => PathBuf::from("."),
     };
     create_folder(&folder).map_err(|error| file_failed("create the folder", &folder, error))?;
-    let mut options = std::fs::OpenOptions::new();
     // Never opens a file that another connection of this process has open: closing it again would drop that
     // one's locks.
-    options.create_new(true).write(true);
-    owner_only(&mut options);
-    match options.open(path) {
+    match new_private_file(path) {
         Ok(_) => sync_folder(&folder).map_err(failed),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Makes an empty file that only its owner may read.
+///
+/// # Errors
+///
+/// `AlreadyExists` and whatever else the system says.
+pub(super) fn new_private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create_new(true).write(true);
+    owner_only(&mut options);
+    options.open(path)
 }
 
 /// Makes `folder` and what is missing above it, for this user alone. `.dipeo` also gets a `.gitignore`

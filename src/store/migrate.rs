@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::adopt::{self, is_original};
+use super::connection::new_private_file;
 use super::failure::{Failure, file_failed};
 use crate::error::Error;
 
@@ -20,11 +21,11 @@ const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_executions.sql
 /// `DATABASE_NEWER` when a later dipeo wrote the file; `DATABASE_FAILED` when it belongs to another program
 /// or cannot be written; `DATABASE_BUSY`.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let prepared = prepare(connection, path);
-    let Some(version) = prepared.map_err(|failure| failure.into_error(path))? else {
+    let found = look(connection, path).map_err(|failure| failure.into_error(path))?;
+    let Some(Found { version, is_empty }) = found else {
         return Ok(());
     };
-    if version > 0 || is_original(connection).map_err(|failure| failure.into_error(path))? {
+    if !is_empty {
         keep_copy(connection, path, version)?;
     }
     for n in version..MIGRATIONS.len() {
@@ -33,9 +34,17 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     Ok(())
 }
 
-/// Returns the version to start from, or nothing when there is nothing to do.
-fn prepare(connection: &Connection, path: &Path) -> Result<Option<usize>, Failure> {
-    let version = version(connection)?;
+/// A file that needs migrations.
+struct Found {
+    version: usize,
+    is_empty: bool,
+}
+
+/// Returns where to start from, or nothing when there is nothing to do.
+fn look(connection: &Connection, path: &Path) -> Result<Option<Found>, Failure> {
+    // One view: another process may be making the tables just now.
+    let view = connection.unchecked_transaction()?;
+    let version = version(&view)?;
     if version == MIGRATIONS.len() {
         return Ok(None);
     }
@@ -50,9 +59,9 @@ fn prepare(connection: &Connection, path: &Path) -> Result<Option<usize>, Failur
             .into());
     }
     if version == 0 {
-        adopt::require_empty_or_original(connection, path)?;
+        adopt::require_empty_or_original(&view, path)?;
     }
-    Ok(Some(version))
+    Ok(Some(Found { version, is_empty: version == 0 && !is_original(&view)? }))
 }
 
 fn version(connection: &Connection) -> Result<usize, Failure> {
@@ -74,6 +83,8 @@ fn keep_copy(connection: &Connection, path: &Path, version: usize) -> Result<(),
         return Err(failed(std::io::Error::other("SQLite needs a path in UTF-8")));
     };
     let _ = std::fs::remove_file(&unfinished);
+    // SQLite fills an empty file, and so the copy is never readable by others.
+    new_private_file(&unfinished).map_err(failed)?;
     connection
         .execute("VACUUM INTO ?1", [target])
         .map_err(|error| Failure::from(error).into_error(&copy))
@@ -81,12 +92,9 @@ fn keep_copy(connection: &Connection, path: &Path, version: usize) -> Result<(),
         .inspect_err(|_| drop(std::fs::remove_file(&unfinished)))
 }
 
-/// Gives the copy its rights and, when it is safely on the disk, its name.
+/// Gives the copy its name once it is safely on the disk.
 fn finish_copy(unfinished: &Path, copy: &Path) -> std::io::Result<()> {
-    let file = std::fs::File::open(unfinished)?;
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    file.sync_all()?;
+    std::fs::File::open(unfinished)?.sync_all()?;
     std::fs::rename(unfinished, copy)
 }
 

@@ -82,7 +82,8 @@ impl Store {
     }
 
     /// Claims up to `n_max` executions that have not ended and that no living owner holds; `only` names the
-    /// one wanted. An execution this owner holds already is not claimed again.
+    /// one wanted. An execution this owner holds already is not claimed again. Register first: what an unknown
+    /// owner holds, anybody may claim.
     ///
     /// # Errors
     ///
