@@ -5,16 +5,29 @@
 
 pub mod diagnostic;
 pub mod kinds;
-pub mod light;
-pub mod load;
 pub mod model;
-pub mod native;
-pub mod nearest;
 pub mod parse;
-pub mod readable;
-pub mod references;
-pub mod sections;
+pub mod render;
 pub mod tree;
+
+mod connections;
+mod destination;
+mod detect;
+mod draft;
+mod ends;
+mod entries;
+mod flow;
+mod infer;
+mod legacy;
+mod light;
+mod load;
+mod native;
+mod nested;
+mod node;
+mod persons;
+mod readable;
+mod sections;
+mod settings;
 
 pub use diagnostic::{Diagnostic, Patch, Severity};
 pub use kinds::{ContentType, Format, Handle, NodeKind, Service};

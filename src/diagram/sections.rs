@@ -1,1 +1,200 @@
-//! TODO module sections
+//! The top level of a diagram: which keys there are, and everything that is the same in all formats
+//! but persons (diagrams.md 1.1). Must not read nodes or connections.
+
+use serde_json::{Map, Value};
+
+use super::diagnostic::Diagnostic;
+use super::draft::{Draft, key_span};
+use super::kinds::Format;
+use super::model::Diagram;
+use super::tree::{Spanned, Tree, TreeKind};
+use super::{persons, settings};
+use crate::limits::{DIAGRAM_CONNECTIONS_MAX, DIAGRAM_NODES_MAX};
+use crate::nearest::nearest;
+
+/// Keys that every format accepts.
+const COMMON: [&str; 15] = [
+    "version",
+    "format",
+    "nodes",
+    "persons",
+    "settings",
+    "inputs",
+    "tool",
+    "name",
+    "description",
+    "author",
+    "tags",
+    "metadata",
+    "handles",
+    "api_keys",
+    "$schema",
+];
+
+/// Top-level keys that become metadata.
+const METADATA: [&str; 5] = ["name", "description", "author", "tags", "$schema"];
+
+/// The keys of other formats and tools, and what each means here.
+const FOREIGN: [(&str, Meaning); 6] = [
+    ("connections", Meaning::Connections),
+    ("flow", Meaning::Connections),
+    ("arrows", Meaning::Connections),
+    ("edges", Meaning::Connections),
+    ("steps", Meaning::Nodes),
+    ("agents", Meaning::Persons),
+];
+
+#[derive(Clone, Copy)]
+enum Meaning {
+    Connections,
+    Nodes,
+    Persons,
+}
+
+impl Meaning {
+    fn key(self, format: Format) -> &'static str {
+        match self {
+            Self::Connections => connections_key(format),
+            Self::Nodes => "nodes",
+            Self::Persons => "persons",
+        }
+    }
+}
+
+/// What a format calls its connections.
+pub(super) fn connections_key(format: Format) -> &'static str {
+    match format {
+        Format::Light => "connections",
+        Format::Readable => "flow",
+        Format::Native => "arrows",
+    }
+}
+
+/// Reads everything but nodes and connections.
+pub(super) fn read(tree: &Tree, draft: &mut Draft<'_>) -> Diagram {
+    check_keys(tree, draft);
+    let metadata = tree.get("metadata").filter(|it| !it.is_null());
+    if let Some(metadata) = metadata.filter(|it| !it.is_map()) {
+        let message = format!("`metadata` is {}, not a mapping", metadata.kind_name());
+        draft.wrong_shape("metadata", metadata.span, message, "write `metadata: {name: …}`");
+    }
+    // Native keeps these three under `metadata`.
+    let nested = metadata.filter(|_| draft.format == Format::Native);
+    let section = |key: &str| tree.get(key).or_else(|| nested.and_then(|it| it.get(key))).filter(|it| !it.is_null());
+    Diagram {
+        format: draft.format,
+        nodes: Vec::new(),
+        connections: Vec::new(),
+        connection_count: 0,
+        persons: persons::read(tree.get("persons"), draft),
+        settings: section("settings").map(|it| settings::read(it, draft)).unwrap_or_default(),
+        inputs: section("inputs").map(|it| settings::inputs(it, draft)).unwrap_or_default(),
+        tool: section("tool").and_then(|it| settings::tool(it, draft)),
+        metadata: merged_metadata(tree, metadata, draft.format),
+    }
+}
+
+/// Returns the `nodes` section, unless there are none (E201) or too many (E104).
+pub(super) fn nodes<'t>(tree: &'t Tree, draft: &mut Draft<'_>) -> Option<&'t Tree> {
+    let section = tree.get("nodes").filter(|it| !it.is_null());
+    let n_nodes = section.map_or(0, |it| match it.kind {
+        TreeKind::List(_) | TreeKind::Map(_) => it.items().len() + it.entries().len(),
+        _ => 1,
+    });
+    let has_steps = tree.get("steps").is_some();
+    if n_nodes == 0 && !has_steps {
+        let diagnostic = Diagnostic::new("E201", key_span(tree, "nodes"), "the diagram has no nodes").at("nodes");
+        draft.report(diagnostic.hint("add `nodes:` with at least a start and an endpoint"));
+    }
+    if n_nodes > DIAGRAM_NODES_MAX {
+        let message = format!("the diagram has {n_nodes} nodes, more than {DIAGRAM_NODES_MAX}");
+        let diagnostic = Diagnostic::new("E104", key_span(tree, "nodes"), message).at("nodes");
+        draft.report(diagnostic.hint("move parts into sub-diagrams"));
+        return None;
+    }
+    section
+}
+
+/// Reports more connections than a diagram may have (E104) and says whether that is so.
+pub(super) fn too_many_connections(tree: &Tree, n_connections: usize, draft: &mut Draft<'_>) -> bool {
+    if n_connections <= DIAGRAM_CONNECTIONS_MAX {
+        return false;
+    }
+    let key = connections_key(draft.format);
+    let message = format!("the diagram has {n_connections} connections, more than {DIAGRAM_CONNECTIONS_MAX}");
+    let diagnostic = Diagnostic::new("E104", key_span(tree, key), message).at(key);
+    draft.report(diagnostic.hint("move parts into sub-diagrams"));
+    true
+}
+
+/// Returns the items of the list of connections; anything but a list is E106.
+pub(super) fn items<'t>(tree: &'t Tree, key: &str, example: &str, draft: &mut Draft<'_>) -> &'t [Tree] {
+    let Some(section) = tree.get(key).filter(|it| !it.is_null()) else { return &[] };
+    if !matches!(section.kind, TreeKind::List(_)) && !(section.is_map() && section.entries().is_empty()) {
+        let message = format!("`{key}` is {}, not a list", section.kind_name());
+        draft.wrong_shape(key, key_span(tree, key), message, format!("write a list: `{example}`"));
+    }
+    if too_many_connections(tree, section.items().len(), draft) { &[] } else { section.items() }
+}
+
+fn check_keys(tree: &Tree, draft: &mut Draft<'_>) {
+    let own = connections_key(draft.format);
+    for (key, value) in tree.entries() {
+        let name = key.value.as_str();
+        if name == own || COMMON.contains(&name) {
+            if name == "api_keys" && !value.is_null() {
+                let diagnostic = Diagnostic::new("W506", key.span, "`api_keys` has no effect").at(name);
+                draft.report(diagnostic.hint("remove it: keys are read from the environment and from secrets"));
+            }
+            continue;
+        }
+        match FOREIGN.iter().find(|it| it.0 == name) {
+            Some((_, meaning)) => foreign_key(tree, key, meaning.key(draft.format), draft),
+            None => unknown_key(key, own, draft),
+        }
+    }
+}
+
+fn foreign_key(tree: &Tree, key: &Spanned<String>, meant: &str, draft: &mut Draft<'_>) {
+    let format = draft.format.name();
+    let message = format!("`{}` is not a key of the {format} format", key.value);
+    let mut diagnostic = Diagnostic::new("E107", key.span, message).at(&key.value).hint(format!("write `{meant}:`"));
+    let shares_its_form = matches!(key.value.as_str(), "edges" | "connections") && meant == "connections"
+        || matches!(key.value.as_str(), "steps" | "agents");
+    if shares_its_form && tree.get(meant).is_none() {
+        diagnostic = draft.repair(diagnostic, key.span, meant);
+    }
+    draft.report(diagnostic);
+}
+
+fn unknown_key(key: &Spanned<String>, own: &str, draft: &mut Draft<'_>) {
+    let diagnostic = Diagnostic::new("W101", key.span, format!("unknown top-level key `{}`", key.value)).at(&key.value);
+    // What other tools call the name of a diagram.
+    let near =
+        nearest(&key.value, COMMON.into_iter().chain([own, "title"])).map(|it| if it == "title" { "name" } else { it });
+    draft.report(match near {
+        Some(near) => draft.repair(diagnostic.hint(format!("did you mean `{near}`?")), key.span, near),
+        None => diagnostic.hint("it has no effect; notes of your own belong under `metadata`"),
+    });
+}
+
+fn merged_metadata(tree: &Tree, metadata: Option<&Tree>, format: Format) -> Map<String, Value> {
+    let mut merged = Map::new();
+    for (key, value) in metadata.map(Tree::entries).unwrap_or_default() {
+        let is_section = format == Format::Native && ["settings", "inputs", "tool"].contains(&key.value.as_str());
+        if !is_section && !value.is_null() {
+            merged.insert(key.value.clone(), value.to_json());
+        }
+    }
+    for key in METADATA {
+        if let Some(value) = tree.get(key).filter(|it| !it.is_null()) {
+            merged.insert(key.to_owned(), value.to_json());
+        }
+    }
+    // A `version` that names no format is the version of the diagram.
+    let version = tree.get("version").filter(|it| !it.is_null());
+    if let Some(version) = version.filter(|it| it.as_text().is_none_or(|text| Format::parse(text).is_none())) {
+        merged.insert("version".to_owned(), version.to_json());
+    }
+    merged
+}

@@ -1,0 +1,173 @@
+//! From places to text and back: lines, excerpts for reports, and the spelling of a replacement.
+//! Must not know what stands at a place.
+
+use super::load::scalar::{Plain, read_plain};
+use super::tree::{Span, TreeKind};
+
+/// Longest excerpt, in characters; longer lines are cut around the place.
+const EXCERPT_CHARS_MAX: usize = 160;
+/// How much of a cut line stands before the place, in characters.
+const EXCERPT_CHARS_BEFORE: usize = 60;
+
+/// Maps byte offsets of one text to lines and columns, and back.
+#[derive(Clone, Debug)]
+pub struct LineIndex<'a> {
+    text: &'a str,
+    /// Where each line begins.
+    starts: Vec<usize>,
+}
+
+impl<'a> LineIndex<'a> {
+    /// Finds the lines of `text`; `\n`, `\r\n` and a lone `\r` end one.
+    pub fn new(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        let ends = bytes
+            .iter()
+            .enumerate()
+            .filter(|&(offset, &byte)| byte == b'\n' || (byte == b'\r' && bytes.get(offset + 1) != Some(&b'\n')));
+        Self { text, starts: std::iter::once(0).chain(ends.map(|(offset, _)| offset + 1)).collect() }
+    }
+
+    /// Returns the place of `len` bytes at `offset`; an offset beyond the end or within a character
+    /// is moved back to the nearest place.
+    pub fn span(&self, offset: usize, len: usize) -> Span {
+        let offset = floor_boundary(self.text, offset);
+        let line_idx = self.starts.partition_point(|&it| it <= offset) - 1;
+        let column = self.text[self.starts[line_idx]..offset].chars().count() + 1;
+        Span { line: to_u32(line_idx + 1), column: to_u32(column), offset, len: len.min(self.text.len() - offset) }
+    }
+
+    /// Returns the byte offset of a line and column (both from 1), `None` where the text has no such place.
+    pub fn offset(&self, line: u32, column: u32) -> Option<usize> {
+        let line_idx = usize::try_from(line).ok()?.checked_sub(1)?;
+        let start = *self.starts.get(line_idx)?;
+        let end = self.starts.get(line_idx + 1).copied().unwrap_or(self.text.len());
+        let n_before = usize::try_from(column).ok()?.checked_sub(1)?;
+        let mut places = self.text[start..end].char_indices().map(|(offset, _)| start + offset).chain([end]);
+        places.nth(n_before)
+    }
+}
+
+/// Returns the line of `text` that `span` begins in, without its end, cut to a length that fits a report.
+pub fn excerpt(text: &str, span: Span) -> &str {
+    let offset = floor_boundary(text, span.offset);
+    let start = text[..offset].rfind(['\n', '\r']).map_or(0, |it| it + 1);
+    let end = text[offset..].find(['\n', '\r']).map_or(text.len(), |it| offset + it);
+    let line = &text[start..end];
+    // Most lines are short; only a long one is worth counting characters in.
+    if line.len() <= EXCERPT_CHARS_MAX {
+        return line;
+    }
+    let first = text[start..offset].char_indices().rev().nth(EXCERPT_CHARS_BEFORE).map_or(0, |(it, _)| it);
+    let shown = &line[first..];
+    shown.char_indices().nth(EXCERPT_CHARS_MAX).map_or(shown, |(it, _)| &shown[..it])
+}
+
+/// Returns the text at `span`, empty where there is none.
+pub(crate) fn source(text: &str, span: Span) -> &str {
+    text.get(span.offset..span.offset + span.len).unwrap_or_default()
+}
+
+/// Returns the place of `part` inside the scalar at `span` when it stands there literally, else `span`.
+pub(super) fn within(text: &str, span: Span, part: &str) -> Span {
+    let whole = source(text, span);
+    let Some(at) = whole.find(part).filter(|_| !part.is_empty() && !whole.contains('\n')) else { return span };
+    let column = span.column + to_u32(whole[..at].chars().count());
+    Span { column, offset: span.offset + at, len: part.len(), ..span }
+}
+
+/// Spells `value` so that it can stand in place of the scalar `old`: with the same quotes, and with
+/// quotes where an unquoted `value` would mean something else.
+pub(crate) fn spelled_like(old: &str, value: &str) -> String {
+    match old.bytes().next() {
+        Some(b'\'') if !value.contains(['\n', '\r']) => format!("'{}'", value.replace('\'', "''")),
+        Some(b'"' | b'\'') => serde_json::Value::from(value).to_string(),
+        _ if is_plain(value) => value.to_owned(),
+        _ => serde_json::Value::from(value).to_string(),
+    }
+}
+
+/// Whether `value` may stand unquoted everywhere, also inside `{…}`.
+fn is_plain(value: &str) -> bool {
+    let is_text = matches!(read_plain(value), Plain::Value(TreeKind::Text(_)));
+    is_text
+        && value.trim() == value
+        && !value.starts_with(['-', '?', ':', '!', '&', '*', '|', '>', '%', '@', '`', '#', '"', '\''])
+        && !value.contains(['[', ']', '{', '}', ',', '\n', '\r', '\t'])
+        && !value.contains(": ")
+        && !value.contains(" #")
+        && !value.ends_with(':')
+}
+
+fn floor_boundary(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// Texts are at most a mebibyte, so nothing saturates.
+fn to_u32(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_map_to_lines_and_columns_and_back() {
+        let text = "ab\nüx\r\ny\rz\n";
+        let index = LineIndex::new(text);
+        for (offset, line, column) in [(0, 1, 1), (1, 1, 2), (3, 2, 1), (5, 2, 2), (8, 3, 1), (10, 4, 1), (12, 5, 1)] {
+            let span = index.span(offset, 0);
+            assert_eq!((span.line, span.column), (line, column), "offset {offset}");
+            assert_eq!(index.offset(line, column), Some(offset), "{line}:{column}");
+        }
+        assert_eq!(index.span(4, 0).offset, 3, "an offset within a character moves back");
+        assert_eq!(index.span(99, 5), Span { line: 5, column: 1, offset: 12, len: 0 });
+        assert_eq!((index.offset(0, 1), index.offset(9, 1), index.offset(1, 99)), (None, None, None));
+    }
+
+    #[test]
+    fn an_excerpt_is_the_line_without_its_end() {
+        let text = "one\r\ntwo: x\nthree";
+        let index = LineIndex::new(text);
+        for (offset, expected) in [(0, "one"), (3, "one"), (8, "two: x"), (17, "three"), (99, "three")] {
+            assert_eq!(excerpt(text, Span { offset, ..index.span(0, 0) }), expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let text = format!("{}NEEDLE{}", "ä".repeat(500), "b".repeat(500));
+        let shown = excerpt(&text, Span { offset: 1000, ..Span::default() });
+        assert!(shown.contains("äNEEDLEb"), "{shown}");
+        assert!(shown.chars().count() <= EXCERPT_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_replacement_keeps_the_quotes_and_gets_some_where_it_needs_them() {
+        for (old, value, expected) in [
+            ("writr", "Writer", "Writer"),
+            ("writr", "a b", "a b"),
+            ("gate", "gate[condtrue]", "\"gate[condtrue]\""),
+            ("'x'", "it's", "'it''s'"),
+            ("\"x\"", "say \"hi\"", "\"say \\\"hi\\\"\""),
+            ("x", "true", "\"true\""),
+            ("x", "5", "\"5\""),
+            ("x", "a: b", "\"a: b\""),
+        ] {
+            assert_eq!(spelled_like(old, value), expected, "{old} -> {value}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_scalar_has_its_own_place() {
+        let text = "from: \"writr[first]\"";
+        let span = Span { line: 1, column: 7, offset: 6, len: 14 };
+        assert_eq!(within(text, span, "writr"), Span { line: 1, column: 8, offset: 7, len: 5 });
+        assert_eq!(within(text, span, "nothing"), span);
+    }
+}

@@ -1,0 +1,95 @@
+//! The sections `settings`, `inputs` and `tool` (diagrams.md 1.1).
+
+use super::diagnostic::Diagnostic;
+use super::draft::Draft;
+use super::entries::{Entries, Range};
+use super::model::{InputDeclaration, Settings};
+use super::tree::{Spanned, Tree, TreeKind};
+
+const INPUT_TYPES: [&str; 6] = ["string", "number", "integer", "boolean", "object", "array"];
+
+/// Reads `settings`.
+pub(super) fn read(tree: &Tree, draft: &mut Draft<'_>) -> Settings {
+    if !tree.is_map() {
+        let message = format!("`settings` is {}, not a mapping", tree.kind_name());
+        draft.wrong_shape("settings", tree.span, message, "write `settings: {timeout: 60}`");
+        return Settings::default();
+    }
+    let mut fields = Entries::new(draft, "settings", tree);
+    let settings = Settings {
+        strict_templates: fields.boolean("strict_templates").unwrap_or(false),
+        timeout: fields.number("timeout", Range::Positive),
+        max_node_executions: fields.small_integer("max_node_executions", 1),
+        max_node_iterations: fields.small_integer("max_node_iterations", 1),
+        max_parallel: fields.small_integer("max_parallel", 1),
+        budget: fields.tree("budget").filter(|it| it.is_map()).map(Tree::to_json),
+    };
+    match fields.tree("budget") {
+        Some(budget) if !budget.is_map() => {
+            fields.wrong_type("budget", budget, "a mapping like `{usd: 1, tokens: 10000}`")
+        }
+        _ => {}
+    }
+    fields.finish();
+    if let Some(budget) = tree.get("budget") {
+        let mut fields = Entries::new(draft, "budget", budget);
+        fields.number("usd", Range::Positive);
+        fields.integer("tokens", 1);
+        fields.finish();
+    }
+    settings
+}
+
+/// Reads `inputs`.
+pub(super) fn inputs(tree: &Tree, draft: &mut Draft<'_>) -> Vec<InputDeclaration> {
+    if !tree.is_map() {
+        let message = format!("`inputs` is {}, not a mapping", tree.kind_name());
+        draft.wrong_shape("inputs", tree.span, message, "write `inputs: {topic: {type: string}}`");
+    }
+    tree.entries().iter().map(|(name, config)| input(name, config, draft)).collect()
+}
+
+fn input(name: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> InputDeclaration {
+    if !config.is_map() && !config.is_null() {
+        let message = format!("the declaration of input `{}` is {}, not a mapping", name.value, config.kind_name());
+        let hint = format!("write `{}: {{type: string}}`, with `default:` for a value", name.value);
+        draft.wrong_shape("inputs", name.span, message, hint);
+    }
+    let mut fields = Entries::new(draft, format!("inputs.{}", name.value), config);
+    let declaration = InputDeclaration {
+        name: name.value.clone(),
+        value_type: fields.choice("type", &INPUT_TYPES).map(str::to_owned),
+        description: fields.text("description").map(|it| it.value),
+        default: fields.tree("default").map(Tree::to_json),
+        required: fields.boolean("required").unwrap_or(false),
+        choices: fields.list("enum"),
+        secret: fields.boolean("secret").unwrap_or(false),
+        span: name.span,
+    };
+    fields.finish();
+    declaration
+}
+
+/// Reads `tool`; `false` means the same as nothing.
+pub(super) fn tool(tree: &Tree, draft: &mut Draft<'_>) -> Option<Tree> {
+    match &tree.kind {
+        TreeKind::Bool(is_tool) => is_tool.then(|| tree.clone()),
+        TreeKind::Map(_) => {
+            let mut fields = Entries::new(draft, "tool", tree);
+            fields.text("name");
+            fields.text("description");
+            fields.finish();
+            Some(tree.clone())
+        }
+        TreeKind::Text(text) if text.eq_ignore_ascii_case("yes") || text.eq_ignore_ascii_case("on") => {
+            let warning = Diagnostic::new("W103", tree.span, format!("`tool: {text}` is read as true")).at("tool");
+            draft.report(warning.hint("write `true`").patch(tree.span, "true"));
+            Some(Tree { span: tree.span, kind: TreeKind::Bool(true) })
+        }
+        _ => {
+            let message = format!("`tool` is {}, not true or a mapping", tree.kind_name());
+            draft.wrong_shape("tool", tree.span, message, "write `tool: true` or `tool: {name: …, description: …}`");
+            None
+        }
+    }
+}
