@@ -12,9 +12,9 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value as 
 use serde_json::{Map, Value};
 
 use super::filters;
-use crate::diagram::nearest::nearest;
 use crate::error::Error;
 use crate::limits;
+use crate::nearest::nearest;
 use crate::nodes::lookup::look_into;
 
 /// Instructions one rendering may take: some ten thousand rows of a table, a fraction of a second.
