@@ -16,7 +16,7 @@ use crate::diagram::{
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::nodes::context::{CallCounter, History, Note, Notes};
-use crate::nodes::memory::Message;
+use crate::nodes::memory::{Message, message_id};
 use crate::nodes::output::ChatMessage;
 use crate::nodes::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Files, Language, Languages, ModelReply, ModelRequest, Models, Ports,
@@ -309,8 +309,18 @@ impl Talk {
     fn stored(&mut self, label: &str, iteration: u32, output: Output) -> Output {
         let execution = ExecutionId::parse(EXECUTION).unwrap();
         for (k, new) in output.messages.iter().enumerate() {
-            let seq = self.messages.len() as u64 + 1;
-            self.messages.push(Message::stored(new, &execution, (label, iteration), k + 1, seq));
+            self.messages.push(Message {
+                id: message_id(&execution, (label, iteration), k),
+                seq: self.messages.len() as u64 + 1,
+                from: new.from.clone(),
+                to: new.to.clone(),
+                person_id: new.person_id.clone(),
+                role: new.role.clone(),
+                content: new.content.clone(),
+                node_id: label.to_owned(),
+                iteration,
+                kind: new.kind.clone(),
+            });
         }
         output
     }
@@ -412,13 +422,13 @@ async fn a_reply_has_its_forms_messages_and_facts() {
     let output = talk.run("n", 3, ask("Ann", "say", json!({})), json!({})).await;
     assert_eq!(*output.body, json!("hi"));
     let prompt =
-        json!({"id": format!("{EXECUTION}:n:3:1"), "from": "system", "to": "p1", "role": "user", "content": "say"});
+        json!({"id": format!("{EXECUTION}:n:3:0"), "from": "system", "to": "p1", "role": "user", "content": "say"});
     let reply =
-        json!({"id": format!("{EXECUTION}:n:3:2"), "from": "p1", "to": "system", "role": "assistant", "content": "hi"});
+        json!({"id": format!("{EXECUTION}:n:3:1"), "from": "p1", "to": "system", "role": "assistant", "content": "hi"});
     let expected = json!({"messages": [prompt, reply], "last_message": "hi", "person_id": "p1", "model": "fake-1"});
     assert_eq!(conversation(&output), expected);
     let stored: Vec<_> = talk.messages.iter().map(|it| it.id.clone()).collect();
-    assert_eq!(stored, [format!("{EXECUTION}:n:3:1"), format!("{EXECUTION}:n:3:2")]);
+    assert_eq!(stored, [format!("{EXECUTION}:n:3:0"), format!("{EXECUTION}:n:3:1")]);
     let expected = json!({
         "person_id": "p1",
         "model": "fake-1",
@@ -437,7 +447,7 @@ async fn the_model_chooses_memory_only_when_there_is_something_to_choose() {
     let fields = ask("Ben", "q b1", json!({"memorize_to": "what Ann said first"}));
     let output = talk.run("b1", 1, fields, json!({})).await;
     assert_eq!(talk.sent()[2], "user: [Ann]: ann 1 | user: q b1");
-    let chosen = json!([format!("{EXECUTION}:a0:1:2")]);
+    let chosen = json!([format!("{EXECUTION}:a0:1:1")]);
     let expected = json!({"preset": "what Ann said first", "shown": 1, "total": 2, "selected_ids": chosen});
     assert_eq!(output.meta["memory"], expected);
     assert_eq!(output.meta["llm_usage"]["total"], json!(24), "choosing costs too");
