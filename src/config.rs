@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::diagram::nearest::nearest;
 use crate::error::Error;
+use crate::nearest::nearest;
 
 /// The environment of the process, taken once.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ use dipeo::code::Code;
 use dipeo::config::{Config, Environment};
 use dipeo::error::Error;
 use dipeo::handlers::supervisor::release_dead;
-use dipeo::handlers::{App, Caller};
+use dipeo::handlers::{App, Caller, list_executions};
 use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
 use dipeo::nodes::ports::Ports;
@@ -153,8 +153,10 @@ async fn serve_stdio(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Err
 }
 
 async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) -> Result<(), Error> {
-    let config = http::HttpConfig::from_config(&app.config);
+    let mut config = http::HttpConfig::from_config(&app.config);
     config.check()?;
+    config.routes = mcp::ROUTES.to_vec();
+    config.readiness = Some(readiness(app));
     app.supervisor()?.register().await?;
     app.supervisor()?.claim_open().await?;
     let router = mcp::router(
@@ -165,6 +167,18 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
         output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
     })
     .await
+}
+
+/// The server is ready when the database answers.
+fn readiness(app: &Arc<App>) -> http::Readiness {
+    let app = Arc::clone(app);
+    Arc::new(move || {
+        let app = Arc::clone(&app);
+        Box::pin(async move {
+            let request = list_executions::Request { limit: Some(1), ..Default::default() };
+            list_executions::list_executions(&app, &Caller::Client, request).await.map(|_| ())
+        })
+    })
 }
 
 /// Takes over what is open, without holding up the first answer.
@@ -244,7 +258,7 @@ fn stop_on_signals(stop: &CancellationToken) {
 
 /// Logs go to stderr: stdout belongs to results and to MCP.
 fn log_to_stderr(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},rmcp=error,hyper=warn,reqwest=warn"))
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let _ =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();

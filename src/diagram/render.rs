@@ -64,7 +64,7 @@ pub fn excerpt(text: &str, span: Span) -> &str {
 }
 
 /// Returns the text at `span`, empty where there is none.
-pub(super) fn source(text: &str, span: Span) -> &str {
+pub(crate) fn source(text: &str, span: Span) -> &str {
     text.get(span.offset..span.offset + span.len).unwrap_or_default()
 }
 
@@ -78,7 +78,7 @@ pub(super) fn within(text: &str, span: Span, part: &str) -> Span {
 
 /// Spells `value` so that it can stand in place of the scalar `old`: with the same quotes, and with
 /// quotes where an unquoted `value` would mean something else.
-pub(super) fn spelled_like(old: &str, value: &str) -> String {
+pub(crate) fn spelled_like(old: &str, value: &str) -> String {
     match old.bytes().next() {
         Some(b'\'') if !value.contains(['\n', '\r']) => format!("'{}'", value.replace('\'', "''")),
         Some(b'"' | b'\'') => serde_json::Value::from(value).to_string(),

@@ -9,13 +9,13 @@ use super::launch::entry;
 use super::present::{self, View};
 use super::run_diagram::Waiting;
 use super::{App, Caller, wait};
-use crate::diagram::nearest::nearest;
 use crate::engine::Status;
 use crate::engine::event::Event;
 use crate::engine::state::ExecutionState;
 use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
+use crate::nearest::nearest;
 use crate::store::NewControl;
 
 /// How long the owner of an execution may take to carry a request out; aborts commit within a second.

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::diagram::InputDeclaration;
-use crate::diagram::nearest::nearest;
 use crate::error::Error;
+use crate::nearest::nearest;
 
 /// Returns `given` with defaults filled in. A diagram that declares nothing takes everything.
 ///

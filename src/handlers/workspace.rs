@@ -4,9 +4,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::config::sha256;
-use crate::diagram::{Format, nearest::nearest};
+use crate::diagram::Format;
 use crate::error::Error;
 use crate::limits;
+use crate::nearest::nearest;
 
 /// Where names are looked up, below the root; the first hit wins.
 pub const FOLDERS: [&str; 6] =

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::tools::{self, ToolName};
-use crate::diagram::nearest::nearest;
 use crate::error::Error;
+use crate::nearest::nearest;
 
 /// Longest part of a bad value that a message repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 60;

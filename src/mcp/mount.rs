@@ -36,15 +36,9 @@ pub struct McpConfig {
 }
 
 impl McpConfig {
-    /// Settings for a server on this machine's loopback address, without a token.
-    pub fn local(stop: CancellationToken) -> Self {
-        let names = ["localhost", "127.0.0.1", "[::1]"];
-        Self {
-            hosts: names.map(str::to_owned).to_vec(),
-            origins: names.map(|it| format!("http://{it}:*")).to_vec(),
-            needs_token: false,
-            stop,
-        }
+    /// Settings for a server that answers to `hosts` and to pages of `origins`, both complete.
+    pub fn for_server(hosts: &[String], origins: &[String], needs_token: bool, stop: CancellationToken) -> Self {
+        Self { hosts: hosts.to_vec(), origins: origins.to_vec(), needs_token, stop }
     }
 }
 

@@ -108,7 +108,14 @@ mod tests {
         let mut pulse = Pulse::default();
         let mut values = Vec::new();
         for done in [None, Some(0), Some(0), Some(2), Some(2), Some(2), Some(1), Some(3)] {
-            let note = done.map(|done| ProgressNote { done, total: Some(2), message: "save".into() });
+            let note = done.map(|done| ProgressNote {
+                done,
+                total: Some(2),
+                message: "save done".into(),
+                label: "save".into(),
+                phase: "node_completed".into(),
+                duration_ms: None,
+            });
             let sent = pulse.beat(note, ProgressToken(NumberOrString::Number(1)));
             assert!(sent.total.is_none_or(|total| sent.progress <= total), "{sent:?}");
             values.push(sent.progress);

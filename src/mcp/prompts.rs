@@ -4,7 +4,7 @@ use rmcp::ErrorData;
 use rmcp::model::{GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 use serde_json::{Value, json};
 
-use crate::diagram::nearest::nearest;
+use crate::nearest::nearest;
 
 /// A prompt with its one argument, which stands as `{argument}` in its text.
 struct OwnPrompt {

@@ -18,8 +18,8 @@ use super::paging::page;
 use super::resources::{FIXED, LISTS};
 use super::tools::{self, ToolName};
 use super::{calls, prompts, resources};
-use crate::diagram::nearest::nearest;
 use crate::handlers::App;
+use crate::nearest::nearest;
 
 /// What a client reads about this server before it uses it.
 pub const INSTRUCTIONS: &str = include_str!("../../resources/instructions.md");
@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn instructions_and_discovery_keep_their_size() {
         assert!(INSTRUCTIONS.trim_end().chars().count() <= 600);
-        let server = McpServer::new(app(), CancellationToken::new());
+        let (_folder, app) = app();
+        let server = McpServer::new(app, CancellationToken::new());
         let versions = server.supported_protocol_versions().into_owned();
         let discovered = DiscoverResult::from_server_info(versions, server.get_info());
         let size_bytes = serde_json::to_string(&discovered).expect("JSON").len();

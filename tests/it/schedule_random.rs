@@ -1,7 +1,7 @@
 //! The schedule against the model on random graphs: equal actions at every step, an ending that leaves
 //! nothing usable behind, and a run that goes on alike when it is restored in the middle.
 //!
-//! `PROPTEST_CASES` sets how many graphs are tried, in tens (default 256: 2,560 graphs).
+//! `PROPTEST_CASES` sets how many graphs each property is tried on.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use proptest::prelude::*;
 
 use crate::schedule_model::Model;
 
-const GRAPHS_PER_CASE: u32 = 10;
+/// Graphs that each property is tried on unless `PROPTEST_CASES` says otherwise.
+const GRAPHS: u32 = 2_000;
 
 /// A graph and everything that decides how its run goes.
 #[derive(Clone, Debug)]
@@ -22,14 +23,14 @@ struct Case {
     edges: Vec<GraphEdge>,
     limits: Limits,
     /// Read round and round: which node completes, how, and when somebody intervenes.
-    choices: Vec<u16>,
+    choices: Vec<u32>,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let kinds = proptest::collection::vec((0..16_u8, 1..4_u32), 1..12);
-    let ends = proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 0..26);
-    let limits = (8..70_u32, 2..12_u32, 1..6_u32);
-    let choices = proptest::collection::vec(any::<u16>(), 1..40);
+    let kinds = proptest::collection::vec((0..16_u8, 1..6_u32), 1..12);
+    let ends = proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 1..40);
+    let limits = (8..120_u32, 2..15_u32, 1..6_u32);
+    let choices = proptest::collection::vec(any::<u32>(), 1..40);
     (kinds, ends, limits, choices).prop_map(|(kinds, ends, (node_executions, node_iterations, parallel), choices)| {
         let mut nodes = vec![node(0, 1)];
         nodes.extend(kinds.into_iter().map(|(kind, max)| node(kind, max)));
@@ -79,24 +80,24 @@ impl Case {
     }
 
     fn input(&self, step: usize, model: &Model, is_held: bool) -> Input {
-        let choice = self.choices[step % self.choices.len()].wrapping_add(step as u16 / 40);
-        let (choice, how) = (usize::from(choice % 64), usize::from(choice / 64));
+        let choice = self.choices[step % self.choices.len()] as usize + step / self.choices.len();
+        let (choice, how) = (choice / 1_000, choice % 1_000);
         let running = model.running();
         if running.is_empty() {
             return Input::Release;
         }
         let node = running[choice % running.len()];
-        match how % 128 {
+        match how {
             0 => Input::Cancelled,
             1 => Input::NodeFailed { node },
-            2..=4 => Input::Hold,
-            5..=30 if is_held => Input::Release,
+            2..=20 => Input::Hold,
+            21..=400 if is_held => Input::Release,
             it => Input::NodeDone { node, published: self.published(node, it) },
         }
     }
 
     fn published(&self, node: NodeIdx, how: usize) -> Published {
-        match (how % 10, self.nodes[node].rank == Rank::Condition) {
+        match (how % 20, self.nodes[node].rank == Rank::Condition) {
             (0, _) => Published::Error,
             (_, false) => Published::Normal,
             (it, true) => [Published::True, Published::False][it % 2],
@@ -200,8 +201,7 @@ fn without_particulars(action: Action) -> Action {
 }
 
 fn config() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig { cases: config.cases.saturating_mul(GRAPHS_PER_CASE), failure_persistence: None, ..config }
+    ProptestConfig { cases: GRAPHS, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

@@ -86,7 +86,7 @@ fn a_loop_is_named_by_the_shortest_way_round_from_its_header() {
     assert_eq!(found.cycle_through(4), [1, 2, 4]);
     assert_eq!(found.cycle_through(3), [1, 2, 3, 4]);
     assert_eq!(found.cycle_through(5), [5]);
-    assert_eq!(found.cycle_through(0), []);
+    assert!(found.cycle_through(0).is_empty());
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn what_brings_a_token_lies_before_the_edge_in_the_same_round() {
 
 #[test]
 fn a_chain_of_the_largest_diagram_and_a_tower_of_loops_are_analysed() {
-    let n_nodes = 1_000;
+    let (n_nodes, n_loops) = (1_000, 50);
     let chain = (1..n_nodes).map(|it| (it - 1, it));
-    let back = (2..n_nodes / 2).map(|it| (n_nodes - it, it));
+    let back = (2..2 + n_loops).map(|it| (n_nodes - it, it));
     let found = graph(n_nodes, &[], &chain.chain(back).collect::<Vec<_>>());
-    assert_eq!(found.loops().len(), n_nodes / 2 - 2);
+    assert_eq!(found.loops().len(), n_loops);
     assert!(found.reaches(0, n_nodes - 1));
 }

@@ -391,7 +391,7 @@ fn what_was_left_over_is_known_at_the_end() {
     let said = Drive::new(&sketch, "c=N").run(&mut schedule, Timing::Fifo);
     assert_eq!(said, "s p c | completed");
     assert_eq!(schedule.waiting_tokens(), [WaitingToken { edge: 2, node: 1, why: Unused::AfterFirst }]);
-    assert_eq!(schedule.maxiter_reached(), []);
+    assert_eq!(schedule.maxiter_reached(), [0; 0]);
 
     let sketch = Sketch::read("s:start p:person=2 c:cond", "s>p p>c c.no>p");
     let mut schedule = Schedule::new(sketch.graph.clone(), Limits::default());
@@ -532,7 +532,7 @@ fn why_a_node_waits_can_be_asked() {
     let mut schedule = Schedule::new(sketch.graph.clone(), Limits::default());
     schedule.step(Input::Started);
     schedule.step(Input::NodeDone { node: 0, published: Published::Normal });
-    assert_eq!(schedule.awaited_edges(3), []);
+    assert_eq!(schedule.awaited_edges(3), [0; 0]);
     schedule.step(Input::NodeDone { node: 1, published: Published::Normal });
     assert_eq!(schedule.awaited_edges(3), [3]);
 }

@@ -3,9 +3,9 @@
 use super::PersonJob;
 use super::prompt::Prompts;
 use super::schema::ReplyFormat;
-use crate::diagram::nearest::nearest;
 use crate::diagram::{ContentType, Diagnostic, Person, Tree, TreeKind};
 use crate::limits;
+use crate::nearest::nearest;
 use crate::nodes::memory::window::{Memory, Preset, Wanted};
 use crate::nodes::memory::{SYSTEM, USER};
 use crate::nodes::{Fields, Node};
