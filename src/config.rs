@@ -1,1 +1,381 @@
-//! Settings. The one place that reads the environment.
+//! Settings: flags over environment over `dipeo.toml` over defaults. The one place that reads the
+//! environment (surface.md 3.1, 3.3).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::nearest::nearest;
+
+/// The environment of the process, taken once.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Takes the variables of this process.
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
+    }
+
+    /// An environment for tests.
+    pub fn of(pairs: &[(&str, &str)]) -> Self {
+        Self(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    /// Returns the value of `name`; empty counts as absent.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|it| !it.is_empty())
+    }
+
+    /// Returns the value of the first of several names for one setting.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when two of them are set to different values.
+    pub fn one_of(&self, names: &[&str]) -> Result<Option<&str>, Error> {
+        let set: Vec<(&str, &str)> = names.iter().filter_map(|it| self.get(it).map(|value| (*it, value))).collect();
+        match set.as_slice() {
+            [] => Ok(None),
+            [(first, value), rest @ ..] => match rest.iter().find(|(_, other)| other != value) {
+                Some((other, _)) => {
+                    Err(Error::invalid("INVALID_INPUT", format!("`{first}` and `{other}` are set to different values"))
+                        .hint("they mean the same setting; set one of them"))
+                }
+                None => Ok(Some(value)),
+            },
+        }
+    }
+}
+
+/// What flags set.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub workspace: Option<PathBuf>,
+    pub database: Option<String>,
+    pub durability: Option<String>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub public_url: Option<String>,
+    pub allowed_hosts: Vec<String>,
+    pub allowed_origins: Vec<String>,
+}
+
+/// How hard a commit is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives a power cut.
+    #[default]
+    Full,
+    /// Survives a killed process.
+    Normal,
+}
+
+/// All settings of one process.
+#[derive(Clone)]
+pub struct Config {
+    /// Root of the workspace: diagrams, files and `.dipeo/`.
+    pub workspace: PathBuf,
+    pub database: PathBuf,
+    pub durability: Durability,
+    /// `~/.dipeo`: trust grants; never read from the workspace.
+    pub user_dir: PathBuf,
+    pub host: String,
+    pub port: u16,
+    pub public_url: Option<String>,
+    pub allowed_hosts: Vec<String>,
+    pub allowed_origins: Vec<String>,
+    /// Bearer token of the server.
+    pub token: Option<String>,
+    pub models: ModelSettings,
+    pub policy: PolicySettings,
+    pub log_level: String,
+    /// What should be said once: unknown variables, ignored security keys.
+    pub warnings: Vec<String>,
+}
+
+/// Where models are and with which keys.
+#[derive(Clone, Default)]
+pub struct ModelSettings {
+    pub openai_base_url: Option<String>,
+    pub openai_api_key: Option<String>,
+    pub openai_model: Option<String>,
+    pub ollama_host: Option<String>,
+}
+
+/// What workspace diagrams may do through a server; counts only after `dipeo trust --config`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// `policy.workspace.host_code`.
+    pub workspace_host_code: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSettings {
+    #[serde(default)]
+    server: ServerTable,
+    #[serde(default)]
+    models: ModelsTable,
+    #[serde(default)]
+    policy: PolicyTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerTable {
+    host: Option<String>,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelsTable {
+    openai_base_url: Option<String>,
+    openai_model: Option<String>,
+    ollama_host: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyTable {
+    #[serde(default)]
+    workspace: WorkspacePolicy,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkspacePolicy {
+    #[serde(default)]
+    host_code: bool,
+}
+
+const KNOWN_VARIABLES: [&str; 13] = [
+    "DIPEO_BASE_DIR",
+    "DIPEO_DURABILITY",
+    "DIPEO_LOG_LEVEL",
+    "DIPEO_LOGS_DIR",
+    "DIPEO_HOST",
+    "DIPEO_PORT",
+    "DIPEO_EXECUTION_ID",
+    "DIPEO_TOKEN",
+    "DIPEO_HOME",
+    "DIPEO_BIN",
+    "DIPEO_TEST_FAST",
+    "DIPEO_TEST_CASES",
+    "DIPEO_DEBUG",
+];
+
+impl Config {
+    /// Puts the settings together for a process in `working_dir`.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for contradicting variables, values that do not parse, a malformed `dipeo.toml`, or a
+    /// database this build cannot open.
+    pub fn load(overrides: &Overrides, env: &Environment, working_dir: &Path) -> Result<Self, Error> {
+        let home =
+            env.get("DIPEO_HOME").map(PathBuf::from).or_else(|| env.get("HOME").map(|it| Path::new(it).join(".dipeo")));
+        let user_dir = home.unwrap_or_else(|| working_dir.join(".dipeo"));
+        let workspace = workspace_root(overrides, env, working_dir, &user_dir);
+        let mut warnings = unknown_variables(env);
+        let (file, policy) = read_file(&workspace, &user_dir, &mut warnings)?;
+        let port = match env.one_of(&["DIPEO_PORT", "PORT", "BACKEND_PORT"])? {
+            Some(text) => Some(text.parse::<u16>().map_err(|_| {
+                Error::invalid("INVALID_INPUT", format!("`DIPEO_PORT` is `{text}`, which is no port"))
+                    .hint("write a number from 0 to 65535")
+            })?),
+            None => None,
+        };
+        Ok(Self {
+            database: database_path(overrides, env, &workspace)?,
+            durability: durability(overrides, env)?,
+            host: overrides
+                .host
+                .clone()
+                .or_else(|| env.get("DIPEO_HOST").map(str::to_owned))
+                .or(file.server.host)
+                .unwrap_or_else(|| "127.0.0.1".into()),
+            port: overrides.port.or(port).or(file.server.port).unwrap_or(8000),
+            public_url: overrides.public_url.clone(),
+            allowed_hosts: overrides.allowed_hosts.clone(),
+            allowed_origins: origins(overrides, env)?,
+            token: env.get("DIPEO_TOKEN").map(str::to_owned),
+            models: ModelSettings {
+                openai_base_url: env.get("OPENAI_BASE_URL").map(str::to_owned).or(file.models.openai_base_url),
+                openai_api_key: env.get("OPENAI_API_KEY").map(str::to_owned),
+                openai_model: env.get("OPENAI_MODEL").map(str::to_owned).or(file.models.openai_model),
+                ollama_host: env
+                    .one_of(&["OLLAMA_HOST", "OLLAMA_BASE_URL"])?
+                    .map(str::to_owned)
+                    .or(file.models.ollama_host),
+            },
+            policy,
+            log_level: env.one_of(&["DIPEO_LOG_LEVEL", "LOG_LEVEL"])?.unwrap_or("warn").to_lowercase(),
+            warnings,
+            workspace,
+            user_dir,
+        })
+    }
+}
+
+/// The root: flag, variable, the nearest folder upwards with `.dipeo/`, the working folder when it is
+/// writable and not `/`, else a folder of the user.
+fn workspace_root(overrides: &Overrides, env: &Environment, working_dir: &Path, user_dir: &Path) -> PathBuf {
+    let asked = overrides.workspace.clone().or_else(|| env.get("DIPEO_BASE_DIR").map(PathBuf::from));
+    if let Some(asked) = asked {
+        let path = working_dir.join(asked);
+        return path.canonicalize().unwrap_or(path);
+    }
+    if let Some(found) = working_dir.ancestors().find(|it| it.join(".dipeo").is_dir() && it.join(".dipeo") != *user_dir)
+    {
+        return found.to_path_buf();
+    }
+    let is_usable = working_dir.parent().is_some()
+        && std::fs::metadata(working_dir).is_ok_and(|it| it.is_dir() && !it.permissions().readonly());
+    if is_usable { working_dir.to_path_buf() } else { user_dir.join("workspace") }
+}
+
+fn database_path(overrides: &Overrides, env: &Environment, workspace: &Path) -> Result<PathBuf, Error> {
+    let url = match &overrides.database {
+        Some(url) => Some(url.as_str()),
+        None => env.one_of(&["DATABASE_URL"])?.or(env.get("STATE_STORE_PATH")),
+    };
+    let Some(url) = url else { return Ok(workspace.join(".dipeo/data/dipeo_state.db")) };
+    if let Some(path) = url.strip_prefix("sqlite:///") {
+        return Ok(workspace.join(path));
+    }
+    if url.contains("://") {
+        let scheme = url.split("://").next().unwrap_or_default();
+        return Err(Error::invalid(
+            "INVALID_INPUT",
+            format!("databases of kind `{scheme}` are not supported by this build"),
+        )
+        .hint("use sqlite:///relative.db, sqlite:////absolute.db or a path"));
+    }
+    Ok(workspace.join(url))
+}
+
+fn durability(overrides: &Overrides, env: &Environment) -> Result<Durability, Error> {
+    match overrides.durability.as_deref().or(env.get("DIPEO_DURABILITY")) {
+        None | Some("full") => Ok(Durability::Full),
+        Some("normal") => Ok(Durability::Normal),
+        Some(other) => {
+            Err(Error::invalid("INVALID_INPUT", format!("`{other}` is no durability")).hint("write full or normal"))
+        }
+    }
+}
+
+fn origins(overrides: &Overrides, env: &Environment) -> Result<Vec<String>, Error> {
+    if !overrides.allowed_origins.is_empty() {
+        return Ok(overrides.allowed_origins.clone());
+    }
+    let listed = env.one_of(&["CORS_ORIGINS", "ALLOWED_ORIGINS", "MCP_CLIENT_ORIGINS"])?;
+    Ok(listed
+        .map(|it| it.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect())
+        .unwrap_or_default())
+}
+
+fn unknown_variables(env: &Environment) -> Vec<String> {
+    env.0
+        .keys()
+        .filter(|it| it.starts_with("DIPEO_") && !KNOWN_VARIABLES.contains(&it.as_str()))
+        .map(|it| match nearest(it, KNOWN_VARIABLES) {
+            Some(near) => format!("the variable `{it}` is unknown; did you mean `{near}`?"),
+            None => format!("the variable `{it}` is unknown"),
+        })
+        .collect()
+}
+
+/// Reads `dipeo.toml`. Its security keys count only when a person trusted exactly this file.
+fn read_file(
+    workspace: &Path,
+    user_dir: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<(FileSettings, PolicySettings), Error> {
+    let path = workspace.join("dipeo.toml");
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Default::default()) };
+    let settings: FileSettings = toml::from_str(&text).map_err(|e| {
+        let line = e.span().map_or(1, |it| text[..it.start.min(text.len())].matches('\n').count() + 1);
+        Error::invalid("INVALID_INPUT", format!("dipeo.toml line {line}: {}", e.message()))
+            .hint(format!("correct {} or remove the line", path.display()))
+    })?;
+    let asked = PolicySettings { workspace_host_code: settings.policy.workspace.host_code };
+    if asked == PolicySettings::default() {
+        return Ok((settings, asked));
+    }
+    if crate::config::is_granted(user_dir, &sha256(&text)) {
+        return Ok((settings, asked));
+    }
+    warnings.push("the policy keys of dipeo.toml do not count until you run `dipeo trust --config`".to_owned());
+    Ok((settings, PolicySettings::default()))
+}
+
+/// Returns the SHA-256 of `text` in hex: what trust binds to.
+pub fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// The file of the trust grants.
+pub fn grants_path(user_dir: &Path) -> PathBuf {
+    user_dir.join("trust.json")
+}
+
+/// Whether a person trusted the text with this SHA-256.
+pub fn is_granted(user_dir: &Path, sha256: &str) -> bool {
+    let Ok(text) = std::fs::read_to_string(grants_path(user_dir)) else { return false };
+    let Ok(grants) = serde_json::from_str::<Vec<BTreeMap<String, String>>>(&text) else { return false };
+    grants.iter().any(|it| it.get("sha256").is_some_and(|it| it == sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)], dir: &Path) -> Result<Config, Error> {
+        let mut all = vec![("DIPEO_HOME", "/nonexistent/home")];
+        all.extend_from_slice(pairs);
+        Config::load(&Overrides::default(), &Environment::of(&all), dir)
+    }
+
+    #[test]
+    fn two_names_of_one_setting_with_different_values_are_refused() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let error = load(&[("DIPEO_PORT", "1"), ("PORT", "2")], dir.path()).err().expect("contradiction");
+        assert!(error.message().contains("`DIPEO_PORT` and `PORT`"), "{error}");
+        assert_eq!(load(&[("DIPEO_PORT", "1"), ("PORT", "1")], dir.path()).expect("equal").port, 1);
+    }
+
+    #[test]
+    fn database_urls_are_relative_to_the_workspace_unless_they_have_four_slashes() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let cases = [
+            ("sqlite:///a/b.db", dir.path().join("a/b.db")),
+            ("sqlite:////x/y.db", "/x/y.db".into()),
+            ("c.db", dir.path().join("c.db")),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(load(&[("DATABASE_URL", url)], dir.path()).expect("valid url").database, expected, "{url}");
+        }
+        assert!(load(&[("DATABASE_URL", "postgresql://x")], dir.path()).is_err());
+    }
+
+    #[test]
+    fn policy_keys_do_not_count_until_the_file_is_trusted() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("dipeo.toml"), "[policy.workspace]\nhost_code = true\n").expect("written");
+        let config = load(&[], dir.path()).expect("valid file");
+        assert!(!config.policy.workspace_host_code);
+        assert!(config.warnings.iter().any(|it| it.contains("dipeo trust --config")));
+    }
+
+    #[test]
+    fn a_malformed_settings_file_names_its_line() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("dipeo.toml"), "[server]\nprot = 1\n").expect("written");
+        let error = load(&[], dir.path()).err().expect("unknown key");
+        assert!(error.message().starts_with("dipeo.toml line 2"), "{error}");
+    }
+}

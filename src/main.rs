@@ -1,1 +1,265 @@
-fn main() {}
+//! The program: builds the application, hands it to one adapter, turns an error into an exit code. The only
+//! file that names two adapters.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ColorChoice;
+use dipeo::cli::{self, Cli, Command, Output};
+use dipeo::clock::SystemClock;
+use dipeo::code::Code;
+use dipeo::config::{Config, Environment};
+use dipeo::error::Error;
+use dipeo::handlers::supervisor::release_dead;
+use dipeo::handlers::{App, Caller, list_executions};
+use dipeo::llm::Llm;
+use dipeo::mcp::McpConfig;
+use dipeo::nodes::ports::Ports;
+use dipeo::outside::{WorkspaceFiles, spawn_detached};
+use dipeo::{code, http, limits, llm, mcp};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    // The sandbox worker: before anything else is set up, it must stay small.
+    if arguments.get(1).is_some_and(|it| it == code::worker::SUBCOMMAND) {
+        return code::worker::main();
+    }
+    as_the_guide_has_it(&mut arguments);
+    let cli = match cli::parse(arguments) {
+        Ok(cli) => cli,
+        Err(e) => return fail(output_of(None), &e),
+    };
+    let output = output_of(Some(&cli));
+    match run(cli, output) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => fail(output, &e),
+    }
+}
+
+/// `dipeo --server` is the guide's form of `dipeo serve`.
+fn as_the_guide_has_it(arguments: &mut [OsString]) {
+    if let Some(first) = arguments.get_mut(1).filter(|it| *it == "--server") {
+        *first = "serve".into();
+    }
+}
+
+fn fail(output: Output, error: &Error) -> ExitCode {
+    cli::print_error(output, error);
+    tracing::debug!("{}", error.chain());
+    ExitCode::from(error.kind().exit_code())
+}
+
+fn output_of(cli: Option<&Cli>) -> Output {
+    let asks_json = || std::env::args_os().any(|it| it == "--json");
+    let form = match cli {
+        Some(cli) if cli.global.json => cli::Form::Json,
+        Some(cli) => cli.global.output,
+        None if asks_json() => cli::Form::Json,
+        None => cli::Form::Text,
+    };
+    let colours = cli.is_none_or(|it| !it.global.no_color) && ColorChoice::Auto != ColorChoice::Never;
+    Output { form, colours }
+}
+
+fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
+    let working_dir = std::env::current_dir().map_err(|e| {
+        Error::external("FILE_FAILED", "the working folder is gone").hint("change to a folder that exists").source(e)
+    })?;
+    let config = Config::load(&cli::overrides(&cli), &Environment::of_process(), &working_dir)?;
+    let Some(command) = cli.command.take() else {
+        output.text(&cli::introduction());
+        return Ok(0);
+    };
+    log_to_stderr(if cli.global.debug { "debug" } else { &config.log_level });
+    if !cli.global.quiet {
+        for warning in &config.warnings {
+            output.note(&format!("warning: {warning}"));
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+        Error::external("INTERNAL", "cannot start threads").hint("check the limits of this machine").source(e)
+    })?;
+    let code = runtime.block_on(dispatch(command, config, working_dir, output, cli.global.quiet));
+    // Nothing that still reads a file or a pipe may hold the exit up.
+    runtime.shutdown_background();
+    code
+}
+
+async fn dispatch(
+    command: Command,
+    config: Config,
+    working_dir: PathBuf,
+    output: Output,
+    quiet: bool,
+) -> Result<u8, Error> {
+    let app = Arc::new(build(config, command.role())?);
+    let stop = CancellationToken::new();
+    let outcome = match command {
+        Command::Mcp(_) => {
+            stop_on_signals(&stop);
+            serve_stdio(&app, &stop).await.map(|()| 0)
+        }
+        Command::Serve(_) => {
+            stop_on_signals(&stop);
+            serve_http(&app, output, &stop).await.map(|()| 0)
+        }
+        Command::Drain => {
+            stop_on_signals(&stop);
+            drain(&app, &stop).await.map(|()| 0)
+        }
+        command => {
+            let caller = Caller::Terminal { working_dir: working_dir.clone() };
+            let context = cli::Context { app: &app, caller, working_dir, output, quiet };
+            cli::execute(&context, command).await
+        }
+    };
+    app.shut_down_runs().await;
+    if let Err(e) = leave_owner(&app).await {
+        tracing::warn!("{}", e.chain());
+    }
+    app.close().await;
+    outcome
+}
+
+/// Puts the application together. Nothing is opened or started yet.
+fn build(config: Config, role: &'static str) -> Result<App, Error> {
+    let program = own_program()?;
+    let code = Code::new(code::Settings::new(
+        vec![program.into_os_string(), code::worker::SUBCOMMAND.into()],
+        config.workspace.clone(),
+    ));
+    let models = Llm::new(llm::Settings::from_config(&config.models));
+    let ports = Ports {
+        code: Arc::clone(&code) as _,
+        models,
+        files: WorkspaceFiles::new(config.workspace.clone()),
+        clock: Arc::new(SystemClock),
+    };
+    Ok(App::new(config, role, ports, code))
+}
+
+fn own_program() -> Result<PathBuf, Error> {
+    std::env::current_exe().map_err(|e| {
+        Error::external("FILE_FAILED", "cannot find the program's own file").hint("start dipeo by its path").source(e)
+    })
+}
+
+async fn serve_stdio(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Error> {
+    take_open_executions(app);
+    mcp::stdio::serve(Arc::clone(app), stop.clone()).await
+}
+
+async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) -> Result<(), Error> {
+    let mut config = http::HttpConfig::from_config(&app.config);
+    config.check()?;
+    config.routes = mcp::ROUTES.to_vec();
+    config.readiness = Some(readiness(app));
+    app.supervisor()?.register().await?;
+    app.supervisor()?.claim_open().await?;
+    let router = mcp::router(
+        Arc::clone(app),
+        &McpConfig::for_server(&config.host_names(), &config.origin_names(), config.token.is_some(), stop.clone()),
+    );
+    http::serve(config, router, stop.clone(), move |address| {
+        output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
+    })
+    .await
+}
+
+/// The server is ready when the database answers.
+fn readiness(app: &Arc<App>) -> http::Readiness {
+    let app = Arc::clone(app);
+    Arc::new(move || {
+        let app = Arc::clone(&app);
+        Box::pin(async move {
+            let request = list_executions::Request { limit: Some(1), ..Default::default() };
+            list_executions::list_executions(&app, &Caller::Client, request).await.map(|_| ())
+        })
+    })
+}
+
+/// Takes over what is open, without holding up the first answer.
+fn take_open_executions(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        if app.existing_store().is_none() {
+            return;
+        }
+        let outcome = match app.supervisor() {
+            Ok(supervisor) => supervisor.claim_open().await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = outcome {
+            tracing::warn!("open executions could not be taken over: {}", e.chain());
+        }
+    });
+}
+
+/// Runs what is open on this database until there has been nothing to do for a while.
+async fn drain(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Error> {
+    let supervisor = Arc::clone(app.supervisor()?);
+    let others = app.store()?.live_owners()?;
+    if others.iter().any(|it| it.kind == "drain") {
+        return Ok(());
+    }
+    supervisor.register().await?;
+    supervisor.claim_open().await?;
+    tokio::select! {
+        () = supervisor.drained(limits::DRAIN_IDLE) => {}
+        () = stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Leaves exactly one detached owner when runs are open and nobody lives who could go on with them.
+async fn leave_owner(app: &App) -> Result<(), Error> {
+    let Some(store) = app.opened_store() else { return Ok(()) };
+    if app.role == "drain" {
+        return Ok(());
+    }
+    release_dead(store).await?;
+    if store.unowned_open()? == 0 || !store.live_owners()?.is_empty() {
+        return Ok(());
+    }
+    let mut arguments: Vec<OsString> = vec!["-C".into(), app.config.workspace.clone().into(), "--db".into()];
+    arguments.extend([app.config.database.clone().into_os_string(), "drain".into()]);
+    spawn_detached(&own_program()?, &arguments, existing_folder(&app.config.workspace))
+}
+
+fn existing_folder(path: &Path) -> &Path {
+    path.ancestors().find(|it| it.is_dir()).unwrap_or(path)
+}
+
+/// First signal: finish or hand over; second: exit at once.
+fn stop_on_signals(stop: &CancellationToken) {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        for is_first in [true, false] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if is_first {
+                stop.cancel();
+            } else {
+                std::process::exit(130);
+            }
+        }
+    });
+}
+
+/// Logs go to stderr: stdout belongs to results and to MCP.
+fn log_to_stderr(level: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE))
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}

@@ -1,1 +1,52 @@
-//! The command line: translates arguments, calls a handler, prints.
+//! The command line: translates arguments, calls a handler, prints. Results go to stdout, everything else
+//! to stderr; with `--json` stdout carries exactly one JSON document, also on failure (surface.md 2).
+//!
+//! Exit codes: 0 fine, 1 the execution failed or was aborted, 2 invalid or refused, 3 not found, 4 conflict,
+//! 5 limit, 6 something outside failed, 70 a bug, 130 interrupted.
+
+mod args;
+mod compile;
+mod control;
+mod list;
+mod print;
+mod question;
+mod results;
+mod run;
+mod trust;
+mod watch;
+
+pub use args::{Cli, Command, Form, introduction, overrides, parse};
+pub use print::{Output, print_error};
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::handlers::{App, Caller};
+
+/// What a command needs besides its own arguments.
+pub struct Context<'a> {
+    pub app: &'a App,
+    pub caller: Caller,
+    pub working_dir: PathBuf,
+    pub output: Output,
+    pub quiet: bool,
+}
+
+/// Carries a command out and returns the exit code.
+///
+/// # Errors
+///
+/// What the handlers say; the caller prints it and exits with its class.
+pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Error> {
+    match command {
+        Command::Run(args) => run::run(context, args).await,
+        Command::Results(args) => results::results(context, args).await,
+        Command::Control(args) => control::control(context, args).await,
+        Command::Compile(args) => compile::compile(context, args).await,
+        Command::List(args) => list::list(context, args).await,
+        Command::Trust(args) => trust::trust(context, args).await,
+        Command::Mcp(_) | Command::Serve(_) | Command::Drain => {
+            Err(Error::internal("a server command reached the command line adapter"))
+        }
+    }
+}

@@ -5,6 +5,8 @@
 
 mod loops;
 mod node_set;
+#[cfg(test)]
+mod tests;
 mod wiring;
 
 use std::collections::VecDeque;
@@ -182,15 +184,15 @@ impl Graph {
         })
     }
 
-    /// Walks back from the source of `edge` until `is_wanted` says yes to a node, and says whether it
-    /// did. The walk takes the edges that `may_cross` accepts; it never enters the target of `edge` and
-    /// never crosses a back edge of a loop the target is in.
+    /// Walks back from the source of `edge` and returns the first node that is wanted. The walk takes the
+    /// edges that `may_cross` accepts; it never enters the target of `edge` and never crosses a back edge
+    /// of a loop the target is in.
     pub(crate) fn search_back(
         &self,
         edge: EdgeIdx,
         may_cross: impl Fn(EdgeIdx) -> bool,
         mut is_wanted: impl FnMut(NodeIdx) -> bool,
-    ) -> bool {
+    ) -> Option<NodeIdx> {
         let GraphEdge { from: source, to: target, .. } = self.edges[edge];
         let mut seen = NodeSet::new(self.nodes.len());
         seen.insert(target);
@@ -200,13 +202,13 @@ impl Graph {
         }
         while let Some(node) = todo.pop() {
             if is_wanted(node) {
-                return true;
+                return Some(node);
             }
             let passable = |&edge: &EdgeIdx| may_cross(edge) && !self.begins_round_of(edge, target);
             let before = self.incoming(node).iter().copied().filter(passable).map(|edge| self.edges[edge].from);
             todo.extend(before.filter(|&it| seen.insert(it)));
         }
-        false
+        None
     }
 
     /// Returns the shortest way round through `node` within the innermost loop it is in, beginning at

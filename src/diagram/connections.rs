@@ -10,9 +10,9 @@ use super::draft::Draft;
 use super::ends::{Direction, End, Names, Unresolved};
 use super::kinds::{ContentType, Handle, NodeKind};
 use super::model::{Connection, DiagramNode};
-use super::nearest::nearest;
 use super::render::within;
 use super::tree::{Span, Spanned, Tree, TreeKind};
+use crate::nearest::nearest;
 
 /// How many unknown ends get a "did you mean": each costs a comparison with every label.
 const SUGGESTIONS_MAX: usize = 50;

@@ -4,9 +4,9 @@ use super::diagnostic::Diagnostic;
 use super::draft::key_span;
 use super::kinds::Format;
 use super::load::looks_like_json;
-use super::nearest::nearest;
 use super::render::spelled_like;
 use super::tree::{Span, Tree, TreeKind};
+use crate::nearest::nearest;
 
 /// How the format was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 
 use super::diagnostic::Diagnostic;
 use super::kinds::Format;
-use super::nearest::nearest;
 use super::render::{source, spelled_like};
 use super::tree::{Span, Spanned, Tree};
+use crate::nearest::nearest;
 
 /// One text being read.
 pub(super) struct Draft<'a> {

@@ -6,7 +6,6 @@
 pub mod diagnostic;
 pub mod kinds;
 pub mod model;
-pub mod nearest;
 pub mod parse;
 pub mod render;
 pub mod tree;

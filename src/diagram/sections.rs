@@ -7,10 +7,10 @@ use super::diagnostic::Diagnostic;
 use super::draft::{Draft, key_span};
 use super::kinds::Format;
 use super::model::Diagram;
-use super::nearest::nearest;
 use super::tree::{Spanned, Tree, TreeKind};
 use super::{persons, settings};
 use crate::limits::{DIAGRAM_CONNECTIONS_MAX, DIAGRAM_NODES_MAX};
+use crate::nearest::nearest;
 
 /// Keys that every format accepts.
 const COMMON: [&str; 15] = [

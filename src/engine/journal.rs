@@ -71,6 +71,8 @@ pub struct Summary {
     pub pause_reason: Option<PauseReason>,
     pub error_code: Option<String>,
     pub ended_at: Option<Timestamp>,
+    /// When the earliest open question expires; somebody has to be there then.
+    pub deadline_at: Option<Timestamp>,
     pub last_seq: u64,
     pub last_activity_at: Timestamp,
 }

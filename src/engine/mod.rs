@@ -2,9 +2,13 @@
 //! execution: node done -> transitions appended -> the schedule says what may fire -> it starts.
 //! The engine records through [`Journal`]; `store` implements it.
 
+mod ending;
 pub mod event;
 pub mod journal;
+mod retry;
+pub mod run;
 pub mod schedule;
+pub mod state;
 
 pub use event::{Event, Status};
 pub use journal::{Batch, Journal, Projection, Summary, Ticket, Transition};

@@ -137,8 +137,20 @@ pub struct Schedule {
     /// Nodes that some or all paths may no longer enter: where one of them lies, the graph alone cannot
     /// say who reaches whom.
     narrowed: NodeSet,
+    /// How often a node was narrowed.
+    n_narrowings: u32,
+    /// Of each candidate, what held it up when it was last looked at.
+    blockers: Vec<Option<Blocker>>,
     is_held: bool,
     has_ended: bool,
+}
+
+/// A reason to wait: `mover` can bring something along `edge`, if no path was closed since.
+#[derive(Clone, Copy, Debug)]
+struct Blocker {
+    edge: EdgeIdx,
+    mover: NodeIdx,
+    n_narrowings: u32,
 }
 
 impl Schedule {
@@ -166,6 +178,8 @@ impl Schedule {
             movers: NodeSet::new(n_nodes),
             next_round_movers: NodeSet::new(n_nodes),
             narrowed: NodeSet::new(n_nodes),
+            n_narrowings: 0,
+            blockers: vec![None; n_nodes],
             is_held: false,
             has_ended: false,
             graph,

@@ -1,6 +1,16 @@
 //! What all handlers share, and who calls them.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use super::supervisor::Supervisor;
+use super::workspace::Workspace;
+use crate::clock::Clock;
+use crate::config::{Config, Durability, is_granted};
+use crate::error::Error;
+use crate::nodes::ports::{Languages, Ports};
+use crate::nodes::{Origin, Rights};
+use crate::store::{self, Store};
 
 /// Who makes a request. It decides what may be opened and which rights a diagram gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +22,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The word stored as `by`/`via` of what they do.
+    /// The word stored as `by` of what they do.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Terminal { .. } => "terminal",
@@ -21,5 +31,115 @@ impl Caller {
     }
 }
 
-/// Everything handlers need; built once by `main`.
-pub struct App {}
+/// Everything handlers need; built once by `main`. The database is opened on first use, so that a command
+/// that needs none opens none.
+pub struct App {
+    pub config: Config,
+    pub workspace: Workspace,
+    pub clock: Arc<dyn Clock>,
+    pub ports: Arc<Ports>,
+    pub languages: Arc<dyn Languages>,
+    /// How this process describes itself to others on the database: `cli`, `mcp`, `serve`, `drain`.
+    pub role: &'static str,
+    store: OnceLock<Arc<Store>>,
+    supervisor: OnceLock<Arc<Supervisor>>,
+}
+
+impl App {
+    /// Puts an application together from what `main` built.
+    pub fn new(config: Config, role: &'static str, ports: Ports, languages: Arc<dyn Languages>) -> Self {
+        Self {
+            workspace: Workspace::new(config.workspace.clone()),
+            clock: Arc::clone(&ports.clock),
+            ports: Arc::new(ports),
+            languages,
+            role,
+            config,
+            store: OnceLock::new(),
+            supervisor: OnceLock::new(),
+        }
+    }
+
+    /// The database, opened now if it was not yet.
+    ///
+    /// # Errors
+    ///
+    /// `DATABASE_FAILED` and what else opening can say.
+    pub fn store(&self) -> Result<&Arc<Store>, Error> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let durability = match self.config.durability {
+            Durability::Full => store::Durability::Full,
+            Durability::Normal => store::Durability::Normal,
+        };
+        let settings = store::Settings { path: self.config.database.clone(), durability };
+        let opened = Store::open(&settings, Arc::clone(&self.clock))?;
+        Ok(self.store.get_or_init(|| opened))
+    }
+
+    /// The database if there is one already.
+    pub fn existing_store(&self) -> Option<&Arc<Store>> {
+        if self.config.database.is_file() { self.store().ok() } else { None }
+    }
+
+    /// Who runs executions in this process.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::store`].
+    pub fn supervisor(&self) -> Result<&Arc<Supervisor>, Error> {
+        if let Some(supervisor) = self.supervisor.get() {
+            return Ok(supervisor);
+        }
+        let store = Arc::clone(self.store()?);
+        let made = Supervisor::new(
+            store,
+            Arc::clone(&self.ports),
+            Arc::clone(&self.languages),
+            self.config.clone(),
+            self.role,
+        );
+        Ok(self.supervisor.get_or_init(|| made))
+    }
+
+    /// The supervisor if this process has run anything.
+    pub fn started_supervisor(&self) -> Option<&Arc<Supervisor>> {
+        self.supervisor.get()
+    }
+
+    /// The rights of a text: a text that a client ever submitted stays submitted, however it is run, until a
+    /// person trusts exactly it (DESIGN.md, Trust).
+    ///
+    /// # Errors
+    ///
+    /// As [`App::store`].
+    pub fn rights_of(&self, origin: Origin, sha256: &str) -> Result<Rights, Error> {
+        let was_submitted = match self.existing_store() {
+            Some(store) => store.is_submitted(sha256)?,
+            None => false,
+        };
+        let origin = if was_submitted { Origin::Submitted } else { origin };
+        let is_trusted = origin == Origin::Submitted && is_granted(&self.config.user_dir, sha256);
+        Ok(Rights::of(origin, self.config.policy.workspace_host_code, is_trusted))
+    }
+
+    /// The database if this process has opened it.
+    pub fn opened_store(&self) -> Option<&Arc<Store>> {
+        self.store.get()
+    }
+
+    /// Stops what this process runs; open executions are left to others.
+    pub async fn shut_down_runs(&self) {
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.shut_down().await;
+        }
+    }
+
+    /// Closes the database.
+    pub async fn close(&self) {
+        if let Some(store) = self.store.get() {
+            store.close().await;
+        }
+    }
+}

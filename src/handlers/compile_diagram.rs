@@ -1,11 +1,21 @@
 //! Checks a diagram and, on request, saves it.
 
+use std::sync::{Arc, Mutex};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::run_diagram::format_of;
+use super::surroundings::World;
+use super::workspace::check_relative;
 use super::{App, Caller};
 use crate::compile::report::Report;
+use crate::compile::{apply_patches, compile};
+use crate::config::sha256;
+use crate::diagram::Format;
 use crate::error::Error;
+use crate::nodes::{Origin, Rights};
+use crate::store::{NewRevision, Source};
 
 /// The text to check.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +42,17 @@ pub struct Extras {
     pub create_only: bool,
     /// The folder of the file the text came from, for prompt files beside it.
     pub base_dir: Option<std::path::PathBuf>,
+    /// Also render the result for a terminal, under this name of the text.
+    pub shown_as: Option<String>,
+}
+
+/// A compile result for a terminal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rendered {
+    /// Every diagnostic with its line and a caret, or one line that all is well.
+    pub text: String,
+    /// The diagram with every repair a machine can make.
+    pub repaired: String,
 }
 
 /// The report, and where it was saved.
@@ -46,6 +67,9 @@ pub struct Response {
     pub uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revision: Option<u64>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub rendered: Option<Rendered>,
 }
 
 /// Compiles `content` with every problem at once; saves it when it is valid and `push_as` is given.
@@ -54,11 +78,106 @@ pub struct Response {
 /// # Errors
 ///
 /// `INVALID_NAME`, `REVISION_CONFLICT` (create only), `INVALID_FORMAT`, `PATH_NOT_ALLOWED`.
-pub async fn compile_diagram(
-    _app: &App,
-    _caller: &Caller,
-    _request: Request,
-    _extras: Extras,
-) -> Result<Response, Error> {
-    Err(Error::internal("not written"))
+pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extras: Extras) -> Result<Response, Error> {
+    let format = format_of(request.format_type.as_deref())?;
+    if extras.check_only && request.push_as.is_some() {
+        return Err(Error::invalid("INVALID_INPUT", "`check_only` and `push_as` exclude each other")
+            .hint("a diagram is saved only after everything was checked"));
+    }
+    if let Some(name) = &request.push_as {
+        check_push_name(name)?;
+    }
+    let sha256 = sha256(&request.content);
+    let origin = match caller {
+        Caller::Terminal { .. } => Origin::Local,
+        Caller::Client => Origin::Submitted,
+    };
+    let world = World {
+        root: app.config.workspace.clone(),
+        base_dir: extras.base_dir.clone(),
+        rights: app.rights_of(origin, &sha256)?,
+        structure_only: extras.check_only,
+        languages: Arc::clone(&app.languages),
+        models: app.config.models.clone(),
+        needs_no_keys: false,
+        read: Mutex::default(),
+    };
+    let compiled = compile(&request.content, format, &world);
+    let report = Report::new(&compiled, &request.content);
+    let rendered = extras.shown_as.as_deref().map(|name| Rendered {
+        text: Report::to_text(name, &compiled, &request.content),
+        repaired: apply_patches(&request.content, &compiled.diagnostics),
+    });
+    let mut response = Response { report, pushed_as: None, uri: None, revision: None, rendered };
+    if let (Some(name), true) = (request.push_as, compiled.is_valid()) {
+        let format = compiled.format.unwrap_or(Format::Light);
+        push(app, caller, &name, &request.content, &sha256, format, &extras, &mut response).await?;
+    }
+    Ok(response)
+}
+
+/// Stores a valid text as given, as a file of the workspace and as a revision; it counts as submitted until a
+/// person trusts it.
+#[expect(clippy::too_many_arguments, reason = "one call site; a struct would only name the same things twice")]
+async fn push(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    text: &str,
+    sha256: &str,
+    format: Format,
+    extras: &Extras,
+    response: &mut Response,
+) -> Result<(), Error> {
+    let folder = extras.target_dir.as_deref().unwrap_or("projects/mcp-diagrams");
+    check_relative(folder)?;
+    let relative = format!("{folder}/{name}{}", format.suffix());
+    let path = app.config.workspace.join(&relative);
+    let existing = std::fs::read_to_string(&path).ok();
+    if extras.create_only && existing.as_deref().is_some_and(|it| it != text) {
+        return Err(Error::conflict("REVISION_CONFLICT", format!("`{name}` exists with another content"))
+            .hint("push without `create_only` to make a new revision, or choose another name"));
+    }
+    let new = NewRevision {
+        diagram_id: name.to_owned(),
+        source: Source { sha256: sha256.to_owned(), format: format.name().to_owned(), content: text.to_owned() },
+        message: None,
+        author: Some(caller.name().to_owned()),
+        submitted: true,
+    };
+    let revision = app.store()?.save_revision(new).await?;
+    let rights = Rights::of(Origin::Local, false, false);
+    app.ports.files.write(&relative, text.as_bytes(), &rights).await?;
+    response.pushed_as = Some(name.to_owned());
+    response.uri = Some(format!("dipeo://diagrams/{name}"));
+    response.revision = Some(revision);
+    Ok(())
+}
+
+/// A name to save under: letters, digits, `.`, `_`, `-`, with `/` between segments (surface.md 2.6).
+fn check_push_name(name: &str) -> Result<(), Error> {
+    let is_segment = |it: &str| {
+        !it.is_empty() && !it.starts_with('.') && it.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    if name.len() <= 100 && name.split('/').all(is_segment) {
+        return Ok(());
+    }
+    let shown: String = name.chars().filter(|it| !it.is_control()).take(80).collect();
+    Err(Error::invalid("INVALID_NAME", format!("`{shown}` is no name to save under"))
+        .hint("use letters, digits, `.`, `_`, `-`, with `/` between folders, at most 100 characters"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_push_name;
+
+    #[test]
+    fn names_that_could_leave_the_folder_are_refused() {
+        for name in ["", "../x", "a/../b", "/x", ".hidden", "a//b", "a b", "x\\y", "a/.b", &"x".repeat(101), "ü"] {
+            assert!(check_push_name(name).is_err(), "{name}");
+        }
+        for name in ["review", "team/review-2", "a.b_c"] {
+            assert!(check_push_name(name).is_ok(), "{name}");
+        }
+    }
 }

@@ -5,9 +5,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::execution_object::ExecutionObject;
+use super::launch::entry;
+use super::present::{self, View};
 use super::run_diagram::Waiting;
-use super::{App, Caller};
-use crate::error::Error;
+use super::{App, Caller, wait};
+use crate::engine::Status;
+use crate::engine::event::Event;
+use crate::engine::state::ExecutionState;
+use crate::error::{Error, ErrorKind};
+use crate::ids::ExecutionId;
+use crate::limits;
+use crate::nearest::nearest;
+use crate::store::NewControl;
+
+/// How long the owner of an execution may take to carry a request out; aborts commit within a second.
+const OUTCOME_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What to do with which execution.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +27,7 @@ use crate::error::Error;
 pub struct Request {
     /// The id that `dipeo_run` returned.
     pub execution_id: String,
-    /// `answer`, `abort` (`cancel`, `stop`), `resume` (`continue`) or `set_output`.
+    /// `answer`, `abort` (`cancel`, `stop`), `resume` (`continue`), `step` or `set_output`.
     pub action: String,
     /// The waiting node, by id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -38,10 +50,138 @@ pub struct Request {
 /// `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_ANSWER` (the question stays open), `ALREADY_ANSWERED`,
 /// `NOT_PAUSED`, `EXECUTION_ENDED`, `INVALID_INPUT` for an unknown action.
 pub async fn control_execution(
-    _app: &App,
-    _caller: &Caller,
-    _request: Request,
-    _waiting: Waiting,
+    app: &App,
+    caller: &Caller,
+    request: Request,
+    waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
-    Err(Error::internal("not written"))
+    let id = ExecutionId::parse(&request.execution_id)?;
+    let action = action_of(&request.action)?;
+    let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
+    let status = app.store()?.status(&id)?.ok_or_else(|| wait::not_found(&id))?;
+    if status.has_ended() {
+        return after_the_end(app, &id, action, status, &request);
+    }
+    let value = match action {
+        "answer" | "set_output" => Some(request.value.clone().ok_or_else(|| {
+            Error::invalid("INVALID_INPUT", format!("`{action}` needs a `value`")).hint("add the answer as `value`")
+        })?),
+        _ => request.reason.clone().map(Value::String),
+    };
+    let new = NewControl {
+        execution_id: id.clone(),
+        action: action.to_owned(),
+        node: request.node.clone(),
+        value: value.map(|it| it.to_string()),
+        actor: Some(caller.name().to_owned()),
+    };
+    carry_out(app, &id, new).await?;
+    wait::until_settled(app, &id, Some(limit), waiting).await?;
+    present::execution(app, &id, &View::default())
+}
+
+/// Writes the request down, makes sure somebody alive owns the execution, and waits for the outcome.
+async fn carry_out(app: &App, id: &ExecutionId, new: NewControl) -> Result<(), Error> {
+    let store = app.store()?;
+    let mut changes = store.changes();
+    let control = store.add_control(new).await?;
+    app.supervisor()?.adopt(id).await?;
+    app.supervisor()?.look_at_controls()?;
+    let deadline = tokio::time::Instant::now() + OUTCOME_WAIT;
+    loop {
+        changes.mark_unchanged();
+        if let Some(outcome) = store.control(control)?.and_then(|it| it.outcome) {
+            return read_outcome(&outcome);
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return Err(no_outcome(id)) },
+            () = tokio::time::sleep_until(deadline) => return Err(no_outcome(id)),
+        }
+    }
+}
+
+fn no_outcome(id: &ExecutionId) -> Error {
+    Error::external("DATABASE_BUSY", format!("the owner of `{id}` did not take the request up in time"))
+        .hint("the request is stored and will be carried out; look again with `see_result`")
+}
+
+/// Reads what the owner stored: `{"ok":true}` or the error it answered with.
+fn read_outcome(outcome: &str) -> Result<(), Error> {
+    let value: Value = serde_json::from_str(outcome).unwrap_or_default();
+    let Some(error) = value.get("error") else { return Ok(()) };
+    let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (kind, code) = match text("code").as_str() {
+        "INVALID_ANSWER" => (ErrorKind::Invalid, "INVALID_ANSWER"),
+        "INVALID_INPUT" => (ErrorKind::Invalid, "INVALID_INPUT"),
+        "NODE_NOT_FOUND" => (ErrorKind::NotFound, "NODE_NOT_FOUND"),
+        "ALREADY_ANSWERED" => (ErrorKind::Conflict, "ALREADY_ANSWERED"),
+        "NOT_PAUSED" => (ErrorKind::Conflict, "NOT_PAUSED"),
+        "EXECUTION_ENDED" => (ErrorKind::Conflict, "EXECUTION_ENDED"),
+        _ => (ErrorKind::Internal, "INTERNAL"),
+    };
+    let mut result = Error::new(kind, code, text("message"));
+    if error.get("hint").is_some() {
+        result = result.hint(text("hint"));
+    }
+    if let Some(details) = error.get("details") {
+        result = result.details(details.clone());
+    }
+    Err(result)
+}
+
+/// What a request to an ended execution means: aborting an aborted one is fine, an answer came too late.
+fn after_the_end(
+    app: &App,
+    id: &ExecutionId,
+    action: &str,
+    status: Status,
+    request: &Request,
+) -> Result<ExecutionObject, Error> {
+    if action == "abort" && status == Status::Aborted {
+        return present::execution(app, id, &View::default());
+    }
+    if let ("answer", Some(first)) = (action, first_answer(app, id, request.node.as_deref())?) {
+        return Err(Error::conflict("ALREADY_ANSWERED", "the question has been answered")
+            .hint("the first valid answer wins")
+            .details(serde_json::json!({ "answer": first })));
+    }
+    Err(Error::conflict("EXECUTION_ENDED", format!("`{id}` is {}; there is nothing to {action}", status.name()))
+        .hint("start the diagram again"))
+}
+
+/// The last answer an ended execution took, of `node` if one is named.
+fn first_answer(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Option<Value>, Error> {
+    let mut state = ExecutionState::new();
+    let mut answer = None;
+    for row in app.store()?.transitions(id, 0, None)? {
+        let Some(entry) = entry(row)? else { continue };
+        let idx = entry.node_id.as_deref().and_then(|it| state.node_idx(it));
+        state.apply(&entry.event, idx, entry.at);
+        if let Event::InteractiveResponse(response) = &entry.event
+            && (node.is_none() || node.and_then(|it| state.find(it)) == idx)
+        {
+            answer = Some(response.value.clone());
+        }
+    }
+    Ok(answer)
+}
+
+/// Reads an action and its other names.
+fn action_of(text: &str) -> Result<&'static str, Error> {
+    match text {
+        "answer" => Ok("answer"),
+        "abort" | "cancel" | "stop" => Ok("abort"),
+        "resume" | "continue" => Ok("resume"),
+        "set_output" => Ok("set_output"),
+        "step" => Ok("step"),
+        other => {
+            let actions = ["answer", "abort", "cancel", "stop", "resume", "continue", "step", "set_output"];
+            let hint = match nearest(other, actions) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write answer, abort, resume, step or set_output".to_owned(),
+            };
+            let shown: String = other.chars().take(60).collect();
+            Err(Error::invalid("INVALID_INPUT", format!("there is no action `{shown}`")).hint(hint))
+        }
+    }
 }

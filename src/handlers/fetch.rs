@@ -4,8 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{App, Caller};
-use crate::error::Error;
+use super::present::{self, View};
+use super::see_result::Detail;
+use super::{App, Caller, guide, list_diagrams, list_executions, wait};
+use crate::error::{Error, ErrorKind};
+use crate::ids::ExecutionId;
+use crate::limits;
 
 /// What to read.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -36,14 +40,132 @@ pub struct Listed {
     pub mime_type: String,
 }
 
+/// A parsed `dipeo://` URI.
+enum Target<'a> {
+    Diagrams,
+    Diagram(&'a str),
+    Executions,
+    Execution(ExecutionId),
+    Messages(ExecutionId),
+    Transitions(ExecutionId),
+    Guide(&'a str),
+}
+
 /// Reads the resource `id` names: `dipeo://diagrams`, `dipeo://diagrams/{name}`, `dipeo://executions`,
 /// `dipeo://executions/{id}` with `/messages` or `/transitions`, `dipeo://guide/{page}`.
 ///
 /// # Errors
 ///
 /// `RESOURCE_NOT_FOUND` with the list of forms; never reads a path.
-pub async fn fetch(_app: &App, _caller: &Caller, _request: Request) -> Result<Response, Error> {
-    Err(Error::internal("not written"))
+pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
+    let uri = request.id.as_str();
+    let target = target(uri).ok_or_else(|| not_found(uri))?;
+    let (title, text, mime_type) = match target {
+        Target::Diagrams => {
+            let list = list_diagrams::list_diagrams(app, caller, Default::default()).await?;
+            ("Diagrams of the workspace".to_owned(), to_json(&list)?, JSON)
+        }
+        Target::Diagram(name) => {
+            let source = app.workspace.open_named(name, None).map_err(|e| as_resource(uri, e))?;
+            let mime_type = if source.text.trim_start().starts_with('{') { JSON } else { YAML };
+            (format!("Diagram {}", source.diagram_id), source.text, mime_type)
+        }
+        Target::Executions => {
+            let request = list_executions::Request { limit: Some(100), ..Default::default() };
+            let list = list_executions::list_executions(app, caller, request).await?;
+            ("Executions, newest first".to_owned(), to_json(&list)?, JSON)
+        }
+        Target::Execution(id) => {
+            let view = View { detail: Detail::Full, node: None, max_chars: limits::RESULT_CHARS_MAX };
+            let object = present::execution(app, &id, &view).map_err(|e| as_resource(uri, e))?;
+            (format!("Execution {id}"), to_json(&object)?, JSON)
+        }
+        Target::Messages(id) => {
+            (format!("Conversation of {id}"), messages(app, &id).map_err(|e| as_resource(uri, e))?, JSON)
+        }
+        Target::Transitions(id) => {
+            (format!("Log of {id}"), transitions(app, &id).map_err(|e| as_resource(uri, e))?, JSON)
+        }
+        Target::Guide(page) => {
+            let page = guide::find(page).ok_or_else(|| not_found(uri))?;
+            (page.title().to_owned(), page.text.to_owned(), page.mime_type())
+        }
+    };
+    let mut metadata = Map::new();
+    metadata.insert("mime_type".into(), mime_type.into());
+    Ok(Response { id: uri.to_owned(), title, text, url: uri.to_owned(), metadata })
+}
+
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+
+fn target(uri: &str) -> Option<Target<'_>> {
+    let path = uri.strip_prefix("dipeo://")?;
+    if let Some(name) = path.strip_prefix("diagrams/") {
+        return Some(Target::Diagram(name));
+    }
+    if let Some(page) = path.strip_prefix("guide/") {
+        return Some(Target::Guide(page));
+    }
+    if let Some(rest) = path.strip_prefix("executions/") {
+        let (id, part) = rest.split_once('/').unwrap_or((rest, ""));
+        let id = ExecutionId::parse(id).ok()?;
+        return match part {
+            "" => Some(Target::Execution(id)),
+            "messages" => Some(Target::Messages(id)),
+            "transitions" => Some(Target::Transitions(id)),
+            _ => None,
+        };
+    }
+    match path {
+        "diagrams" => Some(Target::Diagrams),
+        "executions" => Some(Target::Executions),
+        _ => None,
+    }
+}
+
+fn messages(app: &App, id: &ExecutionId) -> Result<String, Error> {
+    let store = app.store()?;
+    store.status(id)?.ok_or_else(|| wait::not_found(id))?;
+    let messages = present::conversation(store, id, None)?;
+    to_json(&serde_json::json!({ "messages": messages, "total": messages.len() }))
+}
+
+fn transitions(app: &App, id: &ExecutionId) -> Result<String, Error> {
+    let store = app.store()?;
+    store.status(id)?.ok_or_else(|| wait::not_found(id))?;
+    let rows = store.transitions(id, 0, Some(TRANSITIONS_MAX))?;
+    let shown: Vec<Value> = rows
+        .into_iter()
+        .map(|row| {
+            let payload: Value = serde_json::from_str(&row.payload).unwrap_or_default();
+            serde_json::json!({"seq": row.seq, "node_id": row.node_id, "phase": row.phase, "payload": payload, "created_at": row.created_at.to_rfc3339()})
+        })
+        .collect();
+    to_json(&serde_json::json!({ "transitions": shown, "total": shown.len() }))
+}
+
+/// Most rows of a log that one read shows.
+const TRANSITIONS_MAX: usize = 5_000;
+
+fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|e| Error::internal("a resource cannot be written as JSON").source(e))
+}
+
+fn not_found(uri: &str) -> Error {
+    let shown: String = uri.chars().filter(|it| !it.is_control()).take(120).collect();
+    let forms: Vec<&str> =
+        ["dipeo://diagrams", "dipeo://executions"].into_iter().chain(TEMPLATES.iter().map(|it| it.0)).collect();
+    Error::not_found("RESOURCE_NOT_FOUND", format!("there is no resource `{shown}`"))
+        .hint(format!("resources are {}; `search` finds them", forms.join(", ")))
+}
+
+/// Whatever a URI leads to, not finding it is one error.
+fn as_resource(uri: &str, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Invalid => not_found(uri),
+        _ => error,
+    }
 }
 
 /// Lists what can be read: the two collections, every diagram, every guide page (not each execution).
@@ -51,8 +173,25 @@ pub async fn fetch(_app: &App, _caller: &Caller, _request: Request) -> Result<Re
 /// # Errors
 ///
 /// `INTERNAL` when the workspace cannot be read.
-pub async fn list(_app: &App, _caller: &Caller) -> Result<Vec<Listed>, Error> {
-    Err(Error::internal("not written"))
+pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Listed>, Error> {
+    let listed = |uri: String, name: &str, description: &str, mime_type: &str| Listed {
+        uri,
+        name: name.to_owned(),
+        description: description.to_owned(),
+        mime_type: mime_type.to_owned(),
+    };
+    let mut all = vec![
+        listed("dipeo://diagrams".into(), "diagrams", "Diagrams of the workspace", JSON),
+        listed("dipeo://executions".into(), "executions", "Executions, newest first", JSON),
+    ];
+    for page in guide::PAGES {
+        all.push(listed(format!("dipeo://guide/{}", page.name), page.name, page.title(), page.mime_type()));
+    }
+    for diagram in list_diagrams::list_diagrams(app, caller, Default::default()).await?.diagrams {
+        let mime_type = if diagram.format == "native" { JSON } else { YAML };
+        all.push(listed(diagram.uri, &diagram.name, diagram.description.as_deref().unwrap_or("A diagram"), mime_type));
+    }
+    Ok(all)
 }
 
 /// The URI templates: `(template, name, description, mime type)`.
@@ -69,6 +208,44 @@ pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
 /// # Errors
 ///
 /// `INTERNAL` when the workspace or the database cannot be read.
-pub async fn complete(_app: &App, _caller: &Caller, _variable: &str, _prefix: &str) -> Result<Vec<String>, Error> {
-    Err(Error::internal("not written"))
+pub async fn complete(app: &App, caller: &Caller, variable: &str, prefix: &str) -> Result<Vec<String>, Error> {
+    let all: Vec<String> = match variable {
+        "name" => list_diagrams::list_diagrams(app, caller, Default::default())
+            .await?
+            .diagrams
+            .into_iter()
+            .map(|it| it.name)
+            .collect(),
+        "id" | "execution_id" => {
+            let request = list_executions::Request { limit: Some(1_000), ..Default::default() };
+            let found = list_executions::list_executions(app, caller, request).await?;
+            found.executions.into_iter().map(|it| it.execution_id).collect()
+        }
+        "page" => guide::PAGES.iter().map(|it| it.name.to_owned()).collect(),
+        _ => Vec::new(),
+    };
+    Ok(all.into_iter().filter(|it| it.starts_with(prefix)).take(100).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_uris_are_read_and_never_a_path() {
+        let id = format!("exec_{}", "0".repeat(32));
+        for good in [
+            "dipeo://diagrams",
+            "dipeo://diagrams/a/b",
+            "dipeo://guide/nodes/start",
+            &format!("dipeo://executions/{id}/messages"),
+        ] {
+            assert!(target(good).is_some(), "{good}");
+        }
+        for bad in
+            ["", "/etc/passwd", "file:///etc/passwd", "dipeo://", "dipeo://executions/x", "dipeo://etc/passwd", "../x"]
+        {
+            assert!(target(bad).is_none(), "{bad}");
+        }
+    }
 }

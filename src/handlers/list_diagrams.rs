@@ -3,7 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::run_diagram::format_of;
+use super::workspace::Found;
 use super::{App, Caller};
+use crate::config::{is_granted, sha256};
+use crate::diagram::{Severity, parse};
 use crate::error::Error;
 
 /// Which diagrams.
@@ -50,6 +54,72 @@ pub struct ListedDiagram {
 /// # Errors
 ///
 /// `INVALID_FORMAT`.
-pub async fn list_diagrams(_app: &App, _caller: &Caller, _request: Request) -> Result<Response, Error> {
-    Err(Error::internal("not written"))
+pub async fn list_diagrams(app: &App, _caller: &Caller, request: Request) -> Result<Response, Error> {
+    let format = format_of(request.format.as_deref())?;
+    let wanted = request.search.map(|it| it.to_lowercase());
+    let mut diagrams = Vec::new();
+    for found in app.workspace.list() {
+        let Some(listed) = look_at(app, &found)? else { continue };
+        let fits_format = format.is_none_or(|it| it.name() == listed.format);
+        let fits_words = wanted.as_deref().is_none_or(|it| {
+            [Some(&listed.name), Some(&listed.path), listed.description.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|text| text.to_lowercase().contains(it))
+        });
+        if fits_format && fits_words {
+            diagrams.push(listed);
+        }
+    }
+    let total = diagrams.len();
+    Ok(Response { diagrams, total })
+}
+
+/// Describes a file; `None` when it is no diagram at all (any other YAML or JSON).
+fn look_at(app: &App, found: &Found) -> Result<Option<ListedDiagram>, Error> {
+    let listed = |format: String, nodes, description, error| ListedDiagram {
+        name: found.name.clone(),
+        path: found.relative.clone(),
+        format,
+        nodes,
+        description,
+        uri: format!("dipeo://diagrams/{}", found.name),
+        trusted: None,
+        error,
+    };
+    let by_suffix = || {
+        let is_native = found.relative.ends_with(".json");
+        let is_readable = found.relative.ends_with(".readable.yaml");
+        if is_native {
+            "native"
+        } else if is_readable {
+            "readable"
+        } else {
+            "light"
+        }
+        .to_owned()
+    };
+    let says_so =
+        [".light.yaml", ".light.yml", ".readable.yaml", ".native.json"].iter().any(|it| found.relative.ends_with(it));
+    let text = match app.workspace.open_named(&found.relative, None) {
+        Ok(source) => source.text,
+        Err(e) if says_so => return Ok(Some(listed(by_suffix(), 0, None, Some(e.message().to_owned())))),
+        Err(_) => return Ok(None),
+    };
+    let parsed = parse(&text, None);
+    let problem = parsed.diagnostics.iter().find(|it| it.severity() == Severity::Error);
+    let problem = problem.map(|it| format!("line {}: {} {}", it.span.line, it.code, it.message));
+    let Some(diagram) = parsed.diagram.filter(|it| says_so || !it.nodes.is_empty()) else {
+        return Ok(says_so.then(|| listed(by_suffix(), 0, None, problem)));
+    };
+    let description = diagram.metadata.get("description").and_then(|it| it.as_str()).map(str::to_owned);
+    let mut listed = listed(diagram.format.name().to_owned(), diagram.nodes.len(), description, problem);
+    listed.trusted = trust_of(app, &sha256(&text))?;
+    Ok(Some(listed))
+}
+
+/// Whether a submitted text is trusted; nothing is said of texts nobody submitted.
+fn trust_of(app: &App, sha256: &str) -> Result<Option<bool>, Error> {
+    let Some(store) = app.existing_store() else { return Ok(None) };
+    Ok(store.is_submitted(sha256)?.then(|| is_granted(&app.config.user_dir, sha256)))
 }

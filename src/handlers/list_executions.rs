@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, Caller};
 use crate::engine::Status;
 use crate::error::Error;
+use crate::store::ListFilter;
 
 /// Which executions.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +53,28 @@ pub struct ListedExecution {
 /// # Errors
 ///
 /// `INVALID_INPUT` for a limit out of range.
-pub async fn list_executions(_app: &App, _caller: &Caller, _request: Request) -> Result<Response, Error> {
-    Err(Error::internal("not written"))
+pub async fn list_executions(app: &App, _caller: &Caller, request: Request) -> Result<Response, Error> {
+    let limit = request.limit.unwrap_or(20);
+    if !(1..=1_000).contains(&limit) {
+        return Err(
+            Error::invalid("INVALID_INPUT", format!("`limit` is {limit}")).hint("write a number from 1 to 1000")
+        );
+    }
+    let Some(store) = app.existing_store() else { return Ok(Response { executions: Vec::new(), total: 0 }) };
+    let filter = ListFilter { status: request.status, diagram_id: request.diagram, limit: Some(limit), offset: 0 };
+    let (rows, total) = store.list_executions(&filter)?;
+    let executions = rows
+        .into_iter()
+        .map(|row| ListedExecution {
+            execution_id: row.execution_id,
+            status: row.status,
+            pause_reason: row.pause_reason,
+            diagram_id: row.diagram_id,
+            started_at: row.started_at.to_rfc3339(),
+            ended_at: row.ended_at.map(|it| it.to_rfc3339()),
+            duration_ms: row.ended_at.map(|it| it.since_ms(row.started_at)),
+            error_code: row.error_code,
+        })
+        .collect();
+    Ok(Response { executions, total })
 }

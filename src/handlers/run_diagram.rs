@@ -1,13 +1,29 @@
 //! Starts an execution and waits for it a bounded time.
 
+use std::sync::{Arc, Mutex};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::execution_object::ExecutionObject;
-use super::{App, Caller};
+use super::launch::{self, StoredOptions};
+use super::surroundings::World;
+use super::workspace::Source;
+use super::{App, Caller, inputs, present, wait};
+use crate::compile::report::{self, Report};
+use crate::compile::{Compiled, compile};
+use crate::config::sha256;
+use crate::diagram::{Format, Service};
+use crate::engine::event::Event;
+use crate::engine::journal::Transition;
+use crate::engine::run::{Launch, LogEntry, Mode};
 use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::limits;
+use crate::nodes::{Origin, Rights};
+use crate::store::{self, Created, ExecutionKind, Idempotency, NewExecution};
 
 /// What to run. Exactly one of `diagram` and `content`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +62,14 @@ pub struct Extras {
     pub execution_id: Option<String>,
     /// Template warnings become failures.
     pub strict: bool,
+    /// Write the row and return: a living process of this database takes the execution.
+    pub background: bool,
+    /// `mock` has no outside effect, `debug` pauses before the breakpoints.
+    pub mode: Option<String>,
+    /// Nodes, by label or id, before which a debug run pauses.
+    pub breakpoints: Vec<String>,
+    /// Wait without limit: the terminal stays with its run.
+    pub unbounded_wait: bool,
 }
 
 /// Called while a run is waited for: what has been committed so far.
@@ -58,8 +82,14 @@ pub struct ProgressNote {
     pub done: u64,
     /// In all, when the plan has no loops.
     pub total: Option<u64>,
-    /// Names the node that started or ended last.
+    /// What happened, in words: `write done`.
     pub message: String,
+    /// The node it happened to.
+    pub label: String,
+    /// `node_started`, `node_completed`, `node_error`, `node_retry`, `interactive_prompt` …
+    pub phase: String,
+    /// How long a completed node took, in milliseconds.
+    pub duration_ms: Option<i64>,
 }
 
 /// How a caller waits.
@@ -78,11 +108,206 @@ pub struct Waiting {
 /// `DIAGRAM_NOT_FOUND`, `INVALID_DIAGRAM` (all diagnostics in `details`), `INVALID_INPUT`, `INVALID_FORMAT`,
 /// `ALREADY_EXISTS`, conflicts of `idempotency_key`.
 pub async fn run_diagram(
-    _app: &App,
-    _caller: &Caller,
-    _request: Request,
-    _extras: Extras,
-    _waiting: Waiting,
+    app: &App,
+    caller: &Caller,
+    request: Request,
+    extras: Extras,
+    waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
-    Err(Error::internal("not written"))
+    let wait_seconds = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
+    let prepared = Prepared::new(app, caller, request, &extras)?;
+    let execution_id = begin(app, prepared, &extras).await?;
+    if extras.background {
+        return present::execution(app, &execution_id, &present::View::default());
+    }
+    let limit = (!extras.unbounded_wait).then_some(wait_seconds);
+    wait::until_settled(app, &execution_id, limit, waiting).await?;
+    present::execution(app, &execution_id, &present::View::default())
+}
+
+/// A checked request: everything that can be wrong has been found.
+struct Prepared {
+    source: Source,
+    compiled: Compiled,
+    options: StoredOptions,
+    rights: Rights,
+    variables: Map<String, Value>,
+    execution_id: ExecutionId,
+    idempotency: Option<(String, String)>,
+}
+
+impl Prepared {
+    fn new(app: &App, caller: &Caller, request: Request, extras: &Extras) -> Result<Self, Error> {
+        let request_hash = sha256(&serde_json::to_string(&request).unwrap_or_default());
+        let format = format_of(request.format_type.as_deref())?;
+        let source = open(app, caller, &request, format)?;
+        let mut options = options_of(&request, extras, &source)?;
+        let rights = app.rights_of(origin_of(caller, &source), &source.sha256)?;
+        let world = World {
+            root: app.config.workspace.clone(),
+            base_dir: options.base_dir.clone(),
+            rights: rights.clone(),
+            structure_only: false,
+            languages: Arc::clone(&app.languages),
+            models: app.config.models.clone(),
+            needs_no_keys: options.models.is_some(),
+            read: Mutex::default(),
+        };
+        let compiled = compile(&source.text, format, &world);
+        options.texts = world.into_read();
+        let Some(plan) = &compiled.plan else {
+            return Err(report::invalid(&Report::new(&compiled, &source.text)));
+        };
+        if let Some(unknown) = extras.breakpoints.iter().find(|it| plan.find(it).is_none()) {
+            return Err(Error::not_found(
+                "NODE_NOT_FOUND",
+                format!("the diagram has no node `{unknown}` to break before"),
+            )
+            .hint("name a node by its label or id"));
+        }
+        let variables = inputs::check(&plan.inputs, request.input_data.unwrap_or_default())?;
+        let execution_id = match &extras.execution_id {
+            Some(id) => ExecutionId::parse(id)?,
+            None => ExecutionId::random(),
+        };
+        let idempotency = request.idempotency_key.map(|key| (key, request_hash));
+        Ok(Self { source, compiled, options, rights, variables, execution_id, idempotency })
+    }
+}
+
+/// Writes the row, durably, and starts the run here unless it goes to the background.
+async fn begin(app: &App, prepared: Prepared, extras: &Extras) -> Result<ExecutionId, Error> {
+    let Prepared { source, mut compiled, options, rights, variables, execution_id, idempotency } = prepared;
+    let supervisor = Arc::clone(app.supervisor()?);
+    let database = app.store()?;
+    let started = launch::first_event(&compiled, &options, &rights, &source.diagram_id, variables.clone());
+    let event = Event::ExecutionStarted(started);
+    let now = app.clock.now();
+    let owner = (!extras.background).then(|| Arc::clone(supervisor.owner()));
+    let new = NewExecution {
+        execution_id: execution_id.clone(),
+        diagram_id: source.diagram_id.clone(),
+        source: store::Source {
+            sha256: source.sha256.clone(),
+            format: compiled.format.map_or("light", Format::name).to_owned(),
+            content: source.text.clone(),
+        },
+        revision: None,
+        origin: rights.origin,
+        rights: serde_json::to_string(&rights).unwrap_or_default(),
+        options: serde_json::to_string(&options).unwrap_or_default(),
+        variables: Value::Object(variables).to_string(),
+        kind: ExecutionKind::Run,
+        parent: None,
+        mode: options.mode.clone(),
+        principal: None,
+        idempotency: idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
+        started_at: now,
+        owner,
+        transitions: vec![Transition {
+            seq: 1,
+            node_id: None,
+            phase: event.phase(),
+            payload: event.payload(),
+            created_at: now,
+        }],
+    };
+    if !extras.background {
+        supervisor.register().await?;
+    }
+    match database.create_execution(new).await? {
+        Created::Same(existing) => return Ok(existing),
+        Created::New => {}
+    }
+    if let Some(plan) = compiled.plan.take().filter(|_| !extras.background) {
+        let launch = Launch {
+            execution_id: execution_id.clone(),
+            owner: Arc::clone(supervisor.owner()),
+            plan: Arc::new(plan),
+            rights: Arc::new(rights),
+            options: options.to_run_options(),
+            log: vec![LogEntry { seq: 1, node_id: None, event, at: now }],
+            messages: Vec::new(),
+        };
+        supervisor.start(execution_id.clone(), launch);
+    }
+    Ok(execution_id)
+}
+
+fn open(app: &App, caller: &Caller, request: &Request, format: Option<Format>) -> Result<Source, Error> {
+    match (&request.diagram, &request.content) {
+        (Some(name), None) => match caller {
+            Caller::Terminal { working_dir } => app.workspace.open_typed(name, working_dir, format),
+            Caller::Client => app.workspace.open_named(name, format),
+        },
+        (None, Some(text)) => Ok(Source::inline(text.clone())),
+        (None, None) => Err(Error::invalid("INVALID_INPUT", "neither `diagram` nor `content` is given")
+            .hint("name a diagram of the workspace, or send a whole diagram as `content`")),
+        (Some(_), Some(_)) => {
+            Err(Error::invalid("INVALID_INPUT", "both `diagram` and `content` are given").hint("give one of them"))
+        }
+    }
+}
+
+fn origin_of(caller: &Caller, source: &Source) -> Origin {
+    match caller {
+        // What a person types or pipes in at the terminal is theirs.
+        Caller::Terminal { .. } => Origin::Local,
+        Caller::Client if source.is_in_workspace => Origin::Workspace,
+        Caller::Client => Origin::Submitted,
+    }
+}
+
+fn options_of(request: &Request, extras: &Extras, source: &Source) -> Result<StoredOptions, Error> {
+    if let Some(models) = &request.models
+        && !matches!(Service::parse(models), Some(Service::Caller | Service::Scripted))
+    {
+        return Err(Error::invalid("INVALID_INPUT", format!("`models` is `{models}`"))
+            .hint("write `caller` to answer every prompt yourself, or `scripted`"));
+    }
+    let timeout = request.timeout.unwrap_or(limits::RUN_TIMEOUT_S);
+    if !(timeout.is_finite() && timeout > 0.0 && timeout <= 31_536_000.0) {
+        return Err(Error::invalid("INVALID_INPUT", format!("`timeout` is {timeout}"))
+            .hint("write a number of seconds above 0"));
+    }
+    let base_dir = source
+        .path
+        .as_deref()
+        .and_then(|it| it.parent())
+        .map(|it| it.canonicalize().unwrap_or_else(|_| it.to_path_buf()));
+    Ok(StoredOptions {
+        timeout: Some(timeout),
+        models: request.models.clone(),
+        strict: extras.strict,
+        mode: mode_of(extras)?,
+        breakpoints: extras.breakpoints.clone(),
+        base_dir,
+        texts: Default::default(),
+    })
+}
+
+/// Breakpoints ask for debug mode by themselves.
+fn mode_of(extras: &Extras) -> Result<Option<String>, Error> {
+    match extras.mode.as_deref() {
+        None if !extras.breakpoints.is_empty() => Ok(Some(Mode::Debug.name().to_owned())),
+        None => Ok(None),
+        Some(text) => Mode::parse(text).map(|it| Some(it.name().to_owned())).ok_or_else(|| {
+            Error::invalid("INVALID_INPUT", format!("`{text}` is no mode")).hint("write full, mock or debug")
+        }),
+    }
+}
+
+/// Reads a format name.
+///
+/// # Errors
+///
+/// `INVALID_FORMAT`.
+pub fn format_of(name: Option<&str>) -> Result<Option<Format>, Error> {
+    match name {
+        None => Ok(None),
+        Some(name) => Format::parse(name).map(Some).ok_or_else(|| {
+            Error::invalid("INVALID_FORMAT", format!("`{name}` is no diagram format"))
+                .hint("write light, readable or native")
+        }),
+    }
 }

@@ -4,7 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{App, Caller};
+use super::list_diagrams::list_diagrams;
+use super::{App, Caller, guide, list_executions};
 use crate::error::Error;
 
 /// What to look for.
@@ -30,11 +31,53 @@ pub struct Hit {
     pub url: String,
 }
 
+/// Most hits of one search.
+const HITS_MAX: usize = 20;
+
 /// Searches; an empty list when nothing fits.
 ///
 /// # Errors
 ///
 /// `INVALID_INPUT` for a blank query.
-pub async fn search(_app: &App, _caller: &Caller, _request: Request) -> Result<Response, Error> {
-    Err(Error::internal("not written"))
+pub async fn search(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
+    let words: Vec<String> = request.query.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    if words.is_empty() {
+        return Err(Error::invalid("INVALID_INPUT", "`query` is blank").hint("write words to look for"));
+    }
+    let mut hits = Vec::new();
+    for diagram in list_diagrams(app, caller, Default::default()).await?.diagrams {
+        let description = diagram.description.clone().unwrap_or_default();
+        let title = format!(
+            "diagram {}{}",
+            diagram.name,
+            if description.is_empty() { String::new() } else { format!(": {description}") }
+        );
+        add(&mut hits, &words, &title, &diagram.path, diagram.uri);
+    }
+    for page in guide::PAGES {
+        add(&mut hits, &words, &format!("guide: {}", page.title()), page.text, format!("dipeo://guide/{}", page.name));
+    }
+    let request = list_executions::Request { limit: Some(100), ..Default::default() };
+    for execution in list_executions::list_executions(app, caller, request).await?.executions {
+        let diagram = execution.diagram_id.unwrap_or_default();
+        let title = format!("execution of {diagram}, {}, {}", execution.status.name(), execution.started_at);
+        let uri = format!("dipeo://executions/{}", execution.execution_id);
+        add(&mut hits, &words, &title, &execution.execution_id, uri);
+    }
+    hits.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    Ok(Response { results: hits.into_iter().take(HITS_MAX).map(|(_, hit)| hit).collect() })
+}
+
+/// Adds a hit when every word occurs; words in the title count more.
+fn add(hits: &mut Vec<(usize, Hit)>, words: &[String], title: &str, text: &str, uri: String) {
+    let (title_folded, text_folded) = (title.to_lowercase(), text.to_lowercase());
+    let mut score = 0;
+    for word in words {
+        match (title_folded.contains(word), text_folded.contains(word)) {
+            (true, _) => score += 3,
+            (false, true) => score += 1,
+            (false, false) => return,
+        }
+    }
+    hits.push((score, Hit { id: uri.clone(), title: title.to_owned(), url: uri }));
 }

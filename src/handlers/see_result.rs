@@ -4,9 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::execution_object::ExecutionObject;
+use super::present::{self, View};
 use super::run_diagram::Waiting;
-use super::{App, Caller};
+use super::{App, Caller, wait};
 use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::limits;
 
 /// How much to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,10 +52,19 @@ pub struct Request {
 ///
 /// `INVALID_EXECUTION_ID`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`.
 pub async fn see_result(
-    _app: &App,
+    app: &App,
     _caller: &Caller,
-    _request: Request,
-    _waiting: Waiting,
+    request: Request,
+    waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
-    Err(Error::internal("not written"))
+    let id = ExecutionId::parse(&request.execution_id)?;
+    let limit = wait::seconds(request.wait_seconds, 0)?;
+    let max_chars = request.max_chars.unwrap_or(limits::RESULT_CHARS_DEFAULT);
+    if !(200..=limits::RESULT_CHARS_MAX).contains(&max_chars) {
+        return Err(Error::invalid("INVALID_INPUT", format!("`max_chars` is {max_chars}"))
+            .hint(format!("write a number from 200 to {}", limits::RESULT_CHARS_MAX)));
+    }
+    wait::until_settled(app, &id, Some(limit), waiting).await?;
+    let view = View { detail: request.detail.unwrap_or_default(), node: request.node, max_chars };
+    present::execution(app, &id, &view)
 }

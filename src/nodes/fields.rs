@@ -13,9 +13,9 @@ pub(crate) use references::find_person;
 
 use super::ports::Languages;
 use super::rights::Rights;
-use crate::diagram::nearest::nearest;
 use crate::diagram::render::{source, spelled_like};
 use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Field, Handle, Tree, TreeKind};
+use crate::nearest::nearest;
 
 /// What compiling needs to know of the world; the handler that compiles provides it, so that compiling
 /// itself stays pure. `structure_only` leaves out what needs other files or keys.

@@ -1,7 +1,20 @@
-//! What a person remembers: exact filters over the conversation of the execution
-//! (diagrams.md 3.12).
+//! What a person remembers: the messages of an execution, exact filters over them, and how they are
+//! shown to a model (diagrams.md 3.12). It must not know providers: choosing memory by a model goes
+//! through the port.
+
+pub mod conversation;
+pub mod recall;
+pub mod selection;
+pub mod window;
 
 use serde::{Deserialize, Serialize};
+
+use crate::ids::ExecutionId;
+
+/// The party that prompts come from: the diagram itself.
+pub const SYSTEM: &str = "system";
+/// The party that is a human at the other end.
+pub const USER: &str = "user";
 
 /// One stored message of an execution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,4 +36,12 @@ pub struct Message {
     pub iteration: u32,
     /// `message` or `decision`.
     pub kind: String,
+}
+
+/// Returns the id of the `k`-th message (from 0) of one completion.
+///
+/// It follows from the place alone: a conversation can name its newest messages before they are
+/// stored, and storing twice is one row.
+pub fn message_id(execution_id: &ExecutionId, (node_id, iteration): (&str, u32), k: usize) -> String {
+    format!("{}:{node_id}:{iteration}:{k}", execution_id.as_str())
 }

@@ -101,6 +101,11 @@ pub trait Node: Send + Sync {
         Traits::default()
     }
 
+    /// The person whose model this node calls, if it calls one.
+    fn person_id(&self) -> Option<String> {
+        None
+    }
+
     /// Time limit of one attempt in seconds when the node gives none.
     fn timeout_default(&self) -> Option<f64> {
         None

@@ -1,21 +1,177 @@
-//! placeholder until the module is written
+//! `person_job`: a person answers a prompt. Chooses the prompt, fetches the memory, calls the person's
+//! model (or asks whoever called), and publishes the reply in the forms its connections ask for
+//! (diagrams.md 2.3). It must not know providers or how messages are stored.
+
+mod prompt;
+mod read;
+mod reply;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
-use super::{Fields, Node, NodeContext, NodeType, Outcome};
-use crate::diagram::NodeKind;
+use self::prompt::Prompts;
+use self::reply::Answered;
+use self::schema::{ReplyFormat, Schema};
+use super::memory::conversation;
+use super::memory::recall::{Recalled, recall};
+use super::memory::window::Memory;
+use super::output::ChatMessage;
+use super::ports::{ModelRequest, Purpose};
+use super::{Backoff, Effect, Node, NodeContext, NodeType, Outcome, PauseReason, Question, Retry};
+use crate::diagram::{NodeKind, Person, Service};
 use crate::error::Error;
+use crate::limits;
 
-pub(super) static TYPE: NodeType = NodeType { kind: NodeKind::PersonJob, summary: "", read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::PersonJob,
+    summary: "Sends a prompt to a person (an LLM agent) and publishes the reply.",
+    read: read::read,
+};
 
-struct Todo;
+/// Provider failures are tried three times unless the node says otherwise (diagrams.md 2.3).
+const RETRY: Retry = Retry { max_attempts: 3, delay_ms: 1_000, backoff: Backoff::Exponential };
 
-fn read(_fields: &mut Fields<'_>) -> Box<dyn Node> {
-    Box::new(Todo)
+struct PersonJob {
+    /// Position among the persons of the plan; `None` was reported when the diagram was compiled.
+    person: Option<usize>,
+    prompts: Prompts,
+    memory: Memory,
+    format: ReplyFormat,
+    max_iteration: u32,
+    temperature: Option<f64>,
+    max_tokens: Option<u64>,
+    /// Whether a connection asks for `conversation_state`. Nobody else reads the conversation, and with
+    /// its window it is by far the largest form.
+    publishes_conversation: bool,
 }
 
-impl Node for Todo {
-    fn run<'a>(&'a self, _cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
-        Box::pin(async move { Err(Error::internal("not written")) })
+impl Node for PersonJob {
+    fn effect(&self) -> Effect {
+        Effect::Outside
     }
+
+    fn traits(&self) -> super::Traits {
+        super::Traits {
+            max_iteration: Some(self.max_iteration),
+            skippable: false,
+            only_first_prompt: self.prompts.only_first(),
+        }
+    }
+
+    fn timeout_default(&self) -> Option<f64> {
+        Some(limits::MODEL_TIMEOUT_S)
+    }
+
+    fn retry_default(&self) -> Retry {
+        RETRY
+    }
+
+    fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
+        Box::pin(self.ask(cx))
+    }
+
+    fn check_answer(&self, question: &Question, answer: Value) -> Result<Value, Error> {
+        reply::checked_answer(question.schema.as_ref(), answer)
+    }
+
+    fn resume<'a>(
+        &'a self,
+        cx: &'a NodeContext,
+        question: &'a Question,
+        answer: Value,
+    ) -> BoxFuture<'a, Result<Outcome, Error>> {
+        Box::pin(async move {
+            let person = self.person(cx)?;
+            let recalled: Recalled = serde_json::from_value(question.state.clone())
+                .map_err(|it| Error::internal("a stored question does not read back").source(it))?;
+            let answered = Answered::by_caller(person, question, &recalled, answer);
+            Ok(Outcome::Done(answered.output(cx, self.publishes_conversation)))
+        })
+    }
+}
+
+impl PersonJob {
+    async fn ask(&self, cx: &NodeContext) -> Result<Outcome, Error> {
+        let person = self.person(cx)?;
+        let service = cx.service_of(person).ok_or_else(|| no_service(person))?;
+        let prompt = self.prompts.text(cx)?;
+        let schema = self.schema(cx).await?;
+        let recalled = recall(cx, &self.memory, (person, service), &prompt).await?;
+        let window = recalled.window(&cx.messages);
+        let handed = conversation::handed_over(&cx.names.inputs, &window, &person.id);
+        let messages = conversation::sent(person, &cx.persons, (&window, &handed), &prompt);
+        if service == Service::Caller {
+            let question = question(person, prompt, messages, schema.as_deref(), &recalled)?;
+            return Ok(Outcome::Wait(Box::new(question)));
+        }
+        let request = self.request(cx, (person, service), messages, schema.as_deref());
+        let reply = cx.ports.models.call(request).await?;
+        let object = schema.map(|it| reply::object(&it, &reply.text, &person.label)).transpose()?;
+        let answered = Answered { person, service, prompt: &prompt, recalled: &recalled, object, reply };
+        Ok(Outcome::Done(answered.output(cx, self.publishes_conversation)))
+    }
+
+    fn person<'a>(&self, cx: &'a NodeContext) -> Result<&'a Arc<Person>, Error> {
+        self.person
+            .and_then(|it| cx.persons.get(it))
+            .ok_or_else(|| Error::internal(format!("the person of `{}` is not part of the plan", cx.label)))
+    }
+
+    async fn schema(&self, cx: &NodeContext) -> Result<Option<Arc<Schema>>, Error> {
+        match &self.format {
+            ReplyFormat::Text => Ok(None),
+            ReplyFormat::Schema(schema) => Ok(Some(Arc::clone(schema))),
+            ReplyFormat::File(file) => Ok(Some(Arc::new(schema::load(cx, file).await?))),
+        }
+    }
+
+    fn request(
+        &self,
+        cx: &NodeContext,
+        (person, service): (&Arc<Person>, Service),
+        messages: Vec<ChatMessage>,
+        schema: Option<&Schema>,
+    ) -> ModelRequest {
+        ModelRequest {
+            node_label: cx.label.to_string(),
+            person: Arc::clone(person),
+            service,
+            messages,
+            schema: schema.map(|it| it.value().clone()),
+            temperature: self.temperature.or(person.temperature),
+            max_tokens: self.max_tokens.or(person.max_tokens),
+            nth: cx.calls.next(&person.id),
+            purpose: Purpose::Reply,
+            rights: Arc::clone(&cx.rights),
+        }
+    }
+}
+
+fn no_service(person: &Person) -> Error {
+    Error::external("NO_MODEL", format!("nothing answers for person `{}`: its service is unknown", person.label))
+        .hint("give the person a `service`, or run with `models: caller`")
+}
+
+/// What whoever called is asked: everything a model would be sent, and what it takes to go on.
+fn question(
+    person: &Person,
+    prompt: String,
+    messages: Vec<ChatMessage>,
+    schema: Option<&Schema>,
+    recalled: &Recalled,
+) -> Result<Question, Error> {
+    let state =
+        serde_json::to_value(recalled).map_err(|it| Error::internal("a question cannot be stored").source(it))?;
+    Ok(Question {
+        messages,
+        person: Some(person.label.clone()),
+        schema: schema.map(|it| it.value().clone()),
+        state,
+        ..Question::new(PauseReason::Model, prompt)
+    })
 }

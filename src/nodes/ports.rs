@@ -154,6 +154,8 @@ pub struct SyntaxProblem {
 /// One call of a model.
 #[derive(Clone, Debug)]
 pub struct ModelRequest {
+    /// The node that asks, by its label.
+    pub node_label: String,
     pub person: Arc<Person>,
     /// Who answers: the person's service unless the run says otherwise.
     pub service: Service,
@@ -166,6 +168,8 @@ pub struct ModelRequest {
     /// How many calls of this phase this person had in the execution before this one; what a script goes by.
     pub nth: u32,
     pub purpose: Purpose,
+    /// What the diagram may reach: an untrusted one cannot send our key to an address of its own.
+    pub rights: Arc<Rights>,
 }
 
 /// What a call is for.
@@ -185,6 +189,19 @@ pub struct ModelReply {
     pub model: Option<String>,
     pub usage: Usage,
     pub finish_reason: Option<String>,
+}
+
+/// Returns `value` as a model writes JSON when asked for it: on one line, with a blank after each comma
+/// and colon. Replies that are given as values (in a script, by a caller) get this text.
+pub fn one_line_json(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(one_line_json).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let entries = map.iter().map(|(key, it)| format!("{}: {}", Value::from(key.as_str()), one_line_json(it)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
 }
 
 /// Tokens of one call; scripted persons count words.

@@ -1,4 +1,15 @@
-//! The one integration binary; each file is one subject.
+//! The one integration test binary: every file of this folder is a module here.
 
 mod corpus_compile;
 mod corpus_parse;
+mod corpus_run;
+mod crash;
+mod examples;
+mod harness;
+mod llm;
+mod mcp_client;
+mod mcp_http;
+mod mcp_stdio;
+mod schedule_model;
+mod schedule_random;
+mod tidy;

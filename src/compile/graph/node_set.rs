@@ -51,6 +51,13 @@ impl NodeSet {
         self.words.iter().zip(&other.words).any(|(a, b)| a & b != 0)
     }
 
+    /// The first node in file order that both sets have.
+    pub fn first_common(&self, other: &Self) -> Option<NodeIdx> {
+        let mut words = self.words.iter().zip(&other.words).map(|(a, b)| a & b).enumerate();
+        let (index, common) = words.find(|&(_, word)| word != 0)?;
+        Some(index * WORD_BITS + common.trailing_zeros() as usize)
+    }
+
     /// The nodes in file order.
     pub fn iter(&self) -> impl Iterator<Item = NodeIdx> + '_ {
         self.words.iter().enumerate().flat_map(|(index, &word)| ones(word).map(move |bit| index * WORD_BITS + bit))
@@ -92,6 +99,8 @@ mod tests {
     fn sets_meet_when_they_share_a_node() {
         assert!(set(&[1, 128]).meets(&set(&[2, 128])));
         assert!(!set(&[1, 64]).meets(&set(&[0, 65])));
+        assert_eq!(set(&[1, 70, 128]).first_common(&set(&[2, 70, 128])), Some(70));
+        assert_eq!(set(&[1]).first_common(&set(&[2])), None);
     }
 
     #[test]

@@ -19,8 +19,10 @@ impl Schedule {
         if self.running.insert(node) {
             self.n_running += 1;
         }
-        if self.graph.takes_first(node) || self.is_exhausted(node) {
+        let leaves_first = self.graph.takes_first(node) && self.started[node] == 1;
+        if leaves_first || self.is_exhausted(node) {
             self.narrowed.insert(node);
+            self.n_narrowings += 1;
         }
         self.note_state(node);
         edges
@@ -50,6 +52,7 @@ impl Schedule {
         let key = (self.graph.nodes[node].rank, node);
         let is_running = self.running.contains(node);
         let is_active = is_running || self.startable.contains(node);
+        self.blockers[node] = None;
         self.movers.set(node, is_active);
         self.next_round_movers.remove(node);
         self.candidates.remove(&key);
@@ -70,6 +73,7 @@ impl Schedule {
         if self.is_exhausted(node) || !self.is_relevant(edge) {
             return;
         }
+        self.blockers[node] = None;
         if !self.running.contains(node) {
             self.candidates.insert((self.graph.nodes[node].rank, node));
         }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Fields;
 use crate::diagram::kinds::fold;
-use crate::diagram::nearest::nearest;
 use crate::diagram::{Diagnostic, Handle, Span, Spanned, Tree, TreeKind};
 use crate::limits;
+use crate::nearest::nearest;
 use crate::nodes::{Backoff, Node, OnError, Policy, Retry};
 
 /// What may stand under `retry`.

@@ -1,8 +1,8 @@
 //! Fields that name something else in the diagram: a person, other nodes.
 
 use super::Fields;
-use crate::diagram::nearest::nearest;
 use crate::diagram::{Diagnostic, Diagram, Person, Span, Tree, TreeKind};
+use crate::nearest::nearest;
 
 impl Fields<'_> {
     /// Reads the person named in `key` and returns its position in [`Diagram::persons`]: by id, by label,

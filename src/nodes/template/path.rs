@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::diagram::nearest::nearest;
+use crate::nearest::nearest;
 use crate::nodes::lookup::look_into;
 
 /// Deepest nesting of `[path]` inside `[path]`: parsing and walking recurse that far.

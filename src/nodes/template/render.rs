@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use super::parse::{Block, BlockKind, Part};
 use super::path::{Path, Step, near_field, step};
 use super::{Rendered, Unresolved};
-use crate::diagram::nearest::nearest;
 use crate::error::Error;
 use crate::limits;
+use crate::nearest::nearest;
 use crate::nodes::content::{as_text, is_conversation, last_message};
 use crate::nodes::lookup::{Names, look_into};
 

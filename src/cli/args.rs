@@ -1,0 +1,388 @@
+//! The arguments of every command. Help texts are the `///` comments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Overrides;
+use crate::error::Error;
+
+/// Runs diagrams for AI assistants, durably.
+///
+/// A diagram is a YAML graph of people (LLM agents), code, files, conditions and loops.
+///
+///   dipeo run examples/hello.light.yaml    run a diagram and print its result
+///   dipeo list                             show the diagrams of this workspace
+///   dipeo compile review                   check a diagram: every problem at once
+///   dipeo results                          show the last executions
+///   dipeo mcp                              serve an assistant on stdio (claude mcp add dipeo -- dipeo mcp)
+///   dipeo serve                            serve assistants over HTTP on 127.0.0.1:8000
+#[derive(Debug, Parser)]
+#[command(name = "dipeo", version, disable_help_subcommand = true, verbatim_doc_comment)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Root of the workspace (default: the nearest folder with .dipeo/, else this one)
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Database: a path, sqlite:///relative.db or sqlite:////absolute.db
+    #[arg(long, global = true, value_name = "URL")]
+    pub db: Option<String>,
+    /// Form of the output
+    #[arg(short, long, global = true, value_name = "FORM", default_value = "text")]
+    pub output: Form,
+    /// Same as --output json
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print results only, no progress and no hints
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// No colours (also NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Log everything on stderr
+    #[arg(long, global = true)]
+    pub debug: bool,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    Text,
+    Json,
+    Markdown,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a diagram and print its result
+    Run(RunArgs),
+    /// Show an execution, or the last ones
+    Results(ResultsArgs),
+    /// Answer, abort or resume an execution
+    Control(ControlArgs),
+    /// Check a diagram: every problem at once, with place and fix
+    Compile(CompileArgs),
+    /// Show the diagrams of the workspace
+    List(ListArgs),
+    /// Show or raise the rights of a diagram that a client submitted
+    Trust(TrustArgs),
+    /// Serve an assistant over MCP on stdio
+    Mcp(McpArgs),
+    /// Serve assistants over MCP on HTTP
+    Serve(ServeArgs),
+    /// Run what is open on this database, then exit
+    #[command(hide = true)]
+    Drain,
+}
+
+impl Command {
+    /// How the process describes itself to others on the database.
+    pub fn role(&self) -> &'static str {
+        match self {
+            Self::Mcp(_) => "mcp",
+            Self::Serve(_) => "serve",
+            Self::Drain => "drain",
+            Self::Run(_) | Self::Results(_) | Self::Control(_) | Self::Compile(_) | Self::List(_) | Self::Trust(_) => {
+                "cli"
+            }
+        }
+    }
+}
+
+/// What `dipeo` alone says: what it is and what to type next.
+pub fn introduction() -> String {
+    use clap::CommandFactory;
+    let about = Cli::command().get_long_about().map(ToString::to_string).unwrap_or_default();
+    format!("{about}\n\n`dipeo --help` lists all commands and flags.")
+}
+
+/// Which format a text is in.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[group(multiple = false)]
+pub struct FormatArgs {
+    /// The diagram is light YAML
+    #[arg(long)]
+    pub light: bool,
+    /// The diagram is readable YAML
+    #[arg(long)]
+    pub readable: bool,
+    /// The diagram is native JSON
+    #[arg(long)]
+    pub native: bool,
+}
+
+impl FormatArgs {
+    /// The name of the chosen format.
+    pub fn name(self) -> Option<String> {
+        let chosen = [(self.light, "light"), (self.readable, "readable"), (self.native, "native")];
+        chosen.into_iter().find(|(is_chosen, _)| *is_chosen).map(|(_, name)| name.to_owned())
+    }
+}
+
+/// Example: dipeo run examples/hello.light.yaml --input name=Ann
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo run examples/hello.light.yaml --input name=Ann")]
+pub struct RunArgs {
+    /// A file, a name in the workspace, or - for stdin
+    pub diagram: String,
+    #[command(flatten)]
+    pub format: FormatArgs,
+    /// JSON file with the diagram's inputs
+    #[arg(long, value_name = "FILE", conflicts_with = "input_data")]
+    pub inputs: Option<PathBuf>,
+    /// The diagram's inputs as JSON
+    #[arg(long, value_name = "JSON")]
+    pub input_data: Option<String>,
+    /// One input; VALUE is JSON if it parses, else text
+    #[arg(long = "input", value_name = "NAME=VALUE")]
+    pub input: Vec<String>,
+    /// Seconds the run may take; pauses do not count
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
+    pub timeout: f64,
+    /// Print the id and return; the run goes on by itself
+    #[arg(long)]
+    pub background: bool,
+    /// Do not ask questions here; the execution pauses and can be answered later
+    #[arg(long)]
+    pub no_interactive: bool,
+    /// Two lines at most: status, result
+    #[arg(long)]
+    pub simple: bool,
+    /// Print how long each node took
+    #[arg(long)]
+    pub timing: bool,
+    /// Who answers for every person
+    #[arg(long, value_name = "WHO")]
+    pub models: Option<Models>,
+    /// full; mock has no outside effect; debug pauses before breakpoints
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Pause before this node (debug mode)
+    #[arg(long = "break", value_name = "NODE")]
+    pub breakpoints: Vec<String>,
+    /// Template warnings are failures
+    #[arg(long)]
+    pub strict: bool,
+    /// Id of the new execution
+    #[arg(long, value_name = "ID", env = "DIPEO_EXECUTION_ID")]
+    pub execution_id: Option<String>,
+    /// The same key again within 24 h returns the first execution
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Show progress even without a terminal
+    #[arg(long, conflicts_with = "no_watch")]
+    pub watch: bool,
+    /// Show no progress
+    #[arg(long)]
+    pub no_watch: bool,
+}
+
+/// Who answers for every person of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Models {
+    Caller,
+    Scripted,
+}
+
+/// Example: dipeo results --latest --verbose
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo results --latest --verbose")]
+pub struct ResultsArgs {
+    /// The execution; without it the last ones are listed
+    pub execution_id: Option<String>,
+    /// The newest execution
+    #[arg(long, conflicts_with = "execution_id")]
+    pub latest: bool,
+    /// Conversation, all outputs, variables
+    #[arg(long)]
+    pub verbose: bool,
+    /// Only this node, by label or id
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Wait until it has ended or is paused, at most so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
+    pub wait: Option<u32>,
+    /// Only executions of this status
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Only executions of this diagram
+    #[arg(long, value_name = "NAME")]
+    pub diagram: Option<String>,
+    /// At most so many executions
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Characters to show at most
+    #[arg(long, value_name = "N", default_value_t = crate::limits::RESULT_CHARS_DEFAULT)]
+    pub max_chars: usize,
+}
+
+/// Example: dipeo control exec_… answer yes --node approve
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo control exec_0123… answer yes --node approve")]
+pub struct ControlArgs {
+    pub execution_id: String,
+    /// answer, abort (cancel, stop), resume (continue), step or set_output
+    pub action: String,
+    /// The answer: JSON if it parses, else text
+    pub value: Option<String>,
+    /// The waiting node, by label or id
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Why; stored with an abort
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// Example: dipeo compile examples/hello.light.yaml
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo compile examples/hello.light.yaml")]
+pub struct CompileArgs {
+    /// A file or a name in the workspace
+    pub diagram: Option<String>,
+    /// Read the text from stdin
+    #[arg(long, conflicts_with = "diagram")]
+    pub stdin: bool,
+    #[command(flatten)]
+    pub format: FormatArgs,
+    /// Structure only: no prompt files, no keys
+    #[arg(long)]
+    pub check_only: bool,
+    /// Save it under this name when it is valid
+    #[arg(long, value_name = "NAME")]
+    pub push_as: Option<String>,
+    /// Folder to save in
+    #[arg(long, value_name = "DIR", requires = "push_as")]
+    pub target_dir: Option<String>,
+    /// Do not save over another content
+    #[arg(long, requires = "push_as")]
+    pub create_only: bool,
+    /// Apply the repairs a machine can make and print the new text
+    #[arg(long)]
+    pub fix: bool,
+}
+
+/// Example: dipeo list --search review
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo list --search review")]
+pub struct ListArgs {
+    /// Only light, readable or native diagrams
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Only diagrams whose name, path or description contains this
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+}
+
+/// Example: dipeo trust review
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo trust review")]
+pub struct TrustArgs {
+    /// A file or a name in the workspace
+    #[arg(required_unless_present_any = ["list", "config"])]
+    pub diagram: Option<String>,
+    /// Do not ask (only from a terminal)
+    #[arg(long)]
+    pub yes: bool,
+    /// Show all grants
+    #[arg(long)]
+    pub list: bool,
+    /// Take the grant back
+    #[arg(long, conflicts_with_all = ["list", "config"])]
+    pub revoke: bool,
+    /// Let the policy keys of dipeo.toml count, as the file is now
+    #[arg(long)]
+    pub config: bool,
+}
+
+/// Example: claude mcp add dipeo -- dipeo mcp
+#[derive(Debug, Args)]
+#[command(after_help = "Example: claude mcp add dipeo -- dipeo mcp")]
+pub struct McpArgs {}
+
+/// Example: dipeo serve --port 8000
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example: dipeo serve --port 8000")]
+pub struct ServeArgs {
+    /// Address to listen on (127.0.0.1)
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// Port to listen on (8000; 0 takes a free one)
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// The address others reach it under, for a tunnel; needs DIPEO_TOKEN
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Another Host to accept
+    #[arg(long, value_name = "HOST")]
+    pub allow_host: Vec<String>,
+    /// Another Origin to accept
+    #[arg(long, value_name = "ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// full survives a power cut, normal a killed process
+    #[arg(long, value_name = "HOW")]
+    pub durability: Option<String>,
+}
+
+/// Reads the arguments.
+///
+/// # Errors
+///
+/// `UNKNOWN_OPTION` in our own form; help and version are not errors, clap prints them and exits 0.
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Error> {
+    Cli::try_parse_from(arguments).map_err(|e| {
+        use clap::error::ErrorKind as Kind;
+        if matches!(e.kind(), Kind::DisplayHelp | Kind::DisplayVersion | Kind::DisplayHelpOnMissingArgumentOrSubcommand)
+        {
+            e.exit();
+        }
+        let text = e.render().to_string();
+        let mut lines = text.lines().map(str::trim).filter(|it| !it.is_empty());
+        let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let rest: Vec<&str> = lines.take_while(|it| !it.starts_with("Usage:")).collect();
+        let hint = rest.iter().find_map(|it| it.strip_prefix("tip: ")).map(str::to_owned);
+        let message = if message.ends_with(':') { format!("{message} {}", rest.join(", ")) } else { message };
+        Error::invalid("UNKNOWN_OPTION", message).hint(hint.unwrap_or_else(|| "see `dipeo --help`".to_owned()))
+    })
+}
+
+/// What the flags set of the configuration.
+pub fn overrides(cli: &Cli) -> Overrides {
+    let mut overrides =
+        Overrides { workspace: cli.global.workspace.clone(), database: cli.global.db.clone(), ..Overrides::default() };
+    if let Some(Command::Serve(args)) = &cli.command {
+        overrides.host.clone_from(&args.host);
+        overrides.port = args.port;
+        overrides.public_url.clone_from(&args.public_url);
+        overrides.allowed_hosts.clone_from(&args.allow_host);
+        overrides.allowed_origins.clone_from(&args.allow_origin);
+        overrides.durability.clone_from(&args.durability);
+    }
+    overrides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_answered_with_the_nearest_one() {
+        let error = parse(["dipeo", "run", "x", "--tiemout", "3"].map(Into::into)).expect_err("unknown flag");
+        assert_eq!(error.code(), "UNKNOWN_OPTION");
+        assert!(error.hint_text().is_some_and(|it| it.contains("--timeout")), "{error:?}");
+    }
+}

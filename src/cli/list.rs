@@ -1,0 +1,28 @@
+//! `dipeo list`.
+
+use super::Context;
+use super::args::ListArgs;
+use crate::error::Error;
+use crate::handlers::list_diagrams::{Request, list_diagrams};
+
+/// Shows the diagrams of the workspace.
+pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
+    let request = Request { format: args.format, search: args.search };
+    let response = list_diagrams(context.app, &context.caller, request).await?;
+    if context.output.is_json() {
+        context.output.json(&response)?;
+        return Ok(0);
+    }
+    let mut text = String::new();
+    for it in &response.diagrams {
+        let about = match (&it.error, &it.description) {
+            (Some(error), _) => format!("does not parse: {error}"),
+            (None, Some(description)) => description.clone(),
+            (None, None) => String::new(),
+        };
+        text.push_str(&format!("{}  ({}, {} nodes, {})  {about}\n", it.name, it.format, it.nodes, it.path));
+    }
+    text.push_str(&format!("{} diagrams\n", response.total));
+    context.output.text(&text);
+    Ok(0)
+}

@@ -1,0 +1,132 @@
+//! `dipeo results`.
+
+use super::Context;
+use super::args::ResultsArgs;
+use super::print::readable;
+use super::run::{body, exit_code, headline};
+use crate::engine::Status;
+use crate::error::Error;
+use crate::handlers::execution_object::ExecutionObject;
+use crate::handlers::list_executions::{self, list_executions};
+use crate::handlers::run_diagram::Waiting;
+use crate::handlers::see_result::{self, Detail, see_result};
+use crate::limits;
+
+/// Shows one execution, or lists the last ones.
+pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Error> {
+    let id = match (&args.execution_id, args.latest) {
+        (Some(id), _) => id.clone(),
+        (None, true) => latest(context, &args).await?,
+        (None, false) => return list(context, &args).await,
+    };
+    let waits = args.wait.is_some();
+    let mut left = args.wait.unwrap_or(0);
+    let object = loop {
+        let step = left.min(limits::WAIT_SECONDS_MAX);
+        left -= step;
+        let request = see_result::Request {
+            execution_id: id.clone(),
+            detail: args.verbose.then_some(Detail::Full),
+            node: args.node.clone(),
+            wait_seconds: Some(step),
+            max_chars: Some(args.max_chars),
+        };
+        let object = see_result(context.app, &context.caller, request, Waiting::default()).await?;
+        if left == 0 || object.status.has_ended() || object.status == Status::Paused {
+            break object;
+        }
+    };
+    if context.output.is_json() {
+        context.output.json(&object)?;
+    } else {
+        context.output.text(&describe(&object));
+    }
+    Ok(if waits { exit_code(object.status) } else { 0 })
+}
+
+async fn latest(context: &Context<'_>, args: &ResultsArgs) -> Result<String, Error> {
+    let request = list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: Some(1) };
+    let found = list_executions(context.app, &context.caller, request).await?;
+    found.executions.into_iter().next().map(|it| it.execution_id).ok_or_else(|| {
+        Error::not_found("EXECUTION_NOT_FOUND", "there is no execution yet").hint("start one with `dipeo run`")
+    })
+}
+
+fn status_of(args: &ResultsArgs) -> Result<Option<Status>, Error> {
+    match &args.status {
+        None => Ok(None),
+        Some(text) => Status::parse(text).map(Some).ok_or_else(|| {
+            Error::invalid("INVALID_INPUT", format!("`{text}` is no status"))
+                .hint("write pending, running, paused, completed, failed or aborted")
+        }),
+    }
+}
+
+async fn list(context: &Context<'_>, args: &ResultsArgs) -> Result<u8, Error> {
+    let request =
+        list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: Some(args.limit) };
+    let response = list_executions(context.app, &context.caller, request).await?;
+    if context.output.is_json() {
+        context.output.json(&response)?;
+        return Ok(0);
+    }
+    let mut text = String::new();
+    for it in &response.executions {
+        let reason =
+            it.pause_reason.as_deref().or(it.error_code.as_deref()).map(|it| format!(" ({it})")).unwrap_or_default();
+        let took = it.duration_ms.map(|ms| format!("  {ms} ms")).unwrap_or_default();
+        let diagram = it.diagram_id.as_deref().unwrap_or("-");
+        text.push_str(&format!(
+            "{}  {}{reason}  {diagram}  {}{took}\n",
+            it.execution_id,
+            it.status.name(),
+            it.started_at
+        ));
+    }
+    text.push_str(&format!("{} of {} executions\n", response.executions.len(), response.total));
+    context.output.text(&text);
+    Ok(0)
+}
+
+/// An execution in words.
+pub fn describe(object: &ExecutionObject) -> String {
+    let mut text = headline(object);
+    for node in object.nodes.iter().flatten() {
+        let took = node.duration_ms.map(|ms| format!("  {ms} ms")).unwrap_or_default();
+        text.push_str(&format!(
+            "  {} ({})  {} x{}{took}\n",
+            node.label,
+            node.node_type,
+            node.status.name(),
+            node.iterations
+        ));
+        if let Some(value) = &node.output {
+            text.push_str(&indented(&readable(value)));
+        }
+        if let Some(error) = &node.error {
+            text.push_str(&indented(&format!("error: {}", readable(error))));
+        }
+    }
+    if let Some(conversation) = &object.conversation
+        && !conversation.is_empty()
+    {
+        text.push_str("conversation:\n");
+        for message in conversation {
+            let from = message.from.as_deref().unwrap_or(&message.role);
+            let to = message.to.as_deref().unwrap_or_default();
+            text.push_str(&format!("  {from} -> {to} ({}):\n{}", message.node_id, indented(&message.content)));
+        }
+    }
+    for warning in &object.warnings {
+        text.push_str(&format!("warning: {} {}: {}\n", warning.code, warning.node, warning.message));
+    }
+    for omitted in &object.omitted {
+        text.push_str(&format!("left out: {} ({}), see {}\n", omitted.what, omitted.count, omitted.uri));
+    }
+    text.push_str(&body(object));
+    text
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|it| format!("    {it}\n")).collect()
+}

@@ -1,0 +1,63 @@
+//! The live view of a run on stderr: spinners on a terminal, one plain line per event otherwise.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::print::Output;
+use crate::handlers::run_diagram::{OnProgress, ProgressNote};
+
+/// Returns what to call for each sign of life; `None` when nobody wants to see it.
+pub fn progress(output: Output, asked: bool, refused: bool, quiet: bool) -> Option<OnProgress> {
+    if refused || quiet || (!asked && (!output.is_watched() || output.is_json())) {
+        return None;
+    }
+    if output.is_watched() {
+        let mut view = Spinners::new();
+        return Some(Box::new(move |note| view.show(note)));
+    }
+    Some(Box::new(move |note| {
+        if note.phase != "node_started" {
+            output.note(&line(note));
+        }
+    }))
+}
+
+fn line(note: &ProgressNote) -> String {
+    let count = note.total.map_or_else(|| note.done.to_string(), |total| format!("{}/{total}", note.done));
+    match note.duration_ms {
+        Some(ms) => format!("[{count}] {} ({ms} ms)", note.message),
+        None => format!("[{count}] {}", note.message),
+    }
+}
+
+/// One spinner per running node; finished nodes scroll away above them.
+struct Spinners {
+    all: MultiProgress,
+    running: HashMap<String, ProgressBar>,
+}
+
+impl Spinners {
+    fn new() -> Self {
+        Self { all: MultiProgress::new(), running: HashMap::new() }
+    }
+
+    fn show(&mut self, note: &ProgressNote) {
+        if note.phase == "node_started" {
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = self.all.add(ProgressBar::new_spinner().with_style(style).with_message(note.label.clone()));
+            bar.enable_steady_tick(Duration::from_millis(100));
+            self.running.insert(note.label.clone(), bar);
+            return;
+        }
+        if matches!(note.phase.as_str(), "node_completed" | "node_error" | "interactive_prompt")
+            && let Some(bar) = self.running.remove(&note.label)
+        {
+            bar.finish_and_clear();
+        }
+        // A line that cannot be drawn is no reason to stop the run.
+        let _ = self.all.println(line(note));
+    }
+}

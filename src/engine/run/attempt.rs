@@ -1,0 +1,73 @@
+//! One attempt of one node as a future: waits until its start is durable, runs under the time limit, and
+//! turns a panic into a failure.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde_json::Value;
+
+use super::record::Gate;
+use crate::compile::{NodeIdx, Plan};
+use crate::error::Error;
+use crate::nodes::{NodeContext, Outcome, Question};
+
+/// What came out of an attempt.
+pub(super) struct Finished {
+    pub(super) node: NodeIdx,
+    pub(super) result: Result<Outcome, Error>,
+}
+
+/// What an attempt does.
+pub(super) enum Work {
+    Run,
+    /// Goes on with the answer to a question.
+    Resume(Box<Question>, Value),
+}
+
+/// An attempt, ready to be polled.
+pub(super) struct Attempt {
+    pub(super) plan: Arc<Plan>,
+    pub(super) node: NodeIdx,
+    pub(super) cx: NodeContext,
+    pub(super) work: Work,
+    /// What must be durable first.
+    pub(super) gate: Option<Gate>,
+    /// The pause before a repetition.
+    pub(super) delay: Option<Duration>,
+}
+
+impl Attempt {
+    pub(super) async fn finish(self) -> Finished {
+        if let Some(delay) = self.delay {
+            tokio::time::sleep(delay).await;
+        }
+        if let Some(gate) = self.gate {
+            gate.open().await;
+        }
+        let node = &self.plan.nodes[self.node].node;
+        let work = match &self.work {
+            Work::Run => node.run(&self.cx),
+            Work::Resume(question, answer) => node.resume(&self.cx, question, answer.clone()),
+        };
+        let guarded = AssertUnwindSafe(work).catch_unwind();
+        let outcome = match self.cx.timeout {
+            Some(limit) => match tokio::time::timeout(limit, guarded).await {
+                Ok(outcome) => outcome,
+                Err(_) => Ok(Err(timed_out(limit))),
+            },
+            None => guarded.await,
+        };
+        let result = outcome.unwrap_or_else(|_| {
+            tracing::error!(node.label = %self.cx.label, execution.id = %self.cx.execution_id, "node panicked");
+            Err(Error::internal(format!("node `{}` panicked", self.cx.label)))
+        });
+        Finished { node: self.node, result }
+    }
+}
+
+fn timed_out(limit: Duration) -> Error {
+    Error::external("NODE_TIMEOUT", format!("the node did not finish within {} s", limit.as_secs_f64()))
+        .hint("raise the node's `timeout`, or make its work smaller")
+}

@@ -1,0 +1,223 @@
+//! What others may ask of a running execution, applied between two completions.
+
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use super::attempt::Work;
+use super::{End, Run};
+use crate::compile::NodeIdx;
+use crate::engine::event::{ControlApplied, Event, ExecutionResumed, InteractiveResponse, Status};
+use crate::error::Error;
+use crate::nodes::{Output, PauseReason, Question};
+
+/// A request with the way back.
+pub struct Command {
+    pub control: Control,
+    /// `terminal` or `client`.
+    pub by: String,
+    /// Gets the outcome once it is durable.
+    pub reply: oneshot::Sender<Result<(), Error>>,
+}
+
+/// What may be asked (surface.md 2.10).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Control {
+    Answer {
+        node: Option<String>,
+        value: Value,
+    },
+    Abort {
+        reason: Option<String>,
+    },
+    /// Runs an interrupted `at_most_once` effect again, or lets a node go that a breakpoint holds.
+    Resume {
+        node: Option<String>,
+    },
+    /// Gives such a node its value instead.
+    SetOutput {
+        node: Option<String>,
+        value: Value,
+    },
+    /// Lets everything go that is held, and holds what may start next.
+    Step,
+}
+
+impl Run {
+    /// Applies a command, waits until that is durable, and answers.
+    pub(super) async fn command(&mut self, command: Command) -> Result<(), Error> {
+        let outcome = match command.control {
+            Control::Answer { node, value } => self.answer(node.as_deref(), value, &command.by),
+            Control::Abort { reason } => self.abort(reason, &command.by),
+            Control::Resume { node } => self.decide(node.as_deref(), None, &command.by),
+            Control::SetOutput { node, value } => self.decide(node.as_deref(), Some(value), &command.by),
+            Control::Step => self.release_held(true, &command.by),
+        };
+        if outcome.is_ok() && self.ending.is_none() {
+            self.flush_durably(false).await?;
+        }
+        // Nobody listens any more when the caller went away; the action stands all the same.
+        let _ = command.reply.send(outcome);
+        Ok(())
+    }
+
+    fn abort(&mut self, reason: Option<String>, by: &str) -> Result<(), Error> {
+        let applied = ControlApplied { action: "abort".into(), by: by.to_owned(), reason: reason.clone() };
+        self.note_event(Event::Control(applied), None);
+        self.ending = Some(End::Aborted { by: by.to_owned(), reason });
+        Ok(())
+    }
+
+    fn answer(&mut self, node: Option<&str>, value: Value, by: &str) -> Result<(), Error> {
+        if node.is_none()
+            && let Some(answers) = self.answers_by_node(&value)
+        {
+            let checked: Vec<(NodeIdx, Value)> = answers
+                .into_iter()
+                .map(|(node, value)| self.check(node, value).map(|it| (node, it)))
+                .collect::<Result<_, _>>()?;
+            for (node, value) in checked {
+                self.take_answer(node, value, by)?;
+            }
+            return Ok(());
+        }
+        let node = self.waiting_node(node, |question| {
+            !matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint)
+        })?;
+        let value = self.check(node, value)?;
+        self.take_answer(node, value, by)
+    }
+
+    /// Several parked prompts answered at once: a map from waiting node to reply.
+    fn answers_by_node(&self, value: &Value) -> Option<Vec<(NodeIdx, Value)>> {
+        let open = self.state.open_questions();
+        let map = value.as_object().filter(|it| !it.is_empty() && open.len() > 1)?;
+        map.iter()
+            .map(|(name, value)| {
+                let idx = self.state.find(name)?;
+                open.iter().any(|(open_idx, _)| *open_idx == idx).then(|| (idx, value.clone()))
+            })
+            .collect()
+    }
+
+    fn check(&self, node: NodeIdx, value: Value) -> Result<Value, Error> {
+        let question = self.question(node)?;
+        self.plan.nodes[node].node.check_answer(&question, value)
+    }
+
+    fn question(&self, node: NodeIdx) -> Result<Question, Error> {
+        match &self.state.nodes[node].waiting {
+            Some(waiting) => Ok(waiting.question.clone()),
+            None => Err(Error::internal("a question vanished while it was answered")),
+        }
+    }
+
+    fn take_answer(&mut self, node: NodeIdx, value: Value, by: &str) -> Result<(), Error> {
+        let question = self.question(node)?;
+        let iteration = self.live.get(&node).map_or(0, |it| it.iteration);
+        let response = InteractiveResponse { iteration, value: value.clone(), by: by.to_owned() };
+        self.note_event(Event::InteractiveResponse(response), Some(node));
+        self.wake(by);
+        self.attempt(node, Work::Resume(Box::new(question), value), None);
+        Ok(())
+    }
+
+    /// Decides about an effect that had started when its process died, or about a held node.
+    fn decide(&mut self, node: Option<&str>, value: Option<Value>, by: &str) -> Result<(), Error> {
+        if node.is_none() && value.is_none() && self.only_held() {
+            return self.release_held(false, by);
+        }
+        let is_decided_here =
+            |question: &Question| matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint);
+        let node = self.waiting_node(node, is_decided_here)?;
+        let is_held = self.question(node)?.reason == PauseReason::Breakpoint;
+        let action = if value.is_some() { "set_output" } else { "resume" };
+        let applied = ControlApplied { action: action.into(), by: by.to_owned(), reason: None };
+        self.note_event(Event::Control(applied), Some(node));
+        self.wake(by);
+        match value {
+            Some(value) => {
+                if is_held {
+                    self.note_start(node);
+                }
+                return self.complete(node, Output::value(value));
+            }
+            None if is_held => self.let_go(node),
+            None => self.repeat(node),
+        }
+        Ok(())
+    }
+
+    /// Starts another attempt of a live node's execution.
+    pub(super) fn repeat(&mut self, node: NodeIdx) {
+        if let Some(live) = self.live.get_mut(&node) {
+            live.attempt += 1;
+        }
+        self.note_start(node);
+        self.attempt(node, Work::Run, None);
+    }
+
+    pub(super) fn wake(&mut self, by: &str) {
+        if self.state.status == Status::Paused {
+            self.note_event(Event::ExecutionResumed(ExecutionResumed { by: by.to_owned() }), None);
+        }
+    }
+
+    /// Finds the waiting node that is meant: the named one, or the only one.
+    fn waiting_node(&self, reference: Option<&str>, fits: impl Fn(&Question) -> bool) -> Result<NodeIdx, Error> {
+        let open: Vec<_> =
+            self.state.open_questions().into_iter().filter(|(_, it)| fits(&it.question)).map(|(idx, _)| idx).collect();
+        let labels =
+            || open.iter().map(|it| format!("`{}`", self.plan.nodes[*it].label)).collect::<Vec<_>>().join(", ");
+        let Some(reference) = reference else {
+            return match open.as_slice() {
+                [only] => Ok(*only),
+                [] => Err(Error::conflict("NOT_PAUSED", "nothing waits for this in the execution")
+                    .hint("look at `waiting_for` in its result")),
+                _ => Err(Error::invalid("INVALID_INPUT", format!("{} nodes wait: {}", open.len(), labels()))
+                    .hint("name one with `node`")),
+            };
+        };
+        let Some(idx) = self.state.find(reference) else {
+            return Err(Error::not_found("NODE_NOT_FOUND", format!("the diagram has no node `{reference}`"))
+                .hint(if open.is_empty() { "nothing waits".to_owned() } else { format!("waiting: {}", labels()) }));
+        };
+        if open.contains(&idx) {
+            return Ok(idx);
+        }
+        Err(self.not_waiting(idx, reference))
+    }
+
+    fn not_waiting(&self, idx: NodeIdx, reference: &str) -> Error {
+        let node = &self.state.nodes[idx];
+        let answered = node.waiting.as_ref().and_then(|it| it.answer.clone()).or_else(|| {
+            let asks = matches!(node.outline.kind.as_str(), "user_response" | "person_job");
+            (asks && node.completed > 0).then(|| node.output.as_ref().map(|it| Value::clone(it))).flatten()
+        });
+        match answered {
+            Some(first) => Error::conflict("ALREADY_ANSWERED", format!("`{reference}` has been answered"))
+                .hint("the first valid answer wins")
+                .details(Value::Object(Map::from_iter([("answer".to_owned(), first)]))),
+            None => Error::conflict("NOT_PAUSED", format!("`{reference}` does not wait for an answer"))
+                .hint("look at `waiting_for` in its result"),
+        }
+    }
+
+    /// Lets every question whose deadline has passed take its default or fail.
+    pub(super) fn expire_questions(&mut self) -> Result<(), Error> {
+        let now = self.ports.clock.now();
+        let due: Vec<NodeIdx> = self
+            .state
+            .open_questions()
+            .into_iter()
+            .filter(|(_, it)| it.question.deadline.is_some_and(|deadline| deadline <= now))
+            .map(|(idx, _)| idx)
+            .collect();
+        for node in due {
+            let question = self.question(node)?;
+            let outcome = self.plan.nodes[node].node.expire(&question);
+            self.wake("timeout");
+            self.finished.push_back(super::Finished { node, result: outcome });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! What happens when an attempt is over: its value goes out, it is repeated, it fails, or it waits; and how
+//! an execution pauses and ends.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::attempt::{Finished, Work};
+use super::{End, Run, Stopped, Token};
+use crate::compile::NodeIdx;
+use crate::diagram::Handle;
+use crate::engine::event::{
+    Closing, Event, ExecutionLog, ExecutionPaused, InteractivePrompt, LastMessage, NodeCompleted, NodeError, NodeRetry,
+    NodeSkipped, StoredOutput, Warning,
+};
+use crate::engine::schedule::Input;
+use crate::engine::{ending, retry};
+use crate::error::Error;
+use crate::limits;
+use crate::nodes::context::Note;
+use crate::nodes::memory::Message;
+use crate::nodes::{NewMessage, OnError, Outcome, Output, Published, Question};
+
+impl Run {
+    /// Takes up what came out of an attempt.
+    pub(super) fn take_up(&mut self, finished: Finished) -> Result<(), Error> {
+        let node = finished.node;
+        if !self.live.contains_key(&node) {
+            return Ok(());
+        }
+        match finished.result {
+            Ok(Outcome::Done(output)) => self.complete(node, output),
+            Ok(Outcome::Wait(question)) => {
+                self.ask(node, *question);
+                Ok(())
+            }
+            Err(error) => self.failed(node, error),
+        }
+    }
+
+    /// Records the value of a node and puts it on its connections.
+    pub(super) fn complete(&mut self, node: NodeIdx, output: Output) -> Result<(), Error> {
+        let warnings = self.take_notes(node);
+        let live = self.live.remove(&node).expect("only live nodes complete");
+        let started_at = self.state.nodes[node].started_at;
+        let duration_ms = started_at.map_or(0, |it| self.ports.clock.now().since_ms(it));
+        self.store_messages(node, live.iteration, output.messages);
+        if !output.variables.is_empty() {
+            Arc::make_mut(&mut self.variables).extend(output.variables.clone());
+        }
+        if !output.exposed.is_empty() {
+            Arc::make_mut(&mut self.exposed).extend(output.exposed.clone());
+        }
+        Arc::make_mut(&mut self.history).completed[node] += 1;
+        let stored = StoredOutput { body: output.body, forms: output.forms };
+        let completed = NodeCompleted {
+            iteration: live.iteration,
+            attempt: live.attempt,
+            output: stored.clone(),
+            handles: output.published,
+            duration_ms,
+            meta: output.meta,
+            variables: output.variables,
+            exposed: output.exposed,
+            warnings,
+        };
+        self.note_event(Event::NodeCompleted(completed), Some(node));
+        self.publish(node, live.iteration, &stored, output.published);
+        self.step(Input::NodeDone { node, published: output.published })
+    }
+
+    /// Puts a value on the connections of the handles it is published on.
+    pub(super) fn publish(&mut self, node: NodeIdx, iteration: u32, output: &StoredOutput, published: Published) {
+        let source = format!("{}:{iteration}", self.plan.nodes[node].id);
+        for edge in self.plan.graph.outgoing(node) {
+            if publishes(published, self.plan.edges[*edge].output) {
+                let token =
+                    Token { value: Arc::clone(&output.body), forms: output.forms.clone(), source: source.clone() };
+                self.tokens[*edge] = Some(token);
+            }
+        }
+    }
+
+    /// Repeats a failed attempt or lets the failure stand.
+    fn failed(&mut self, node: NodeIdx, error: Error) -> Result<(), Error> {
+        let policy = &self.plan.nodes[node].policy;
+        let (retry, retry_given) = (policy.retry, policy.retry_given);
+        let live = self.live.get_mut(&node).expect("only live nodes fail");
+        let attempts_max = retry.max_attempts.min(limits::ATTEMPTS_MAX);
+        if live.attempt < attempts_max && retry::may_repeat(&error, retry_given) {
+            live.attempt += 1;
+            let (iteration, attempt) = (live.iteration, live.attempt);
+            let delay =
+                retry::wished_delay(&error).unwrap_or_else(|| retry.delay(attempt, retry::spread(node, attempt)));
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            let object = self.error_object(node, &error, attempt - 1);
+            self.note_event(Event::NodeRetry(NodeRetry { iteration, attempt, error: object, delay_ms }), Some(node));
+            self.attempt(node, Work::Run, Some(delay));
+            return Ok(());
+        }
+        self.fail(node, &error)
+    }
+
+    /// Lets a failure stand: the run fails, or the error object flows on `error`.
+    pub(super) fn fail(&mut self, node: NodeIdx, error: &Error) -> Result<(), Error> {
+        tracing::debug!(node.id = %self.plan.nodes[node].id, code = error.code(), "node failed: {}", error.chain());
+        let warnings = self.take_notes(node);
+        let live = self.live.remove(&node).expect("only live nodes fail");
+        let object = self.error_object_of(node, error, live.iteration, live.attempt);
+        let handled = self.plan.nodes[node].policy.on_error == OnError::Continue;
+        let event = NodeError { iteration: live.iteration, error: object.clone(), handled, warnings };
+        self.note_event(Event::NodeError(event), Some(node));
+        if !handled {
+            return self.step(Input::NodeFailed { node });
+        }
+        let stored = StoredOutput { body: Arc::new(object), forms: None };
+        self.publish(node, live.iteration, &stored, Published::Error);
+        self.step(Input::NodeDone { node, published: Published::Error })
+    }
+
+    /// Opens a question; the node counts as running until it is answered.
+    fn ask(&mut self, node: NodeIdx, question: Question) {
+        let iteration = self.live[&node].iteration;
+        self.note_event(Event::InteractivePrompt(InteractivePrompt { iteration, question }), Some(node));
+    }
+
+    /// Pauses, durably, when nothing but questions is left.
+    pub(super) async fn pause_if_only_waiting(&mut self) -> Result<(), Error> {
+        let open = self.state.open_questions();
+        if self.is_paused() || open.is_empty() || open.len() != self.live.len() {
+            return Ok(());
+        }
+        let reason = open[0].1.question.reason;
+        let waiting_for = open.iter().map(|(idx, _)| self.state.nodes[*idx].outline.id.clone()).collect();
+        self.note_event(Event::ExecutionPaused(ExecutionPaused { reason, waiting_for }), None);
+        self.flush_durably(true).await
+    }
+
+    /// Ends the execution: cancels what runs, records the end and waits until it is durable.
+    pub(super) async fn close(&mut self, end: End) -> Result<(), Error> {
+        self.in_flight.clear();
+        let skipped = self.note_skipped(&end);
+        let mut closing = self.closing(skipped);
+        let event = match end {
+            End::Schedule(ending) => match self.failure_of(&ending) {
+                None => Event::ExecutionCompleted(closing),
+                Some(error) => {
+                    closing.error = Some(error);
+                    Event::ExecutionError(closing)
+                }
+            },
+            End::TimedOut => {
+                let limit = self.options.timeout.unwrap_or_default().as_secs_f64();
+                let error = Error::external("EXECUTION_TIMEOUT", format!("the run did not end within {limit} s"))
+                    .hint("raise its `timeout`; time spent paused does not count");
+                closing.error = Some(error.to_json());
+                Event::ExecutionError(closing)
+            }
+            End::Aborted { by, reason } => {
+                (closing.by, closing.reason) = (Some(by), reason);
+                Event::ExecutionAborted(closing)
+            }
+        };
+        self.note_event(event, None);
+        self.flush_durably(true).await
+    }
+
+    /// Lets running nodes finish for a moment, writes what there is and leaves the rest to the next owner.
+    pub(super) async fn release(&mut self) -> Result<Stopped, Error> {
+        use futures_util::StreamExt;
+        let grace = tokio::time::sleep(super::STOP_GRACE);
+        tokio::pin!(grace);
+        // What completes now is recorded; the schedule is held, so nothing new starts.
+        self.step(Input::Hold)?;
+        self.flush(false).await?;
+        loop {
+            while let Some(finished) = self.finished.pop_front() {
+                self.take_up(finished)?;
+            }
+            if let Some(end) = self.ending.take() {
+                self.close(end).await?;
+                return Ok(Stopped::Ended);
+            }
+            tokio::select! {
+                Some(finished) = self.in_flight.next() => self.finished.push_back(finished),
+                Some(commit) = self.record.commits.next() => self.record.committed(commit)?,
+                () = &mut grace => break,
+                else => break,
+            }
+        }
+        self.in_flight.clear();
+        self.flush_durably(false).await?;
+        Ok(Stopped::Released)
+    }
+
+    /// Moves what a node said into the log and returns its warnings.
+    fn take_notes(&mut self, node: NodeIdx) -> Vec<Warning> {
+        let label = self.plan.nodes[node].label.to_string();
+        let notes = self.live.get(&node).map(|it| it.notes.take()).unwrap_or_default();
+        let mut warnings = Vec::new();
+        for note in notes {
+            match note {
+                Note::Log { level, message } => {
+                    let event = ExecutionLog { level: level.to_owned(), message };
+                    self.note_event(Event::ExecutionLog(event), Some(node));
+                }
+                Note::Warning { code, name, message, near } => {
+                    let message = match near {
+                        Some(near) => format!("{message}; did you mean `{near}`?"),
+                        None => message,
+                    };
+                    warnings.push(Warning { code: code.to_owned(), node: label.clone(), name, message });
+                }
+            }
+        }
+        warnings
+    }
+
+    fn store_messages(&mut self, node: NodeIdx, iteration: u32, new: Vec<NewMessage>) {
+        let node_id = self.plan.nodes[node].id.to_string();
+        for (k, message) in new.into_iter().enumerate() {
+            let stored = Message {
+                id: format!("{}:{node_id}:{iteration}:{k}", self.record.execution_id),
+                seq: self.messages.len() as u64 + 1,
+                from: message.from,
+                to: message.to,
+                person_id: message.person_id,
+                role: message.role,
+                content: message.content,
+                node_id: node_id.clone(),
+                iteration,
+                kind: message.kind,
+            };
+            self.record.add_message(stored.clone());
+            Arc::make_mut(&mut self.messages).push(stored);
+        }
+    }
+
+    fn error_object(&self, node: NodeIdx, error: &Error, attempts: u32) -> Value {
+        let iteration = self.live.get(&node).map_or(0, |it| it.iteration);
+        self.error_object_of(node, error, iteration, attempts)
+    }
+
+    /// The error object of diagrams.md 3.8.
+    fn error_object_of(&self, node: NodeIdx, error: &Error, iteration: u32, attempts: u32) -> Value {
+        let plan_node = &self.plan.nodes[node];
+        let mut object = match error.to_json() {
+            Value::Object(object) => object,
+            _ => Map::new(),
+        };
+        object.insert("node".into(), plan_node.label.to_string().into());
+        object.insert("node_id".into(), plan_node.id.to_string().into());
+        object.insert("iteration".into(), iteration.into());
+        object.insert("attempts".into(), attempts.into());
+        object.insert("retryable".into(), error.is_retryable().into());
+        Value::Object(object)
+    }
+
+    /// The error object an ending stands for; `None` when the execution completed.
+    fn failure_of(&self, ending: &crate::engine::schedule::Ending) -> Option<Value> {
+        use crate::engine::schedule::Ending;
+        match ending {
+            Ending::Completed => None,
+            Ending::Failed { node } => Some(self.state.nodes[*node].error.clone().unwrap_or(Value::Null)),
+            other => Some(ending::to_error(other, &self.plan, &self.schedule)),
+        }
+    }
+
+    /// Records every node that never ran, with the reason, and returns their labels.
+    fn note_skipped(&mut self, end: &End) -> Vec<String> {
+        let reason = match end {
+            End::Schedule(crate::engine::schedule::Ending::Completed) => "nothing reached it",
+            End::Aborted { .. } => "the execution was aborted",
+            End::Schedule(_) | End::TimedOut => "the execution failed",
+        };
+        let never: Vec<NodeIdx> = (0..self.plan.nodes.len()).filter(|it| self.state.nodes[*it].started == 0).collect();
+        for node in &never {
+            self.note_event(Event::NodeSkipped(NodeSkipped { reason: reason.to_owned() }), Some(*node));
+        }
+        never.iter().map(|it| self.plan.nodes[*it].label.to_string()).collect()
+    }
+
+    fn closing(&self, skipped: Vec<String>) -> Closing {
+        let now = self.ports.clock.now();
+        let mut warnings = self.state.warnings.clone();
+        warnings.extend(ending::token_warnings(&self.plan, &self.schedule, &self.replaced));
+        Closing {
+            outputs: Some(self.state.outputs()),
+            total_duration_ms: now.since_ms(self.state.started_at),
+            counts: self.state.counts(),
+            llm_usage: self.state.usage,
+            messages_count: self.messages.len() as u64,
+            last_message: self.messages.last().map(|it| self.shown(it)),
+            handled_errors: self.state.handled_errors.clone(),
+            warnings,
+            skipped,
+            exhausted: ending::exhausted(&self.plan, &self.schedule),
+            recovered: (self.state.recovered > 0).then_some(self.state.recovered),
+            ..Closing::default()
+        }
+    }
+
+    fn shown(&self, message: &Message) -> LastMessage {
+        let at = self.state.node_idx(&message.node_id).and_then(|it| self.state.nodes[it].ended_at);
+        LastMessage {
+            role: message.role.clone(),
+            content: message.content.clone(),
+            node_id: message.node_id.clone(),
+            timestamp: at.unwrap_or(self.state.started_at).to_rfc3339(),
+        }
+    }
+}
+
+/// Whether a value published so goes out on `handle`.
+fn publishes(published: Published, handle: Handle) -> bool {
+    match published {
+        Published::Normal => handle != Handle::Error,
+        Published::True => handle == Handle::CondTrue,
+        Published::False => handle == Handle::CondFalse,
+        Published::Error => handle == Handle::Error,
+    }
+}

@@ -1,0 +1,138 @@
+//! What a run begins with: a plan, options, and the log so far. A fresh execution is one whose log holds
+//! nothing but `execution_started`; taking over after a crash is the same path with a longer log.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+
+use super::record::Recorder;
+use super::{Run, restore};
+use crate::clock::Timestamp;
+use crate::compile::Plan;
+use crate::diagram::Service;
+use crate::engine::event::Event;
+use crate::engine::journal::Journal;
+use crate::engine::schedule::{Limits, Schedule};
+use crate::engine::state::ExecutionState;
+use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::limits;
+use crate::nodes::Rights;
+use crate::nodes::context::{CallCounter, History};
+use crate::nodes::memory::Message;
+use crate::nodes::ports::Ports;
+
+/// Everything a run begins with.
+pub struct Launch {
+    pub execution_id: ExecutionId,
+    /// The process that owns the execution; every write names it.
+    pub owner: Arc<str>,
+    pub plan: Arc<Plan>,
+    pub rights: Arc<Rights>,
+    pub options: RunOptions,
+    /// The log so far, oldest first; at least `execution_started`.
+    pub log: Vec<LogEntry>,
+    pub messages: Vec<Message>,
+}
+
+/// One row of the log, read.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    pub seq: u64,
+    pub node_id: Option<String>,
+    pub event: Event,
+    pub at: Timestamp,
+}
+
+/// What the caller asked of the run.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Limit of the running time; pauses do not count.
+    pub timeout: Option<Duration>,
+    /// Answers for every person instead of its own service.
+    pub models: Option<Service>,
+    /// Template warnings are failures.
+    pub strict: bool,
+    pub mode: Mode,
+    /// Nodes, by id or label, before which a run in debug mode pauses.
+    pub breakpoints: Vec<String>,
+}
+
+/// How a run treats the outside (platform.md 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Full,
+    /// No outside effect at all: nodes with one answer from `mock_response` or a canned value, files are
+    /// written to memory.
+    Mock,
+    /// Pauses before breakpoints.
+    Debug,
+}
+
+impl Mode {
+    /// The word of the option.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Mock => "mock",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Full, Self::Mock, Self::Debug].into_iter().find(|it| it.name() == text)
+    }
+}
+
+/// How a run came to its end in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The execution has ended, durably.
+    Ended,
+    /// The process stops; another one goes on from the log.
+    Released,
+}
+
+impl Run {
+    /// Builds the state from the log and starts what may start.
+    pub(super) fn new(launch: Launch, journal: Arc<dyn Journal>, ports: Arc<Ports>) -> Result<Self, Error> {
+        let plan = launch.plan;
+        let settings = &plan.settings;
+        let schedule_limits = Limits {
+            node_executions: settings.max_node_executions.unwrap_or(limits::NODE_EXECUTIONS_DEFAULT),
+            node_iterations: settings.max_node_iterations.unwrap_or(limits::NODE_ITERATIONS_DEFAULT),
+            parallel: settings.max_parallel.unwrap_or(limits::PARALLEL_DEFAULT),
+        };
+        let n_nodes = plan.nodes.len();
+        let last_seq = launch.log.last().map_or(0, |it| it.seq);
+        let ports = if launch.options.mode == Mode::Mock { super::mock::ports(&ports) } else { ports };
+        let mut run = Self {
+            schedule: Schedule::new(Arc::clone(&plan.graph), schedule_limits),
+            state: ExecutionState::new(),
+            record: Recorder::new(journal, launch.execution_id, launch.owner, last_seq),
+            tokens: vec![None; plan.edges.len()],
+            live: BTreeMap::new(),
+            in_flight: FuturesUnordered::new(),
+            finished: VecDeque::new(),
+            ending: None,
+            variables: Arc::default(),
+            exposed: Arc::default(),
+            messages: Arc::new(launch.messages),
+            history: Arc::new(History { started: vec![0; n_nodes], completed: vec![0; n_nodes] }),
+            calls: Arc::new(CallCounter::starting_at(HashMap::new())),
+            replaced: BTreeMap::new(),
+            is_stepping: false,
+            must_flush: false,
+            options: launch.options,
+            rights: launch.rights,
+            ports,
+            plan,
+        };
+        restore::restore(&mut run, launch.log)?;
+        Ok(run)
+    }
+}

@@ -1,0 +1,102 @@
+//! Mock mode: what would reach outside answers from the node's `mock_response`, else with a canned value of
+//! the right shape; files are written to memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::attempt::{Finished, Work};
+use super::{Mode, Run};
+use crate::compile::NodeIdx;
+use crate::diagram::NodeKind;
+use crate::error::Error;
+use crate::nodes::ports::{Files, Ports};
+use crate::nodes::{Effect, Outcome, Output, Rights};
+
+impl Run {
+    /// The value `node` answers with instead of running, if this run is a mock and the node would reach
+    /// outside. Files and questions are no such case: the former go to memory, the latter are asked.
+    pub(super) fn mocked(&self, node: NodeIdx, work: &Work) -> Option<Finished> {
+        let plan_node = &self.plan.nodes[node];
+        let reaches_out = matches!(plan_node.kind, NodeKind::PersonJob | NodeKind::CodeJob)
+            && plan_node.node.effect() == Effect::Outside;
+        if self.options.mode != Mode::Mock || !reaches_out || !matches!(work, Work::Run) {
+            return None;
+        }
+        let value = plan_node.policy.mock_response.clone().unwrap_or_else(|| canned(plan_node.kind, &plan_node.label));
+        let mut output = Output::value(value);
+        output.meta.insert("mock".into(), Value::Bool(true));
+        Some(Finished { node, result: Ok(Outcome::Done(output)) })
+    }
+}
+
+fn canned(kind: NodeKind, label: &str) -> Value {
+    match kind {
+        NodeKind::PersonJob => json!(format!("(mock reply of {label})")),
+        _ => json!({"mock": true}),
+    }
+}
+
+/// The ports of a mock run: those of the process, with files that are written to memory.
+pub(super) fn ports(ports: &Arc<Ports>) -> Arc<Ports> {
+    Arc::new(Ports {
+        code: Arc::clone(&ports.code),
+        models: Arc::clone(&ports.models),
+        files: Arc::new(Overlay { below: Arc::clone(&ports.files), written: Mutex::default() }),
+        clock: Arc::clone(&ports.clock),
+    })
+}
+
+/// Files as they are, with what this run wrote over them.
+struct Overlay {
+    below: Arc<dyn Files>,
+    written: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Overlay {
+    fn written(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files for Overlay {
+    fn read<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<Vec<u8>, Error>> {
+        Box::pin(async move {
+            let written = self.written().get(path).cloned();
+            match written {
+                Some(bytes) => Ok(bytes),
+                None => self.below.read(path, rights).await,
+            }
+        })
+    }
+
+    fn write<'a>(&'a self, path: &'a str, bytes: &'a [u8], rights: &'a Rights) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            // A path that a real run may not write is refused here as well: reading it says so.
+            match self.below.read(path, rights).await {
+                Err(e) if e.code() == "PATH_NOT_ALLOWED" => return Err(e),
+                _ => {}
+            }
+            self.written().insert(path.to_owned(), bytes.to_vec());
+            Ok(())
+        })
+    }
+
+    fn glob<'a>(&'a self, pattern: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        self.below.glob(pattern, rights)
+    }
+
+    fn exists<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let is_written = self.written().contains_key(path);
+            is_written || self.below.exists(path, rights).await
+        })
+    }
+
+    fn root(&self) -> PathBuf {
+        self.below.root()
+    }
+}

@@ -1,0 +1,237 @@
+//! The one loop of an execution: a node is done, its events are recorded, the schedule says what may start,
+//! that starts. State has one owner, this loop; others send [`Command`]s or read the store.
+//!
+//! Effect-free nodes are polled once where they stand and usually finish there; whatever waits goes into one
+//! set of futures that the loop polls. Dropping a future cancels its node.
+
+mod attempt;
+mod breakpoint;
+mod command;
+mod finish;
+mod launch;
+mod mock;
+mod record;
+mod restore;
+mod start;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::attempt::Finished;
+pub use self::command::{Command, Control};
+pub use self::launch::{Launch, LogEntry, Mode, RunOptions, Stopped};
+use self::record::Recorder;
+use super::event::Event;
+use super::journal::Journal;
+use super::schedule::{Action, Ending, Input, Schedule};
+use super::state::ExecutionState;
+use crate::compile::{EdgeIdx, NodeIdx, Plan};
+use crate::error::Error;
+use crate::nodes::context::{CallCounter, History, Notes};
+use crate::nodes::memory::Message;
+use crate::nodes::ports::Ports;
+use crate::nodes::{Forms, Inputs, Rights};
+
+/// How long finished events may wait for company before they are written while something slow runs.
+const IDLE_FLUSH: Duration = Duration::from_millis(50);
+/// Events that are written at the latest, so that a long run of pure nodes shows progress.
+const UNWRITTEN_MAX: usize = 256;
+/// How long running nodes may go on when the process stops; clients kill after about two seconds.
+const STOP_GRACE: Duration = Duration::from_millis(800);
+/// Completions handled in a row before other executions of this thread get a turn.
+const TURN: u32 = 64;
+
+/// One execution, running.
+struct Run {
+    plan: Arc<Plan>,
+    ports: Arc<Ports>,
+    rights: Arc<Rights>,
+    options: RunOptions,
+    schedule: Schedule,
+    state: ExecutionState,
+    record: Recorder,
+    /// The value on each connection that has a new token.
+    tokens: Vec<Option<Token>>,
+    live: BTreeMap<NodeIdx, Live>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Finished>>,
+    finished: VecDeque<Finished>,
+    ending: Option<End>,
+    variables: Arc<Map<String, Value>>,
+    exposed: Arc<Map<String, Value>>,
+    messages: Arc<Vec<Message>>,
+    history: Arc<History>,
+    calls: Arc<CallCounter>,
+    /// W602: how often a connection's token was replaced before use.
+    replaced: BTreeMap<EdgeIdx, u32>,
+    /// `step`: every node is held before it starts.
+    is_stepping: bool,
+    /// Whether an effect waits for what is not yet written.
+    must_flush: bool,
+}
+
+/// A value on a connection.
+#[derive(Clone)]
+struct Token {
+    value: Arc<Value>,
+    forms: Option<Arc<Forms>>,
+    /// `<node id>:<iteration>`.
+    source: String,
+}
+
+/// A node that has started and not completed.
+struct Live {
+    iteration: u32,
+    attempt: u32,
+    inputs: Inputs,
+    /// Where each input came from, as `<node id>:<iteration>`.
+    sources: BTreeMap<String, String>,
+    notes: Notes,
+}
+
+/// Why an execution ends.
+enum End {
+    Schedule(Ending),
+    Aborted { by: String, reason: Option<String> },
+    TimedOut,
+}
+
+/// Runs an execution until it ends, its process stops, or another process took it over.
+///
+/// # Errors
+///
+/// What the journal says when it cannot write (`LEASE_LOST`, `DATABASE_…`).
+pub async fn run(
+    launch: Launch,
+    journal: Arc<dyn Journal>,
+    ports: Arc<Ports>,
+    mut commands: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+) -> Result<Stopped, Error> {
+    let mut run = Run::new(launch, journal, ports)?;
+    loop {
+        run.handle_finished(&mut commands).await?;
+        if let Some(end) = run.ending.take() {
+            run.close(end).await?;
+            return Ok(Stopped::Ended);
+        }
+        run.write_if_due().await?;
+        run.pause_if_only_waiting().await?;
+        let timer = run.next_timer();
+        let unwritten = run.record.has_unwritten();
+        tokio::select! {
+            Some(finished) = run.in_flight.next() => run.finished.push_back(finished),
+            Some(commit) = run.record.commits.next() => run.record.committed(commit)?,
+            Some(command) = commands.recv() => run.command(command).await?,
+            () = tokio::time::sleep(timer.unwrap_or(IDLE_FLUSH)), if timer.is_some() => run.timer_fired()?,
+            () = tokio::time::sleep(IDLE_FLUSH), if unwritten => run.flush(false).await?,
+            () = stop.cancelled() => return run.release().await,
+        }
+    }
+}
+
+impl Run {
+    /// Handles completions one at a time, in the order they arrived.
+    async fn handle_finished(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Error> {
+        let mut handled = 0;
+        while let Some(finished) = self.finished.pop_front() {
+            self.take_up(finished)?;
+            if self.ending.is_some() {
+                return Ok(());
+            }
+            handled += 1;
+            if handled % TURN == 0 {
+                self.take_turn(commands).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets others run, then looks at what a long stretch of pure nodes would otherwise starve.
+    async fn take_turn(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Error> {
+        tokio::task::yield_now().await;
+        if self.remaining().is_some_and(|it| it.is_zero()) {
+            self.ending = Some(End::TimedOut);
+        }
+        if let Ok(command) = commands.try_recv() {
+            self.command(command).await?;
+        }
+        self.write_if_due().await
+    }
+
+    /// Carries out what the schedule decided.
+    fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), Error> {
+        for action in actions {
+            match action {
+                Action::Start { node, iteration, edges } => self.start(node, iteration, &edges)?,
+                Action::Replaced { edge } => *self.replaced.entry(edge).or_insert(0) += 1,
+                Action::Finish(ending) => self.ending = Some(End::Schedule(ending)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the schedule what happened and carries out its decision.
+    fn step(&mut self, input: Input) -> Result<(), Error> {
+        let actions = self.schedule.step(input);
+        self.carry_out(actions)
+    }
+
+    /// Writes what an effect waits for, or what has piled up.
+    async fn write_if_due(&mut self) -> Result<(), Error> {
+        if self.must_flush || self.record.unwritten() >= UNWRITTEN_MAX {
+            self.must_flush = false;
+            return self.flush(false).await;
+        }
+        Ok(())
+    }
+
+    /// Time left of the run's own limit; pauses do not count.
+    fn remaining(&self) -> Option<Duration> {
+        let limit = self.options.timeout?;
+        let used = u64::try_from(self.state.running_ms_at(self.ports.clock.now())).unwrap_or(0);
+        Some(limit.saturating_sub(Duration::from_millis(used)))
+    }
+
+    /// How long until the run's limit or a question's deadline.
+    fn next_timer(&self) -> Option<Duration> {
+        let now = self.ports.clock.now();
+        let question = self
+            .state
+            .open_questions()
+            .iter()
+            .filter_map(|(_, it)| it.question.deadline)
+            .min()
+            .map(|it| Duration::from_millis(u64::try_from(it.since_ms(now)).unwrap_or(0)));
+        match (self.remaining().filter(|_| !self.is_paused()), question) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn timer_fired(&mut self) -> Result<(), Error> {
+        if !self.is_paused() && self.remaining().is_some_and(|it| it.is_zero()) {
+            self.ending = Some(End::TimedOut);
+            return Ok(());
+        }
+        self.expire_questions()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.state.status == super::event::Status::Paused
+    }
+
+    fn note_event(&mut self, event: Event, node: Option<NodeIdx>) {
+        let at = self.ports.clock.now();
+        self.state.apply(&event, node, at);
+        let node_id = node.map(|it| Arc::clone(&self.plan.nodes[it].id));
+        self.record.add(&event, node_id, at);
+    }
+}

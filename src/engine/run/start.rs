@@ -1,0 +1,124 @@
+//! Starts nodes: takes the tokens, converts them by content type, and runs what can run at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::attempt::{Attempt, Finished, Work};
+use super::{Live, Run};
+use crate::compile::{EdgeIdx, NodeIdx};
+use crate::engine::event::{Event, NodeStarted};
+use crate::error::Error;
+use crate::nodes::context::Notes;
+use crate::nodes::{Effect, Inputs, Names, NodeContext, content};
+
+impl Run {
+    /// Starts execution `iteration` of `node` with the tokens of `edges`.
+    pub(super) fn start(&mut self, node: NodeIdx, iteration: u32, edges: &[EdgeIdx]) -> Result<(), Error> {
+        let (inputs, sources) = self.take_inputs(edges);
+        Arc::make_mut(&mut self.history).started[node] = iteration;
+        let (inputs, problem) = match inputs {
+            Ok(inputs) => (inputs, None),
+            Err(problem) => (Inputs::default(), Some(problem)),
+        };
+        self.live.insert(node, Live { iteration, attempt: 1, inputs, sources, notes: Notes::default() });
+        if problem.is_none() && self.holds(node) {
+            self.hold(node);
+            return Ok(());
+        }
+        self.note_start(node);
+        match problem {
+            Some(problem) => self.finished.push_back(Finished { node, result: Err(problem) }),
+            None => self.attempt(node, Work::Run, None),
+        }
+        Ok(())
+    }
+
+    /// Records that an attempt of `node` begins.
+    pub(super) fn note_start(&mut self, node: NodeIdx) {
+        let live = &self.live[&node];
+        let plan_node = &self.plan.nodes[node];
+        let started = NodeStarted {
+            kind: plan_node.kind.name().to_owned(),
+            iteration: live.iteration,
+            attempt: live.attempt,
+            inputs: live.sources.clone(),
+            effect: plan_node.node.effect() == Effect::Outside,
+        };
+        self.note_event(Event::NodeStarted(started), Some(node));
+    }
+
+    /// Takes the tokens of `edges` as inputs by key, each in the form its connection asks for
+    /// (diagrams.md 3.4), and says where each came from.
+    pub(super) fn take_inputs(&mut self, edges: &[EdgeIdx]) -> (Result<Inputs, Error>, BTreeMap<String, String>) {
+        let mut inputs = Inputs::default();
+        let mut sources = BTreeMap::new();
+        let mut problem = None;
+        for edge in edges {
+            let Some(token) = self.tokens[*edge].take() else { continue };
+            let plan_edge = &self.plan.edges[*edge];
+            match content::convert(&token.value, token.forms.as_deref(), plan_edge.content_type) {
+                Ok(Some(value)) => {
+                    sources.insert(plan_edge.key.clone(), token.source);
+                    inputs.insert(plan_edge.key.clone(), value);
+                }
+                Ok(None) => {}
+                Err(e) => problem = problem.or(Some(e)),
+            }
+        }
+        (problem.map_or(Ok(inputs), Err), sources)
+    }
+
+    /// Runs an attempt of a live node: effect-free ones right here as far as they get.
+    pub(super) fn attempt(&mut self, node: NodeIdx, work: Work, delay: Option<Duration>) {
+        if let Some(finished) = self.mocked(node, &work) {
+            self.finished.push_back(finished);
+            return;
+        }
+        let has_effect = self.plan.nodes[node].node.effect() == Effect::Outside;
+        let gate = has_effect.then(|| self.record.gate());
+        self.must_flush |= has_effect;
+        let cx = self.context(node);
+        let mut future = Attempt { plan: Arc::clone(&self.plan), node, cx, work, gate, delay }.finish().boxed();
+        if !has_effect && delay.is_none() {
+            let mut poll = Context::from_waker(Waker::noop());
+            if let Poll::Ready(finished) = future.as_mut().poll(&mut poll) {
+                self.finished.push_back(finished);
+                return;
+            }
+        }
+        self.in_flight.push(future);
+    }
+
+    /// What the node may ask for in this attempt.
+    pub(super) fn context(&self, node: NodeIdx) -> NodeContext {
+        let live = &self.live[&node];
+        let plan_node = &self.plan.nodes[node];
+        NodeContext {
+            execution_id: self.record.execution_id.clone(),
+            node_id: Arc::clone(&plan_node.id),
+            label: Arc::clone(&plan_node.label),
+            iteration: live.iteration,
+            attempt: live.attempt,
+            names: Names {
+                exposed: Arc::clone(&self.exposed),
+                inputs: live.inputs.clone(),
+                variables: Arc::clone(&self.variables),
+                node_id: Arc::clone(&plan_node.id),
+            },
+            strict_templates: self.options.strict || plan_node.policy.strict_templates,
+            timeout: plan_node.policy.timeout,
+            rights: Arc::clone(&self.rights),
+            ports: Arc::clone(&self.ports),
+            persons: Arc::clone(&self.plan.persons),
+            models_override: self.options.models,
+            messages: Arc::clone(&self.messages),
+            history: Arc::clone(&self.history),
+            calls: Arc::clone(&self.calls),
+            notes: live.notes.clone(),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! What is known of an execution: the fold of its log. The running loop folds each event as it happens,
+//! readers fold the rows of the store; both see the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::event::{Closing, Event, LastMessage, NodeOutline, Status, TokenUsage, Warning};
+use super::journal::Projection;
+use crate::clock::Timestamp;
+use crate::nodes::memory::Message;
+use crate::nodes::{PauseReason, Question};
+
+/// An execution, folded from its log.
+#[derive(Clone, Debug)]
+pub struct ExecutionState {
+    pub status: Status,
+    pub nodes: Vec<NodeState>,
+    pub inputs: Map<String, Value>,
+    pub diagram: Option<String>,
+    /// Inputs and `custom_data` so far.
+    pub variables: Map<String, Value>,
+    pub warnings: Vec<Warning>,
+    pub handled_errors: Vec<Value>,
+    pub usage: TokenUsage,
+    /// Node executions completed.
+    pub done: u64,
+    pub total: Option<u64>,
+    pub recovered: u64,
+    /// Milliseconds spent running, pauses and downtime excluded.
+    pub running_ms: i64,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub closing: Option<Closing>,
+    /// Node ids in the order of their first start.
+    pub executed: Vec<usize>,
+    last_at: Timestamp,
+}
+
+/// What became of one node.
+#[derive(Clone, Debug)]
+pub struct NodeState {
+    pub outline: NodeOutline,
+    pub status: Status,
+    /// How often it started.
+    pub started: u32,
+    pub completed: u32,
+    pub attempt: u32,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub duration_ms: Option<i64>,
+    pub output: Option<Arc<Value>>,
+    pub error: Option<Value>,
+    pub usage: Option<TokenUsage>,
+    pub skipped_reason: Option<String>,
+    pub waiting: Option<WaitingNode>,
+}
+
+/// A question that is open, or answered and not yet taken up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaitingNode {
+    pub question: Question,
+    pub iteration: u32,
+    pub since: Timestamp,
+    pub answer: Option<Value>,
+}
+
+impl ExecutionState {
+    /// An execution of which nothing is known yet.
+    pub fn new() -> Self {
+        Self {
+            status: Status::Pending,
+            nodes: Vec::new(),
+            inputs: Map::new(),
+            diagram: None,
+            variables: Map::new(),
+            warnings: Vec::new(),
+            handled_errors: Vec::new(),
+            usage: TokenUsage::default(),
+            done: 0,
+            total: None,
+            recovered: 0,
+            running_ms: 0,
+            started_at: Timestamp::default(),
+            ended_at: None,
+            closing: None,
+            executed: Vec::new(),
+            last_at: Timestamp::default(),
+        }
+    }
+
+    /// Returns the position of the node with this id.
+    pub fn node_idx(&self, id: &str) -> Option<usize> {
+        self.nodes.iter().position(|it| it.outline.id == id)
+    }
+
+    /// Returns the position of the node with this id or, else, this label.
+    pub fn find(&self, reference: &str) -> Option<usize> {
+        self.node_idx(reference).or_else(|| self.nodes.iter().position(|it| it.outline.label == reference))
+    }
+
+    /// The open questions, the longest waiting first.
+    pub fn open_questions(&self) -> Vec<(usize, &WaitingNode)> {
+        let mut open: Vec<_> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(idx, node)| node.waiting.as_ref().filter(|it| it.answer.is_none()).map(|it| (idx, it)))
+            .collect();
+        open.sort_by_key(|(idx, it)| (it.since, *idx));
+        open
+    }
+
+    /// Why it is paused: the reason of the question that waits longest.
+    pub fn pause_reason(&self) -> Option<PauseReason> {
+        if self.status != Status::Paused {
+            return None;
+        }
+        self.open_questions().first().map(|(_, it)| it.question.reason)
+    }
+
+    /// Milliseconds spent running up to `now`.
+    pub fn running_ms_at(&self, now: Timestamp) -> i64 {
+        self.running_ms + if self.status == Status::Running { now.since_ms(self.last_at) } else { 0 }
+    }
+
+    /// Takes one event of the log, in order. `node` is the position of the event's node.
+    pub fn apply(&mut self, event: &Event, node: Option<usize>, at: Timestamp) {
+        if self.status == Status::Running && !matches!(event, Event::ExecutionResumed(it) if it.by == "recovery") {
+            self.running_ms += at.since_ms(self.last_at);
+        }
+        self.last_at = at;
+        match event {
+            Event::ExecutionStarted(it) => self.begin(it, at),
+            Event::ExecutionPaused(_) => self.status = Status::Paused,
+            Event::ExecutionResumed(it) => {
+                self.status = Status::Running;
+                self.recovered += u64::from(it.by == "recovery");
+            }
+            Event::ExecutionCompleted(it) => self.end(Status::Completed, it, at),
+            Event::ExecutionError(it) => self.end(Status::Failed, it, at),
+            Event::ExecutionAborted(it) => self.end(Status::Aborted, it, at),
+            Event::Control(_) | Event::ExecutionLog(_) => {}
+            Event::NodeStarted(_)
+            | Event::NodeCompleted(_)
+            | Event::NodeError(_)
+            | Event::NodeRetry(_)
+            | Event::NodeSkipped(_)
+            | Event::InteractivePrompt(_)
+            | Event::InteractiveResponse(_) => {
+                if let Some(idx) = node.filter(|it| *it < self.nodes.len()) {
+                    self.apply_to_node(event, idx, at);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, started: &super::event::ExecutionStarted, at: Timestamp) {
+        self.status = Status::Running;
+        self.started_at = at;
+        self.inputs = started.inputs.clone();
+        self.variables = started.inputs.clone();
+        self.diagram = started.diagram.clone();
+        self.total = started.total;
+        self.nodes = started.nodes.iter().map(|it| NodeState::new(it.clone())).collect();
+    }
+
+    fn apply_to_node(&mut self, event: &Event, idx: usize, at: Timestamp) {
+        let node = &mut self.nodes[idx];
+        match event {
+            Event::NodeStarted(it) => {
+                if node.started == 0 {
+                    self.executed.push(idx);
+                }
+                node.started = it.iteration;
+                node.attempt = it.attempt;
+                node.status = Status::Running;
+                node.started_at = Some(at);
+                node.ended_at = None;
+                node.error = None;
+                node.waiting = None;
+            }
+            Event::NodeCompleted(it) => {
+                node.finish(Status::Completed, at);
+                node.completed += 1;
+                node.duration_ms = Some(it.duration_ms);
+                node.output = Some(Arc::clone(&it.output.body));
+                if let Some(usage) = usage_of(&it.meta) {
+                    let sum = node.usage.get_or_insert_default();
+                    add(sum, usage);
+                    add(&mut self.usage, usage);
+                }
+                self.done += 1;
+                self.variables.extend(it.variables.clone());
+                self.warnings.extend(it.warnings.iter().cloned());
+            }
+            Event::NodeError(it) => {
+                node.finish(Status::Failed, at);
+                node.duration_ms = node.started_at.map(|started| at.since_ms(started));
+                node.error = Some(it.error.clone());
+                self.done += 1;
+                if it.handled {
+                    self.handled_errors.push(it.error.clone());
+                }
+                self.warnings.extend(it.warnings.iter().cloned());
+            }
+            Event::NodeRetry(it) => node.attempt = it.attempt,
+            Event::NodeSkipped(it) => {
+                node.status = Status::Skipped;
+                node.skipped_reason = Some(it.reason.clone());
+            }
+            Event::InteractivePrompt(it) => {
+                node.status = Status::Paused;
+                node.waiting = Some(WaitingNode {
+                    question: it.question.clone(),
+                    iteration: it.iteration,
+                    since: at,
+                    answer: None,
+                });
+            }
+            Event::InteractiveResponse(it) => {
+                node.status = Status::Running;
+                if let Some(waiting) = &mut node.waiting {
+                    waiting.answer = Some(it.value.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, status: Status, closing: &Closing, at: Timestamp) {
+        self.status = status;
+        self.ended_at = Some(at);
+        self.warnings.clone_from(&closing.warnings);
+        for node in &mut self.nodes {
+            if matches!(node.status, Status::Running | Status::Paused) {
+                node.finish(Status::Aborted, at);
+            } else if node.status == Status::Pending {
+                node.status = Status::Skipped;
+            }
+            if closing.exhausted.contains(&node.outline.id) {
+                node.status = Status::MaxiterReached;
+            }
+        }
+        self.closing = Some(closing.clone());
+    }
+
+    /// The outputs so far (diagrams.md 5.6): label to value of the endpoints that ran, in file order; in a
+    /// diagram without endpoints, of the nodes without outgoing connections that completed.
+    pub fn outputs(&self) -> Map<String, Value> {
+        let has_endpoint = self.nodes.iter().any(|it| it.outline.kind == "endpoint");
+        self.nodes
+            .iter()
+            .filter(|it| if has_endpoint { it.outline.kind == "endpoint" } else { it.outline.is_last })
+            .filter(|it| it.status == Status::Completed || it.completed > 0)
+            .filter_map(|it| it.output.as_ref().map(|value| (it.outline.label.clone(), Value::clone(value))))
+            .collect()
+    }
+
+    /// Node id to number of executions, of the nodes that ran.
+    pub fn counts(&self) -> Map<String, Value> {
+        self.nodes.iter().filter(|it| it.started > 0).map(|it| (it.outline.id.clone(), it.started.into())).collect()
+    }
+
+    /// The growing columns of the row (surface.md 6.1).
+    pub fn projection(&self) -> Projection {
+        let by_id = |value: &dyn Fn(&NodeState) -> Option<Value>| {
+            let map: Map<String, Value> =
+                self.nodes.iter().filter_map(|it| value(it).map(|value| (it.outline.id.clone(), value))).collect();
+            Value::Object(map).to_string()
+        };
+        let executed: Vec<&str> = self.executed.iter().map(|it| self.nodes[*it].outline.id.as_str()).collect();
+        Projection {
+            node_states: by_id(&|it| Some(it.to_json())),
+            node_outputs: by_id(&|it| it.output.as_ref().map(|value| Value::clone(value))),
+            llm_usage: json!(self.usage).to_string(),
+            error: self.closing.as_ref().and_then(|it| it.error.as_ref()).map(Value::to_string),
+            variables: Value::Object(self.variables.clone()).to_string(),
+            exec_counts: Value::Object(self.counts()).to_string(),
+            executed_nodes: json!(executed).to_string(),
+        }
+    }
+}
+
+impl Default for ExecutionState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl NodeState {
+    fn new(outline: NodeOutline) -> Self {
+        Self {
+            outline,
+            status: Status::Pending,
+            started: 0,
+            completed: 0,
+            attempt: 0,
+            started_at: None,
+            ended_at: None,
+            duration_ms: None,
+            output: None,
+            error: None,
+            usage: None,
+            skipped_reason: None,
+            waiting: None,
+        }
+    }
+
+    fn finish(&mut self, status: Status, at: Timestamp) {
+        self.status = status;
+        self.ended_at = Some(at);
+        self.waiting = None;
+    }
+
+    fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("status".into(), self.status.name().into());
+        map.insert("label".into(), self.outline.label.clone().into());
+        map.insert("type".into(), self.outline.kind.clone().into());
+        map.insert("iteration".into(), self.started.into());
+        let optional = [
+            ("started_at", self.started_at.map(|it| Value::from(it.to_rfc3339()))),
+            ("ended_at", self.ended_at.map(|it| Value::from(it.to_rfc3339()))),
+            ("error", self.error.clone()),
+            ("llm_usage", self.usage.map(|it| json!(it))),
+            ("skipped_reason", self.skipped_reason.clone().map(Value::from)),
+        ];
+        for (key, value) in optional {
+            if let Some(value) = value {
+                map.insert(key.into(), value);
+            }
+        }
+        Value::Object(map)
+    }
+}
+
+/// The newest message, as results show it.
+pub fn last_message(messages: &[Message], timestamps: &BTreeMap<u64, Timestamp>) -> Option<LastMessage> {
+    messages.last().map(|it| LastMessage {
+        role: it.role.clone(),
+        content: it.content.clone(),
+        node_id: it.node_id.clone(),
+        timestamp: timestamps.get(&it.seq).copied().unwrap_or_default().to_rfc3339(),
+    })
+}
+
+fn usage_of(meta: &Map<String, Value>) -> Option<TokenUsage> {
+    meta.get("llm_usage").and_then(|it| serde_json::from_value(it.clone()).ok())
+}
+
+fn add(sum: &mut TokenUsage, more: TokenUsage) {
+    sum.input += more.input;
+    sum.output += more.output;
+    sum.cached += more.cached;
+    sum.total += more.total;
+}

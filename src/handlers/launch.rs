@@ -1,0 +1,233 @@
+//! Turns a stored execution back into something that can run: source to plan, rows to log.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::supervisor::Supervisor;
+use super::surroundings::World;
+use crate::clock::Clock;
+use crate::compile::{Compiled, compile};
+use crate::diagram::{Format, Service};
+use crate::engine::event::{Closing, Event, ExecutionStarted, NodeOutline, Status};
+use crate::engine::journal::{Batch, Journal, Summary, Transition};
+use crate::engine::run::{Launch, LogEntry, Mode, RunOptions};
+use crate::engine::state::ExecutionState;
+use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::nodes::Rights;
+use crate::store::{ExecutionRow, Store, TransitionRow};
+
+/// What of a run's options is stored with it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StoredOptions {
+    /// Seconds of running time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timeout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub models: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub strict: bool,
+    /// `full`, `mock` or `debug`; absent = full.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mode: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub breakpoints: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub base_dir: Option<PathBuf>,
+    /// Prompt and schema files as they were when the run began.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub texts: BTreeMap<String, String>,
+}
+
+impl StoredOptions {
+    /// The options as the engine takes them.
+    pub fn to_run_options(&self) -> RunOptions {
+        RunOptions {
+            timeout: self.timeout.and_then(|it| Duration::try_from_secs_f64(it).ok()),
+            models: self.models.as_deref().and_then(Service::parse),
+            strict: self.strict,
+            mode: self.mode.as_deref().and_then(Mode::parse).unwrap_or_default(),
+            breakpoints: self.breakpoints.clone(),
+        }
+    }
+}
+
+/// The first event of an execution of `compiled`.
+pub fn first_event(
+    compiled: &Compiled,
+    options: &StoredOptions,
+    rights: &Rights,
+    diagram: &str,
+    inputs: serde_json::Map<String, serde_json::Value>,
+) -> ExecutionStarted {
+    let plan = compiled.plan.as_ref();
+    let nodes = plan.map_or_else(Vec::new, |plan| {
+        plan.nodes
+            .iter()
+            .enumerate()
+            .map(|(idx, node)| NodeOutline {
+                id: node.id.to_string(),
+                label: node.label.to_string(),
+                kind: node.kind.name().to_owned(),
+                is_last: plan.graph.outgoing(idx).is_empty(),
+            })
+            .collect()
+    });
+    let total = plan.filter(|it| it.graph.loops().is_empty()).map(|it| it.nodes.len() as u64);
+    ExecutionStarted {
+        diagram: Some(diagram.to_owned()),
+        origin: rights.origin.name().to_owned(),
+        inputs,
+        models: options.models.clone(),
+        timeout: options.timeout,
+        nodes,
+        total,
+    }
+}
+
+/// Reads everything a run needs from the store.
+///
+/// # Errors
+///
+/// `EXECUTION_NOT_FOUND`, `INTERRUPTED` when the stored source does not compile any more.
+pub fn from_store(
+    store: &Arc<Store>,
+    supervisor: &Arc<Supervisor>,
+    execution_id: &ExecutionId,
+) -> Result<Launch, Error> {
+    let row = store
+        .execution(execution_id)?
+        .ok_or_else(|| Error::not_found("EXECUTION_NOT_FOUND", format!("there is no execution `{execution_id}`")))?;
+    let options: StoredOptions =
+        row.options.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    let rights: Rights = serde_json::from_str(row.rights.as_deref().unwrap_or_default())
+        .map_err(|e| Error::internal("the stored rights of the execution are malformed").source(e))?;
+    let plan = recompile(store, supervisor, &row, &options, &rights)?;
+    let log = store.transitions(execution_id, 0, None)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let messages = store.get_execution_messages(execution_id, None, None)?.into_iter().map(|it| it.message).collect();
+    Ok(Launch {
+        execution_id: execution_id.clone(),
+        owner: Arc::clone(supervisor.owner()),
+        plan: Arc::new(plan),
+        rights: Arc::new(rights),
+        options: options.to_run_options(),
+        log: log.into_iter().flatten().collect(),
+        messages,
+    })
+}
+
+fn recompile(
+    store: &Store,
+    supervisor: &Supervisor,
+    row: &ExecutionRow,
+    options: &StoredOptions,
+    rights: &Rights,
+) -> Result<crate::compile::Plan, Error> {
+    let interrupted = |what: String| {
+        Error::external("INTERRUPTED", what).hint("start the diagram again; what was committed is still in its log")
+    };
+    let sha256 = row.source_sha256.as_deref().unwrap_or_default();
+    let source = store.source(sha256)?.ok_or_else(|| interrupted("the text of its diagram is not stored".into()))?;
+    let world = World {
+        root: supervisor.config().workspace.clone(),
+        base_dir: options.base_dir.clone(),
+        rights: rights.clone(),
+        structure_only: false,
+        languages: Arc::clone(supervisor.languages()),
+        models: supervisor.config().models.clone(),
+        needs_no_keys: true,
+        read: Mutex::new(options.texts.clone()),
+    };
+    let compiled = compile(&source.content, Format::parse(&source.format), &world);
+    compiled.plan.ok_or_else(|| {
+        let first = compiled.diagnostics.first().map(|it| format!("{} {}", it.code, it.message)).unwrap_or_default();
+        interrupted(format!("its diagram does not compile any more: {first}"))
+    })
+}
+
+/// Reads one row of the log; rows of phases this version does not use are passed over.
+///
+/// # Errors
+///
+/// `INTERNAL` for a malformed row.
+pub fn entry(row: TransitionRow) -> Result<Option<LogEntry>, Error> {
+    Ok(Event::parse(&row.phase, &row.payload)?.map(|event| LogEntry {
+        seq: row.seq,
+        node_id: row.node_id,
+        event,
+        at: row.created_at,
+    }))
+}
+
+/// Folds the rows of an execution.
+///
+/// # Errors
+///
+/// As [`entry`].
+pub fn fold(state: &mut ExecutionState, rows: Vec<TransitionRow>) -> Result<u64, Error> {
+    let mut last_seq = 0;
+    for row in rows {
+        last_seq = row.seq;
+        if let Some(entry) = entry(row)? {
+            let node = entry.node_id.as_deref().and_then(|it| state.node_idx(it));
+            state.apply(&entry.event, node, entry.at);
+        }
+    }
+    Ok(last_seq)
+}
+
+/// Ends an execution that cannot go on, visibly.
+///
+/// # Errors
+///
+/// What the database says.
+pub async fn give_up(
+    store: &Arc<Store>,
+    supervisor: &Supervisor,
+    clock: &dyn Clock,
+    execution_id: &ExecutionId,
+    error: &Error,
+) -> Result<(), Error> {
+    let mut state = ExecutionState::new();
+    let last_seq = fold(&mut state, store.transitions(execution_id, 0, None)?)?;
+    let now = clock.now();
+    let closing = Closing {
+        error: Some(error.to_json()),
+        outputs: Some(state.outputs()),
+        counts: state.counts(),
+        llm_usage: state.usage,
+        warnings: state.warnings.clone(),
+        handled_errors: state.handled_errors.clone(),
+        total_duration_ms: now.since_ms(state.started_at),
+        ..Closing::default()
+    };
+    let event = Event::ExecutionError(closing);
+    state.apply(&event, None, now);
+    let batch = Batch {
+        execution_id: execution_id.clone(),
+        owner: Arc::clone(supervisor.owner()),
+        transitions: vec![Transition {
+            seq: last_seq + 1,
+            node_id: None,
+            phase: event.phase(),
+            payload: event.payload(),
+            created_at: now,
+        }],
+        messages: Vec::new(),
+        summary: Summary {
+            status: Status::Failed,
+            pause_reason: None,
+            error_code: Some(error.code().to_owned()),
+            ended_at: Some(now),
+            deadline_at: None,
+            last_seq: last_seq + 1,
+            last_activity_at: now,
+        },
+        projection: Some(Box::new(state.projection())),
+    };
+    store.append(batch).await?.durable().await
+}

@@ -1,0 +1,382 @@
+//! Builds the execution object from the store: the last event of an ended execution, the fold of the log of
+//! an open one. What is too long is cut, counted and linked.
+
+use serde_json::{Map, Value, json};
+
+use super::App;
+use super::execution_object::{
+    ExecutionObject, Omitted, Progress, RunWarning, ShownMessage, ShownNode, ShownUsage, Waiting,
+};
+use super::launch::fold;
+use super::see_result::Detail;
+use super::wait::not_found;
+use crate::engine::Status;
+use crate::engine::event::{Closing, Event, TokenUsage, Warning};
+use crate::engine::state::{ExecutionState, NodeState};
+use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::limits;
+use crate::nodes::PauseReason;
+use crate::store::{ExecutionHead, Store};
+
+/// How much of an execution to show.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub detail: Detail,
+    /// Only this node, by id or label.
+    pub node: Option<String>,
+    pub max_chars: usize,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { detail: Detail::Summary, node: None, max_chars: limits::RESULT_CHARS_DEFAULT }
+    }
+}
+
+/// Returns the execution as the store has it.
+///
+/// # Errors
+///
+/// `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, what the database says.
+pub fn execution(app: &App, id: &ExecutionId, view: &View) -> Result<ExecutionObject, Error> {
+    let store = app.store()?;
+    let row = store.head(id)?.ok_or_else(|| not_found(id))?;
+    let mut object = base(&row);
+    let is_brief = view.detail == Detail::Summary && view.node.is_none();
+    if is_brief && let Some(closing) = closing_of(store, id, &row)? {
+        close(&mut object, &closing);
+    } else {
+        let mut state = ExecutionState::new();
+        fold(&mut state, store.transitions(id, 0, None)?)?;
+        describe(&mut object, &state, store, id)?;
+        add_detail(&mut object, &state, store, id, view)?;
+    }
+    object.next = next_step(&object);
+    cut(&mut object, view.max_chars);
+    Ok(object)
+}
+
+/// What the row alone says.
+fn base(row: &ExecutionHead) -> ExecutionObject {
+    ExecutionObject {
+        execution_id: row.execution_id.to_string(),
+        session_id: row.execution_id.to_string(),
+        status: row.status,
+        diagram_id: row.diagram_id.clone(),
+        revision: row.revision,
+        outputs: None,
+        final_output: None,
+        executed_nodes_count: 0,
+        messages_count: 0,
+        last_message: None,
+        llm_usage: None,
+        started_at: row.started_at.to_rfc3339(),
+        ended_at: row.ended_at.map(|it| it.to_rfc3339()),
+        duration_ms: row.ended_at.map(|it| it.since_ms(row.started_at)),
+        warnings: Vec::new(),
+        pause_reason: row.pause_reason.clone(),
+        waiting_for: Vec::new(),
+        error: None,
+        handled_errors: Vec::new(),
+        skipped_nodes: Vec::new(),
+        recovered: None,
+        progress: None,
+        next: None,
+        omitted: Vec::new(),
+        executed_nodes: None,
+        node_outputs: None,
+        nodes: None,
+        conversation: None,
+        variables: None,
+        exec_counts: None,
+    }
+}
+
+/// The last event of an ended execution.
+fn closing_of(store: &Store, id: &ExecutionId, row: &ExecutionHead) -> Result<Option<Closing>, Error> {
+    if !row.status.has_ended() {
+        return Ok(None);
+    }
+    let Some(last) = store.transitions(id, row.last_seq.saturating_sub(1), Some(1))?.pop() else {
+        return Ok(None);
+    };
+    Ok(match Event::parse(&last.phase, &last.payload)? {
+        Some(Event::ExecutionCompleted(it) | Event::ExecutionError(it) | Event::ExecutionAborted(it)) => Some(it),
+        _ => None,
+    })
+}
+
+fn close(object: &mut ExecutionObject, closing: &Closing) {
+    set_outputs(object, closing.outputs.clone().unwrap_or_default());
+    object.executed_nodes_count = closing.counts.len() as u64;
+    object.messages_count = closing.messages_count;
+    object.last_message = closing.last_message.as_ref().map(|it| ShownMessage {
+        id: None,
+        role: it.role.clone(),
+        content: it.content.clone(),
+        from: None,
+        to: None,
+        person_id: None,
+        node_id: it.node_id.clone(),
+        iteration: None,
+        timestamp: it.timestamp.clone(),
+    });
+    object.llm_usage = shown_usage(closing.llm_usage);
+    object.error.clone_from(&closing.error);
+    object.handled_errors.clone_from(&closing.handled_errors);
+    object.skipped_nodes.clone_from(&closing.skipped);
+    object.recovered = closing.recovered;
+    object.warnings = closing.warnings.iter().map(shown_warning).collect();
+}
+
+/// Describes an execution from the fold of its log.
+fn describe(
+    object: &mut ExecutionObject,
+    state: &ExecutionState,
+    store: &Store,
+    id: &ExecutionId,
+) -> Result<(), Error> {
+    if let Some(closing) = &state.closing {
+        close(object, closing);
+        return Ok(());
+    }
+    set_outputs(object, state.outputs());
+    object.executed_nodes_count = state.executed.len() as u64;
+    object.llm_usage = shown_usage(state.usage);
+    object.handled_errors.clone_from(&state.handled_errors);
+    object.recovered = (state.recovered > 0).then_some(state.recovered);
+    object.warnings = state.warnings.iter().map(shown_warning).collect();
+    object.progress = Some(Progress { done: state.done, total: state.total });
+    object.pause_reason = state.pause_reason().map(|it| it.name().to_owned());
+    object.waiting_for = state.open_questions().iter().map(|(idx, _)| waiting(&state.nodes[*idx])).collect();
+    let messages = store.get_execution_messages(id, None, None)?;
+    object.messages_count = messages.len() as u64;
+    Ok(())
+}
+
+fn set_outputs(object: &mut ExecutionObject, outputs: Map<String, Value>) {
+    object.final_output = match outputs.len() {
+        0 => None,
+        1 => outputs.values().next().cloned(),
+        _ => Some(Value::Object(outputs.clone())),
+    };
+    object.outputs = (!outputs.is_empty()).then_some(outputs);
+}
+
+fn waiting(node: &NodeState) -> Waiting {
+    let waiting = node.waiting.as_ref().expect("only waiting nodes are listed");
+    let question = &waiting.question;
+    Waiting {
+        node_id: node.outline.id.clone(),
+        label: node.outline.label.clone(),
+        reason: question.reason.name().to_owned(),
+        prompt: question.prompt.clone(),
+        messages: question.messages.iter().map(|it| json!(it)).collect(),
+        person: question.person.clone(),
+        schema: question.schema.clone(),
+        options: question.options.clone(),
+        since: waiting.since.to_rfc3339(),
+        deadline: question.deadline.map(|it| it.to_rfc3339()),
+    }
+}
+
+fn add_detail(
+    object: &mut ExecutionObject,
+    state: &ExecutionState,
+    store: &Store,
+    id: &ExecutionId,
+    view: &View,
+) -> Result<(), Error> {
+    if let Some(reference) = &view.node {
+        let idx = state.find(reference).ok_or_else(|| {
+            let labels: Vec<&str> = state.nodes.iter().map(|it| it.outline.label.as_str()).collect();
+            Error::not_found("NODE_NOT_FOUND", format!("the diagram has no node `{reference}`"))
+                .hint(format!("its nodes are: {}", labels.join(", ")))
+        })?;
+        object.nodes = Some(vec![shown_node(&state.nodes[idx])]);
+        object.conversation = Some(conversation(store, id, Some(&state.nodes[idx].outline.id))?);
+        return Ok(());
+    }
+    if matches!(view.detail, Detail::Outputs | Detail::Full) {
+        let outputs = state
+            .nodes
+            .iter()
+            .filter_map(|it| it.output.as_ref().map(|value| (it.outline.id.clone(), Value::clone(value))));
+        object.node_outputs = Some(outputs.collect());
+    }
+    if matches!(view.detail, Detail::Conversation | Detail::Full) {
+        object.conversation = Some(conversation(store, id, None)?);
+    }
+    if view.detail == Detail::Full {
+        object.executed_nodes = Some(state.executed.iter().map(|it| state.nodes[*it].outline.id.clone()).collect());
+        object.nodes = Some(state.nodes.iter().map(shown_node).collect());
+        object.variables = Some(state.variables.clone());
+        object.exec_counts = Some(state.counts());
+    }
+    Ok(())
+}
+
+/// The stored conversation, of one node or of all.
+///
+/// # Errors
+///
+/// What the database says.
+pub fn conversation(store: &Store, id: &ExecutionId, node_id: Option<&str>) -> Result<Vec<ShownMessage>, Error> {
+    let rows = match node_id {
+        Some(node_id) => store.get_node_messages(id, node_id)?,
+        None => store.get_execution_messages(id, None, None)?,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| ShownMessage {
+            id: Some(row.message.id),
+            role: row.message.role,
+            content: row.message.content,
+            from: Some(row.message.from),
+            to: Some(row.message.to),
+            person_id: Some(row.message.person_id),
+            node_id: row.message.node_id,
+            iteration: Some(row.message.iteration),
+            timestamp: row.created_at.to_rfc3339(),
+        })
+        .collect())
+}
+
+fn shown_node(node: &NodeState) -> ShownNode {
+    ShownNode {
+        node_id: node.outline.id.clone(),
+        label: node.outline.label.clone(),
+        node_type: node.outline.kind.clone(),
+        status: node.status,
+        iterations: node.started,
+        started_at: node.started_at.map(|it| it.to_rfc3339()),
+        ended_at: node.ended_at.map(|it| it.to_rfc3339()),
+        duration_ms: node.duration_ms,
+        output: node.output.as_ref().map(|it| Value::clone(it)),
+        error: node.error.clone(),
+        llm_usage: node.usage.and_then(shown_usage),
+    }
+}
+
+fn shown_usage(usage: TokenUsage) -> Option<ShownUsage> {
+    (usage.total > 0).then_some(ShownUsage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        total_tokens: usage.total,
+    })
+}
+
+fn shown_warning(warning: &Warning) -> RunWarning {
+    RunWarning {
+        code: warning.code.clone(),
+        node: warning.node.clone(),
+        name: warning.name.clone(),
+        message: warning.message.clone(),
+    }
+}
+
+/// The exact next call, for whoever reads the result: a model over MCP or a person at the terminal.
+fn next_step(object: &ExecutionObject) -> Option<String> {
+    let id = &object.execution_id;
+    match object.status {
+        Status::Pending | Status::Running => {
+            Some(format!("see_result {{\"execution_id\":\"{id}\",\"wait_seconds\":20}}, or: dipeo results {id} --wait"))
+        }
+        Status::Paused => {
+            let first = object.waiting_for.first()?;
+            let (action, value) = match first.reason.as_str() {
+                reason if reason == PauseReason::Operator.name() || reason == PauseReason::Breakpoint.name() => {
+                    ("resume", String::new())
+                }
+                _ => ("answer", ",\"value\":…".to_owned()),
+            };
+            let node = serde_json::to_string(&first.label).unwrap_or_default();
+            let typed = if action == "answer" { " VALUE" } else { "" };
+            Some(format!(
+                "control_execution {{\"execution_id\":\"{id}\",\"action\":\"{action}\",\"node\":{node}{value}}}, \
+                 or: dipeo control {id} {action}{typed} --node {node}"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Cuts what does not fit into `max_chars`: the longest values first, each counted and linked.
+fn cut(object: &mut ExecutionObject, max_chars: usize) {
+    let uri = format!("dipeo://executions/{}", object.execution_id);
+    let size = |object: &ExecutionObject| serde_json::to_string(object).map_or(0, |it| it.chars().count());
+    if size(object) <= max_chars {
+        return;
+    }
+    // The single output stands under `outputs` too; one copy is enough when room is short.
+    if let Some(value) = object.final_output.take() {
+        let count = value.to_string().chars().count() as u64;
+        object.omitted.push(Omitted { what: "final_output".into(), count, uri: uri.clone() });
+    }
+    let share = (max_chars / 8).max(200);
+    let mut omitted = Vec::new();
+    cut_map(object.outputs.as_mut(), "output", share, &uri, &mut omitted);
+    cut_map(object.node_outputs.as_mut(), "node output", share, &uri, &mut omitted);
+    for node in object.nodes.iter_mut().flatten() {
+        if let Some(value) = &mut node.output {
+            cut_value(value, &format!("output of {}", node.label), share, &uri, &mut omitted);
+        }
+    }
+    object.omitted.append(&mut omitted);
+    if size(object) > max_chars
+        && let Some(conversation) = object.conversation.take()
+    {
+        let count = conversation.len() as u64;
+        object.omitted.push(Omitted { what: "conversation".into(), count, uri: format!("{uri}/messages") });
+    }
+    if size(object) > max_chars {
+        for (what, dropped) in [
+            ("nodes", object.nodes.take().map(|it| it.len())),
+            ("node_outputs", object.node_outputs.take().map(|it| it.len())),
+            ("variables", object.variables.take().map(|it| it.len())),
+            ("last_message", object.last_message.take().map(|_| 1)),
+        ] {
+            if let Some(count) = dropped {
+                object.omitted.push(Omitted { what: what.into(), count: count as u64, uri: uri.clone() });
+            }
+        }
+    }
+    if size(object) > max_chars {
+        for waiting in &mut object.waiting_for {
+            shorten(&mut waiting.prompt, share, &format!("prompt of {}", waiting.label), &uri, &mut object.omitted);
+        }
+        if let Some(outputs) = object.outputs.take() {
+            object.omitted.push(Omitted { what: "outputs".into(), count: outputs.len() as u64, uri });
+        }
+    }
+}
+
+fn cut_map(map: Option<&mut Map<String, Value>>, what: &str, share: usize, uri: &str, omitted: &mut Vec<Omitted>) {
+    for (key, value) in map.into_iter().flatten() {
+        cut_value(value, &format!("{what} of {key}"), share, uri, omitted);
+    }
+}
+
+/// Replaces a long value by the beginning of its text.
+fn cut_value(value: &mut Value, what: &str, share: usize, uri: &str, omitted: &mut Vec<Omitted>) {
+    let mut text = match &*value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if text.chars().count() > share {
+        shorten(&mut text, share, what, uri, omitted);
+        *value = Value::String(text);
+    }
+}
+
+fn shorten(text: &mut String, share: usize, what: &str, uri: &str, omitted: &mut Vec<Omitted>) {
+    let total = text.chars().count();
+    if total <= share {
+        return;
+    }
+    let end = text.char_indices().nth(share).map_or(text.len(), |(at, _)| at);
+    text.truncate(end);
+    text.push('…');
+    omitted.push(Omitted { what: what.to_owned(), count: (total - share) as u64, uri: uri.to_owned() });
+}

@@ -1,0 +1,365 @@
+//! Runs the executions of this process: starts them, takes over those whose owner is gone, renews the
+//! lease, and carries control requests to the loop they are for. There is one per process.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::launch;
+use crate::config::Config;
+use crate::engine::run::{Command, Control, Launch, Stopped, run};
+use crate::error::Error;
+use crate::ids::{ExecutionId, owner_id};
+use crate::limits;
+use crate::nodes::ports::{Languages, Ports};
+use crate::store::{ControlRow, NewOwner, Store};
+
+/// Control requests that may wait for one execution's loop.
+const COMMANDS_MAX: usize = 16;
+/// Executions taken over in one go; the next go follows at once when there were as many.
+const CLAIM_MAX: usize = 100;
+
+/// The executions of this process.
+pub struct Supervisor {
+    store: Arc<Store>,
+    ports: Arc<Ports>,
+    languages: Arc<dyn Languages>,
+    config: Config,
+    role: &'static str,
+    owner: Arc<str>,
+    registered: OnceCell<()>,
+    running: Mutex<HashMap<ExecutionId, mpsc::Sender<Command>>>,
+    /// Requests on their way to a loop.
+    carrying: Mutex<HashSet<i64>>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    /// A supervisor that owns nothing yet.
+    pub fn new(
+        store: Arc<Store>,
+        ports: Arc<Ports>,
+        languages: Arc<dyn Languages>,
+        config: Config,
+        role: &'static str,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            ports,
+            languages,
+            config,
+            role,
+            owner: owner_id().into(),
+            registered: OnceCell::new(),
+            running: Mutex::default(),
+            carrying: Mutex::default(),
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// The name under which this process owns executions.
+    pub fn owner(&self) -> &Arc<str> {
+        &self.owner
+    }
+
+    /// The parsers of code.
+    pub fn languages(&self) -> &Arc<dyn Languages> {
+        &self.languages
+    }
+
+    /// The settings of this process.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Makes this process known as an owner and starts its housekeeping, once.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn register(self: &Arc<Self>) -> Result<(), Error> {
+        self.registered
+            .get_or_try_init(|| async {
+                self.store.register_owner(self.as_owner()).await?;
+                let me = Arc::clone(self);
+                self.tracker.spawn(async move { me.keep_house().await });
+                Ok(())
+            })
+            .await
+            .copied()
+    }
+
+    fn as_owner(&self) -> NewOwner {
+        NewOwner {
+            owner: self.owner.to_string(),
+            pid: std::process::id(),
+            host: host_name(),
+            kind: self.role.to_owned(),
+            url: None,
+        }
+    }
+
+    /// Runs an execution that this process owns already.
+    pub fn start(self: &Arc<Self>, execution_id: ExecutionId, launch: Launch) {
+        let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
+        self.running().insert(execution_id.clone(), sender);
+        let me = Arc::clone(self);
+        self.tracker.spawn(async move {
+            let outcome =
+                run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), receiver, me.stop.clone()).await;
+            me.running().remove(&execution_id);
+            match outcome {
+                Ok(Stopped::Ended | Stopped::Released) => {}
+                Err(e) if e.code() == "LEASE_LOST" => {
+                    tracing::warn!(execution.id = %execution_id, "another process took the execution over");
+                }
+                Err(e) => tracing::error!(execution.id = %execution_id, "the execution stopped here: {}", e.chain()),
+            }
+        });
+    }
+
+    /// Whether this process runs the execution.
+    pub fn runs(&self, execution_id: &ExecutionId) -> bool {
+        self.running().contains_key(execution_id)
+    }
+
+    /// How many executions this process runs.
+    pub fn running_count(&self) -> usize {
+        self.running().len()
+    }
+
+    /// Takes the execution over if nobody alive owns it, and runs it here.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn adopt(self: &Arc<Self>, execution_id: &ExecutionId) -> Result<(), Error> {
+        if self.runs(execution_id) {
+            return Ok(());
+        }
+        self.register().await?;
+        release_dead(&self.store).await?;
+        let claimed = self.store.claim(&self.owner, Some(execution_id), 1).await?;
+        for execution in claimed {
+            self.take_over(&execution.execution_id).await;
+        }
+        Ok(())
+    }
+
+    /// Takes over every open execution without a living owner.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn claim_open(self: &Arc<Self>) -> Result<(), Error> {
+        release_dead(&self.store).await?;
+        if self.stop.is_cancelled() || self.store.unowned_open()? == 0 {
+            return Ok(());
+        }
+        self.register().await?;
+        self.claim_all().await
+    }
+
+    async fn claim_all(self: &Arc<Self>) -> Result<(), Error> {
+        if self.stop.is_cancelled() || self.store.unowned_open()? == 0 {
+            return Ok(());
+        }
+        loop {
+            let claimed = self.store.claim(&self.owner, None, CLAIM_MAX).await?;
+            let n_claimed = claimed.len();
+            for execution in claimed {
+                self.take_over(&execution.execution_id).await;
+            }
+            if n_claimed < CLAIM_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take_over(self: &Arc<Self>, execution_id: &ExecutionId) {
+        if self.runs(execution_id) {
+            return;
+        }
+        match launch::from_store(&self.store, self, execution_id) {
+            Ok(launch) => self.start(execution_id.clone(), launch),
+            Err(e) => {
+                tracing::error!(execution.id = %execution_id, "the execution cannot go on: {}", e.chain());
+                if let Err(e) = launch::give_up(&self.store, self, &*self.ports.clock, execution_id, &e).await {
+                    tracing::error!(execution.id = %execution_id, "and that could not be recorded: {}", e.chain());
+                }
+            }
+        }
+    }
+
+    /// Renews the lease, takes over what is open and carries control requests, until the process stops.
+    async fn keep_house(self: Arc<Self>) {
+        let mut changes = self.store.changes();
+        let mut renewal = tokio::time::interval(limits::LEASE_RENEWAL);
+        renewal.tick().await;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = renewal.tick() => {
+                    self.log(self.store.renew_lease(&self.owner).await);
+                    if self.takes_open_executions() {
+                        self.log(release_dead(&self.store).await);
+                        self.log(self.claim_all().await);
+                    }
+                }
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.log(self.look_at_controls());
+                    if self.takes_open_executions() {
+                        self.log(self.claim_all().await);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A foreground command looks after its own execution only.
+    fn takes_open_executions(&self) -> bool {
+        self.role != "cli"
+    }
+
+    fn log(&self, outcome: Result<(), Error>) {
+        if let Err(e) = outcome {
+            tracing::warn!("housekeeping failed and is tried again: {}", e.chain());
+        }
+    }
+
+    /// Hands waiting control requests to the loops they are for.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn look_at_controls(self: &Arc<Self>) -> Result<(), Error> {
+        if self.running_count() == 0 {
+            return Ok(());
+        }
+        for execution_id in self.store.executions_with_pending_controls(&self.owner)? {
+            for control in self.store.pending_controls(&execution_id)? {
+                let Some(sender) = self.running().get(&execution_id).cloned() else { continue };
+                if self.carrying().insert(control.id) {
+                    self.tracker.spawn(Arc::clone(self).carry(control, sender));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries one request to its loop and stores what came of it.
+    async fn carry(self: Arc<Self>, row: ControlRow, sender: mpsc::Sender<Command>) {
+        let outcome = match control_of(&row) {
+            Ok(control) => self.ask(control, row.actor.clone().unwrap_or_default(), &sender).await,
+            Err(e) => Err(e),
+        };
+        let text = match outcome {
+            Ok(()) => "{\"ok\":true}".to_owned(),
+            Err(e) => {
+                let mut object = e.to_json();
+                object["kind"] = format!("{:?}", e.kind()).into();
+                serde_json::json!({ "error": object }).to_string()
+            }
+        };
+        self.log(self.store.finish_control(row.id, &text).await);
+        self.carrying().remove(&row.id);
+    }
+
+    async fn ask(&self, control: Control, by: String, sender: &mpsc::Sender<Command>) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        let ended = || {
+            Error::conflict("EXECUTION_ENDED", "the execution has ended").hint("look at its result with `see_result`")
+        };
+        if sender.send(Command { control, by, reply }).await.is_err() {
+            return Err(ended());
+        }
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Stops every loop after a short grace and gives the executions free.
+    pub async fn shut_down(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+        if self.registered.initialized() {
+            self.log(self.store.release_owner(&self.owner).await);
+        }
+    }
+
+    /// Returns when nothing has been running here and nothing was open for `idle`.
+    pub async fn drained(self: &Arc<Self>, idle: Duration) {
+        loop {
+            let mut changes = self.store.changes();
+            let is_idle = self.running_count() == 0 && self.store.unowned_open().unwrap_or(0) == 0;
+            if !is_idle {
+                // Something ends or starts only with a commit.
+                if changes.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            if tokio::time::timeout(idle, changes.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn carrying(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+        self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, mpsc::Sender<Command>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Releases what owners of this machine hold that died without a word: no need to wait for their lease.
+/// Should a process number have been given out again, the lease still ends it.
+///
+/// # Errors
+///
+/// What the database says.
+pub async fn release_dead(store: &Store) -> Result<(), Error> {
+    let here = host_name();
+    for owner in store.live_owners()? {
+        let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
+        let is_alive = pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH));
+        if owner.host == here && !is_alive {
+            tracing::info!(owner = %owner.owner, pid = owner.pid, "an owner died; its executions are free");
+            store.release_owner(&owner.owner).await?;
+        }
+    }
+    Ok(())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Reads a stored request.
+fn control_of(row: &ControlRow) -> Result<Control, Error> {
+    let value = match &row.value {
+        Some(text) => serde_json::from_str::<Value>(text)
+            .map_err(|e| Error::internal("a stored control request is malformed").source(e))?,
+        None => Value::Null,
+    };
+    let node = row.node.clone();
+    Ok(match row.action.as_str() {
+        "answer" => Control::Answer { node, value },
+        "abort" => Control::Abort { reason: value.as_str().map(str::to_owned) },
+        "resume" => Control::Resume { node },
+        "set_output" => Control::SetOutput { node, value },
+        "step" => Control::Step,
+        other => return Err(Error::internal(format!("a stored control request has the unknown action `{other}`"))),
+    })
+}

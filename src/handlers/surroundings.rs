@@ -1,0 +1,138 @@
+//! What compiling asks of the world (`nodes::Surroundings`): prompt files, workspace files, keys, rights.
+//! What it read is kept with the execution, so that taking it over later compiles the same plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::config::ModelSettings;
+use crate::diagram::Service;
+use crate::limits;
+use crate::nodes::ports::Languages;
+use crate::nodes::{FileScope, Rights, Surroundings};
+
+/// The world around one diagram.
+pub struct World {
+    pub root: PathBuf,
+    /// The folder of the diagram's file.
+    pub base_dir: Option<PathBuf>,
+    pub rights: Rights,
+    pub structure_only: bool,
+    pub languages: Arc<dyn Languages>,
+    pub models: ModelSettings,
+    /// Every person is answered by somebody else: keys do not matter.
+    pub needs_no_keys: bool,
+    /// Texts read so far, by the name the diagram uses; also what an earlier process read.
+    pub read: Mutex<BTreeMap<String, String>>,
+}
+
+impl World {
+    /// Takes the texts that compiling read.
+    pub fn into_read(self) -> BTreeMap<String, String> {
+        self.read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn remembered(&self, name: &str) -> Option<String> {
+        self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn remember(&self, name: &str, text: &str) {
+        self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.to_owned(), text.to_owned());
+    }
+
+    /// Where a prompt file may be: below the root for names that say so, else beside the diagram, in its
+    /// `prompts/`, in the workspace's `files/prompts/` (diagrams.md 1.1).
+    fn prompt_places(&self, name: &str) -> Vec<PathBuf> {
+        let mut places = Vec::new();
+        if name.starts_with("files/") || name.starts_with("projects/") {
+            places.push(self.root.join(name));
+        } else {
+            if let Some(base_dir) = &self.base_dir {
+                places.push(base_dir.join(name));
+                places.push(base_dir.join("prompts").join(name));
+            }
+            places.push(self.root.join("files/prompts").join(name));
+        }
+        places
+    }
+
+    /// Whether the diagram may read `path`: below the root (or `files/` only), or, for a file a person runs
+    /// at the terminal, beside that file.
+    fn may_read(&self, path: &Path) -> bool {
+        let Ok(resolved) = path.canonicalize() else { return false };
+        let below = |folder: &Path| folder.canonicalize().is_ok_and(|it| resolved.starts_with(it));
+        let scope = match self.rights.files {
+            FileScope::Workspace => below(&self.root) && !below(&self.root.join(".dipeo")),
+            FileScope::FilesFolder => below(&self.root.join("files")),
+        };
+        let is_local = self.rights.origin == crate::nodes::Origin::Local;
+        scope || is_local && self.base_dir.as_deref().is_some_and(below)
+    }
+
+    fn read_text(&self, path: &Path) -> Option<String> {
+        let metadata = std::fs::metadata(path).ok()?;
+        if !metadata.is_file() || metadata.len() > limits::DIAGRAM_BYTES_MAX as u64 || !self.may_read(path) {
+            return None;
+        }
+        std::fs::read_to_string(path).ok()
+    }
+}
+
+impl Surroundings for World {
+    fn structure_only(&self) -> bool {
+        self.structure_only
+    }
+
+    fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    fn languages(&self) -> &dyn Languages {
+        &*self.languages
+    }
+
+    fn prompt_file(&self, name: &str) -> Result<String, Vec<String>> {
+        if let Some(text) = self.remembered(name) {
+            return Ok(text);
+        }
+        let is_plain =
+            Path::new(name).is_relative() && !name.split(['/', '\\']).any(|it| it == "..") && !name.contains('\0');
+        let places = if is_plain { self.prompt_places(name) } else { Vec::new() };
+        for place in &places {
+            if let Some(text) = self.read_text(place) {
+                self.remember(name, &text);
+                return Ok(text);
+            }
+        }
+        let shown = |it: &PathBuf| it.strip_prefix(&self.root).unwrap_or(it).display().to_string();
+        Err(places.iter().map(shown).collect())
+    }
+
+    fn file(&self, path: &str) -> Option<String> {
+        if let Some(text) = self.remembered(path) {
+            return Some(text);
+        }
+        let text = self.read_text(&self.root.join(path))?;
+        self.remember(path, &text);
+        Some(text)
+    }
+
+    fn has_key(&self, service: Service, _api_key_id: Option<&str>) -> bool {
+        match service {
+            _ if self.needs_no_keys => true,
+            // Another server than OpenAI's may well need no key.
+            Service::OpenAi => self.models.openai_api_key.is_some() || self.models.openai_base_url.is_some(),
+            Service::Anthropic | Service::Gemini => false,
+            Service::Ollama | Service::ClaudeCode | Service::ClaudeCodeCustom | Service::Caller | Service::Scripted => {
+                true
+            }
+        }
+    }
+
+    fn default_model(&self, service: Service) -> Option<String> {
+        match service {
+            Service::OpenAi => Some(self.models.openai_model.clone().unwrap_or_else(|| "gpt-4o".to_owned())),
+            _ => None,
+        }
+    }
+}

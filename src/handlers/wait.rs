@@ -1,0 +1,128 @@
+//! Waits for an execution, bounded, by reading the store: a commit says "look again".
+
+use std::time::Duration;
+
+use super::App;
+use super::launch::fold;
+use super::run_diagram::{OnProgress, ProgressNote, Waiting};
+use crate::engine::Status;
+use crate::engine::state::ExecutionState;
+use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::limits;
+use crate::store::Store;
+
+/// Checks `wait_seconds`.
+///
+/// # Errors
+///
+/// `INVALID_INPUT` above the maximum.
+pub fn seconds(asked: Option<u32>, default: u32) -> Result<Duration, Error> {
+    let seconds = asked.unwrap_or(default);
+    if seconds > limits::WAIT_SECONDS_MAX {
+        return Err(Error::invalid(
+            "INVALID_INPUT",
+            format!("`wait_seconds` is {seconds}; it may be 0 to {}", limits::WAIT_SECONDS_MAX),
+        )
+        .hint("wait shorter and call `see_result` again"));
+    }
+    Ok(Duration::from_secs(u64::from(seconds)))
+}
+
+/// Waits until the execution has ended or is paused, at most `limit`, or until the caller goes away.
+///
+/// # Errors
+///
+/// `EXECUTION_NOT_FOUND`, what the database says.
+pub async fn until_settled(
+    app: &App,
+    execution_id: &ExecutionId,
+    limit: Option<Duration>,
+    waiting: Waiting,
+) -> Result<(), Error> {
+    if limit.is_some_and(|it| it.is_zero()) {
+        return Ok(());
+    }
+    let store = app.store()?;
+    let mut changes = store.changes();
+    let mut progress = waiting.on_progress.map(ProgressReader::new);
+    let deadline = limit.map(|it| tokio::time::Instant::now() + it);
+    loop {
+        changes.mark_unchanged();
+        let settled = is_settled(store, execution_id)?;
+        if let Some(progress) = &mut progress {
+            progress.report(store, execution_id)?;
+        }
+        if settled {
+            return Ok(());
+        }
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            () = waiting.cancel.cancelled() => return Ok(()),
+            () = timer => return Ok(()),
+        }
+    }
+}
+
+fn is_settled(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
+    let row = store.status(execution_id)?.ok_or_else(|| not_found(execution_id))?;
+    Ok(row.has_ended() || row == Status::Paused)
+}
+
+/// The error for an id nobody knows.
+pub fn not_found(execution_id: &ExecutionId) -> Error {
+    Error::not_found("EXECUTION_NOT_FOUND", format!("there is no execution `{execution_id}`"))
+        .hint("`dipeo results` and the resource dipeo://executions list them")
+}
+
+/// Follows the log of one execution and tells what is new.
+struct ProgressReader {
+    on_progress: OnProgress,
+    state: ExecutionState,
+    last_seq: u64,
+}
+
+impl ProgressReader {
+    fn new(on_progress: OnProgress) -> Self {
+        Self { on_progress, state: ExecutionState::new(), last_seq: 0 }
+    }
+
+    fn report(&mut self, store: &Store, execution_id: &ExecutionId) -> Result<(), Error> {
+        for row in store.transitions(execution_id, self.last_seq, None)? {
+            let (node_id, phase) = (row.node_id.clone(), row.phase.clone());
+            self.last_seq = fold(&mut self.state, vec![row])?.max(self.last_seq);
+            let Some(idx) = node_id.as_deref().and_then(|it| self.state.node_idx(it)) else { continue };
+            let Some(verb) = verb(&phase) else { continue };
+            let node = &self.state.nodes[idx];
+            let note = ProgressNote {
+                done: self.state.done,
+                total: self.state.total,
+                message: format!("{} {verb}", node.outline.label),
+                label: node.outline.label.clone(),
+                duration_ms: node.duration_ms.filter(|_| phase == "node_completed"),
+                phase,
+            };
+            (self.on_progress)(&note);
+        }
+        Ok(())
+    }
+}
+
+/// What a phase means for whoever watches; `None` for what is not worth a line.
+fn verb(phase: &str) -> Option<&'static str> {
+    match phase {
+        "node_started" => Some("runs"),
+        "node_completed" => Some("done"),
+        "node_error" => Some("failed"),
+        "node_retry" => Some("is tried again"),
+        "interactive_prompt" => Some("waits"),
+        "interactive_response" => Some("was answered"),
+        _ => None,
+    }
+}

@@ -1,0 +1,119 @@
+//! The routes every server has: what it is, whether it lives, and what to answer where nothing is.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::config::Readiness;
+use super::error_body::error_response;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::nearest::nearest;
+
+/// Paths of this file.
+const OWN_ROUTES: [&str; 4] = ["/", "/health", "/health/live", "/health/ready"];
+
+#[derive(Clone)]
+struct Plain {
+    routes: Arc<[&'static str]>,
+    readiness: Option<Readiness>,
+    stop: CancellationToken,
+}
+
+/// `GET /`, `/health`, `/health/live`, `/health/ready` and the answer for every other path.
+pub fn routes(others: &[&'static str], readiness: Option<Readiness>, stop: CancellationToken) -> Router {
+    let routes = OWN_ROUTES.into_iter().chain(others.iter().copied()).collect();
+    Router::new()
+        .route("/", get(about))
+        .route("/health", get(health))
+        .route("/health/live", get(async || Json(json!({"status": "alive"}))))
+        .route("/health/ready", get(ready))
+        .fallback(not_found)
+        .with_state(Plain { routes, readiness, stop })
+}
+
+async fn about(State(plain): State<Plain>) -> Response {
+    Json(json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": env!("CARGO_PKG_DESCRIPTION"),
+        "links": *plain.routes,
+    }))
+    .into_response()
+}
+
+/// Answers without asking anybody, so that a probe costs nothing.
+async fn health(State(plain): State<Plain>) -> Response {
+    let status = if plain.stop.is_cancelled() { "degraded" } else { "healthy" };
+    Json(json!({
+        "status": status,
+        "service": "dipeo-server",
+        "version": env!("CARGO_PKG_VERSION"),
+        "timestamp": SystemClock.now().to_rfc3339(),
+    }))
+    .into_response()
+}
+
+async fn ready(State(plain): State<Plain>) -> Response {
+    let database = match &plain.readiness {
+        _ if plain.stop.is_cancelled() => "draining",
+        None => "ok",
+        Some(ask) => match ask().await {
+            Ok(()) => "ok",
+            Err(error) => {
+                tracing::warn!(code = error.code(), "not ready: {}", error.chain());
+                "failed"
+            }
+        },
+    };
+    let (status, word) =
+        if database == "ok" { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
+    (status, Json(json!({"status": word, "checks": {"database": database}}))).into_response()
+}
+
+async fn not_found(State(plain): State<Plain>, uri: Uri) -> Response {
+    error_response(&no_route(uri.path(), &plain.routes))
+}
+
+fn no_route(path: &str, routes: &[&'static str]) -> Error {
+    let shown: String = path.chars().take(80).collect();
+    let hint = match closest(path, routes) {
+        Some(near) => format!("the closest route is `{near}`"),
+        None => "`GET /` lists the routes".to_owned(),
+    };
+    Error::not_found("ROUTE_NOT_FOUND", format!("there is no route `{shown}`")).hint(hint)
+}
+
+/// Returns the route spelt nearly like `path`, else the longest one that `path` lies below.
+fn closest<'a>(path: &str, routes: &[&'a str]) -> Option<&'a str> {
+    let above = || {
+        let is_above = |it: &&&str| path.strip_prefix(**it).is_some_and(|rest| it.len() > 1 && rest.starts_with('/'));
+        routes.iter().filter(is_above).max_by_key(|it| it.len()).copied()
+    };
+    nearest(path, routes.iter().copied()).or_else(above)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_route_names_the_closest() {
+        let routes = ["/", "/health", "/health/ready", "/mcp", "/mcp/info"];
+        for (path, expected) in [
+            ("/heatlh", "the closest route is `/health`"),
+            ("/mcp/inof", "the closest route is `/mcp/info`"),
+            ("/mcp/some/tool", "the closest route is `/mcp`"),
+            ("/health/ready/now", "the closest route is `/health/ready`"),
+            ("/something/else", "`GET /` lists the routes"),
+        ] {
+            assert_eq!(no_route(path, &routes).hint_text(), Some(expected), "{path}");
+        }
+    }
+}

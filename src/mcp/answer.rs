@@ -1,0 +1,115 @@
+//! Results of tool calls: a handler's response or error as `structuredContent` with the same JSON, compact,
+//! as text. It must not know what is in them.
+
+use rmcp::model::{CallToolResult, ContentBlock, Resource};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorKind};
+use crate::handlers::execution_object::ExecutionObject;
+
+/// Returns `response` as structured content and as text.
+///
+/// # Errors
+///
+/// `INTERNAL` when it has no JSON form.
+pub fn structured(response: &impl Serialize) -> Result<CallToolResult, Error> {
+    Ok(CallToolResult::structured(to_json(response)?))
+}
+
+/// Returns `response` as one text block and nothing else.
+///
+/// # Errors
+///
+/// `INTERNAL` when it has no JSON form.
+pub fn document(response: &impl Serialize) -> Result<CallToolResult, Error> {
+    Ok(CallToolResult::success(vec![ContentBlock::text(to_json(response)?.to_string())]))
+}
+
+/// Returns what `dipeo_run` answers: an execution that failed or was aborted is an error for a model,
+/// in the same shape; a link leads to everything that is known of it.
+///
+/// # Errors
+///
+/// `INTERNAL` when it has no JSON form.
+pub fn run(execution: &ExecutionObject) -> Result<CallToolResult, Error> {
+    let mut result = structured(execution)?;
+    result.is_error = Some(matches!(execution.status.name(), "failed" | "aborted"));
+    let link = Resource::new(format!("dipeo://executions/{}", execution.execution_id), execution.execution_id.clone())
+        .with_mime_type("application/json");
+    result.content.push(ContentBlock::resource_link(link));
+    Ok(result)
+}
+
+/// Returns an error as a model can read it. What lies behind it goes to the log and nowhere else.
+pub fn failure(error: &Error) -> CallToolResult {
+    log(error);
+    CallToolResult::structured_error(json!({"error": error.to_json()}))
+}
+
+/// Writes an error that is not the caller's to the log, with its causes.
+pub fn log(error: &Error) {
+    match error.kind() {
+        ErrorKind::Internal => tracing::error!(code = error.code(), "request failed: {}", error.chain()),
+        ErrorKind::External => tracing::warn!(code = error.code(), "request failed: {}", error.chain()),
+        ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Refused | ErrorKind::Limit => {}
+    }
+}
+
+fn to_json(response: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(response).map_err(|error| Error::internal("the result has no JSON form").source(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn execution(status: &str) -> ExecutionObject {
+        serde_json::from_value(json!({
+            "execution_id": "exec_1", "session_id": "exec_1", "status": status, "executed_nodes_count": 1,
+            "messages_count": 0, "started_at": "2026-01-02T03:04:05.678Z",
+        }))
+        .expect("an execution object")
+    }
+
+    fn text(result: &CallToolResult) -> &str {
+        &result.content[0].as_text().expect("text").text
+    }
+
+    #[test]
+    fn text_and_structured_content_are_the_same_json() {
+        let result = structured(&json!({"b": 1, "a": "x"})).expect("JSON");
+        assert_eq!(text(&result), r#"{"b":1,"a":"x"}"#);
+        assert_eq!(result.structured_content, Some(json!({"b": 1, "a": "x"})));
+        assert_eq!(result.is_error, Some(false));
+    }
+
+    #[test]
+    fn a_document_has_no_structured_content() {
+        let result = document(&json!({"results": []})).expect("JSON");
+        assert_eq!((text(&result), result.content.len()), (r#"{"results":[]}"#, 1));
+        assert_eq!(result.structured_content, None);
+    }
+
+    #[test]
+    fn a_run_that_failed_is_an_error_and_one_that_waits_is_not() {
+        for (status, is_error) in
+            [("completed", false), ("running", false), ("paused", false), ("failed", true), ("aborted", true)]
+        {
+            let result = run(&execution(status)).expect("JSON");
+            assert_eq!(result.is_error, Some(is_error), "{status}");
+            assert_eq!(Some(text(&result).to_owned()), result.structured_content.map(|it| it.to_string()));
+            let link = serde_json::to_value(&result.content[1]).expect("JSON");
+            assert_eq!((&link["type"], &link["uri"]), (&json!("resource_link"), &json!("dipeo://executions/exec_1")));
+        }
+    }
+
+    #[test]
+    fn an_error_shows_code_message_and_hint_but_not_its_source() {
+        let error = Error::internal("cannot read").hint("try again").source(std::io::Error::other("secret path"));
+        let result = failure(&error);
+        let expected = json!({"error": {"code": "INTERNAL", "message": "cannot read", "hint": "try again"}});
+        assert_eq!(text(&result), expected.to_string());
+        assert_eq!((result.structured_content, result.is_error), (Some(expected), Some(true)));
+    }
+}

@@ -1,0 +1,101 @@
+//! Plain pages about the endpoint, for people and scripts without an MCP client.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use rmcp::model::ProtocolVersion;
+use serde_json::{Value, json};
+
+use super::{answer, resources, tools};
+use crate::error::Error;
+use crate::handlers::fetch::Listed;
+use crate::handlers::{App, Caller, fetch};
+
+#[derive(Clone)]
+struct Pages {
+    app: Arc<App>,
+    needs_token: bool,
+}
+
+/// `GET /mcp/info`, `/mcp/tools` and `/mcp/resources`.
+pub fn routes(app: Arc<App>, needs_token: bool) -> Router {
+    Router::new()
+        .route("/mcp/info", get(about))
+        .route("/mcp/tools", get(async || Json(json!({"tools": tools::all()}))))
+        .route("/mcp/resources", get(list_resources))
+        .with_state(Pages { app, needs_token })
+}
+
+async fn about(State(pages): State<Pages>) -> Response {
+    let listed = match fetch::list(&pages.app, &Caller::Client).await {
+        Ok(listed) => listed,
+        Err(error) => return failure(&error),
+    };
+    let method = if pages.needs_token { "bearer" } else { "none" };
+    Json(describe(&listed, method)).into_response()
+}
+
+fn describe(listed: &[Listed], authentication: &str) -> Value {
+    let versions: Vec<&str> = ProtocolVersion::KNOWN_VERSIONS.iter().map(ProtocolVersion::as_str).collect();
+    let tools: Vec<Value> =
+        tools::all().iter().map(|it| json!({"name": it.name, "description": it.description})).collect();
+    let resources: Vec<Value> =
+        listed.iter().map(|it| json!({"uri": it.uri, "name": it.name, "description": it.description})).collect();
+    json!({
+        "server": {
+            "name": env!("CARGO_PKG_NAME"),
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": env!("CARGO_PKG_DESCRIPTION"),
+        },
+        "protocol": {
+            "version": ProtocolVersion::LATEST.as_str(),
+            "versions": versions,
+            "transport": "streamable-http",
+        },
+        "endpoints": {
+            "mcp": "/mcp",
+            "messages": "/mcp/messages",
+            "info": "/mcp/info",
+            "tools": "/mcp/tools",
+            "resources": "/mcp/resources",
+        },
+        "authentication": {"method": authentication},
+        "capabilities": {"tools": tools.len(), "resources": resources.len()},
+        "tools": tools,
+        "resources": resources,
+    })
+}
+
+async fn list_resources(State(pages): State<Pages>) -> Response {
+    match resources::list(&pages.app).await {
+        Ok(all) => Json(json!({"resources": all, "resource_templates": resources::templates()})).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": {"code": "INTERNAL", "message": error.message}})))
+                .into_response()
+        }
+    }
+}
+
+fn failure(error: &Error) -> Response {
+    answer::log(error);
+    let status = StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(json!({"error": error.to_json()}))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_counts_what_it_lists() {
+        let page = describe(&[], "none");
+        assert_eq!(page["capabilities"], json!({"tools": 6, "resources": 0}));
+        assert_eq!(page["tools"][0]["name"], "dipeo_run");
+        assert_eq!(page["protocol"]["version"], "2026-07-28");
+        assert_eq!(page["authentication"]["method"], "none");
+    }
+}

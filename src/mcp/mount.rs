@@ -1,0 +1,82 @@
+//! MCP over HTTP as a router: the endpoint of both eras and a few plain pages about it. It must not know the
+//! server it is put into; limits, authentication and CORS are that server's.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use rmcp::ServerHandler;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio_util::sync::CancellationToken;
+
+use super::info;
+use super::json_errors::json_errors;
+use super::server::McpServer;
+use crate::handlers::App;
+use crate::limits::MCP_BODY_BYTES_MAX;
+
+/// Every path of [`router`].
+pub const ROUTES: &[&str] = &["/mcp", "/mcp/messages", "/mcp/info", "/mcp/tools", "/mcp/resources"];
+
+/// What the endpoint has to know of the server it is mounted in.
+#[derive(Clone, Debug)]
+pub struct McpConfig {
+    /// Names that requests may address this server by: the complete list, loopback names included.
+    pub hosts: Vec<String>,
+    /// Origins of pages that may call it, with a port or `:*`: the complete list.
+    pub origins: Vec<String>,
+    /// Whether the server asks for a bearer token; only said in `/mcp/info`.
+    pub needs_token: bool,
+    /// Ends all sessions, streams and waits.
+    pub stop: CancellationToken,
+}
+
+impl McpConfig {
+    /// Settings for a server that answers to `hosts` and to pages of `origins`, both complete.
+    pub fn for_server(hosts: &[String], origins: &[String], needs_token: bool, stop: CancellationToken) -> Self {
+        Self { hosts: hosts.to_vec(), origins: origins.to_vec(), needs_token, stop }
+    }
+}
+
+/// Serves `app` on `/mcp`, `/mcp/` and `/mcp/messages`, and describes itself on `/mcp/info`, `/mcp/tools` and
+/// `/mcp/resources`.
+pub fn router(app: Arc<App>, config: &McpConfig) -> Router {
+    let server = McpServer::new(app.clone(), config.stop.child_token());
+    mount(server, config).merge(info::routes(app, config.needs_token))
+}
+
+/// Serves any handler on the endpoint's paths; other paths below `/mcp` stay free.
+pub fn mount<H: ServerHandler + Clone>(handler: H, config: &McpConfig) -> Router {
+    let http = StreamableHttpServerConfig::default()
+        .with_json_response(true)
+        .with_max_request_body_bytes(MCP_BODY_BYTES_MAX)
+        .with_allowed_hosts(config.hosts.clone())
+        .with_allowed_origins(config.origins.clone())
+        .enforce_origin_validation()
+        .with_cancellation_token(config.stop.child_token());
+    let service = |http| {
+        let handler = handler.clone();
+        StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(LocalSessionManager::default()), http)
+    };
+    let endpoint = service(http.clone());
+    // The path of the original: no session, one message in, plain JSON out.
+    let messages = Router::new()
+        .route_service("/mcp/messages", service(http.with_legacy_session_mode(false)))
+        .layer(from_fn(accept_both_types));
+    Router::new()
+        .route_service("/mcp", endpoint.clone())
+        .route_service("/mcp/", endpoint)
+        .merge(messages)
+        .layer(from_fn(json_errors))
+}
+
+/// Lets clients of the original's path leave out the header that the endpoint insists on.
+async fn accept_both_types(mut request: Request, next: Next) -> Response {
+    let both = HeaderValue::from_static("application/json, text/event-stream");
+    request.headers_mut().insert(header::ACCEPT, both);
+    next.run(request).await
+}

@@ -1,0 +1,168 @@
+//! Resources: lists, templates, contents and completion, from the handler `fetch`.
+
+use rmcp::ErrorData;
+use rmcp::model::{
+    CacheScope, CompletionInfo, ReadResourceResult, Reference, Resource, ResourceContents, ResourceTemplate,
+};
+use serde_json::{Map, Value, json};
+
+use super::answer;
+use crate::error::{Error, ErrorKind};
+use crate::handlers::{App, Caller, fetch};
+
+/// How long a client may keep something, in milliseconds, and who may share it.
+pub type CacheHints = (u64, CacheScope);
+
+/// What never changes while this version runs.
+pub const FIXED: CacheHints = (3_600_000, CacheScope::Public);
+/// What lists diagrams: a file may appear at any time.
+pub const LISTS: CacheHints = (5_000, CacheScope::Private);
+
+/// Forms of URIs that are no template.
+const COLLECTIONS: [&str; 2] = ["dipeo://diagrams", "dipeo://executions"];
+
+/// Lists the collections, every diagram and every guide page.
+///
+/// # Errors
+///
+/// `-32603` when the workspace cannot be read.
+pub async fn list(app: &App) -> Result<Vec<Resource>, ErrorData> {
+    let listed = fetch::list(app, &Caller::Client).await.map_err(|error| protocol_error(&error))?;
+    Ok(listed
+        .into_iter()
+        .map(|it| Resource::new(it.uri, it.name).with_description(it.description).with_mime_type(it.mime_type))
+        .collect())
+}
+
+/// The URI templates.
+pub fn templates() -> Vec<ResourceTemplate> {
+    fetch::TEMPLATES
+        .iter()
+        .map(|(uri, name, description, mime_type)| {
+            ResourceTemplate::new(*uri, *name).with_description(*description).with_mime_type(*mime_type)
+        })
+        .collect()
+}
+
+/// Reads the resource that `uri` names.
+///
+/// # Errors
+///
+/// `-32002` (which the library turns into `-32602` for modern clients) when there is none.
+pub async fn read(app: &App, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    let request = fetch::Request { id: uri.to_owned() };
+    let document = fetch::fetch(app, &Caller::Client, request).await.map_err(|error| protocol_error(&error))?;
+    let (ttl_ms, scope) = cache_hints(uri, &document.metadata);
+    let mime_type = document.metadata.get("mime_type").and_then(Value::as_str).unwrap_or("text/plain");
+    let contents = ResourceContents::text(document.text, uri).with_mime_type(mime_type);
+    Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(ttl_ms).with_cache_scope(scope))
+}
+
+/// Completes one variable of a template or argument of a prompt. What cannot be completed has no
+/// completions; that is never an error.
+///
+/// # Errors
+///
+/// `-32603` when the workspace or the database cannot be read.
+pub async fn complete(
+    app: &App,
+    reference: &Reference,
+    argument: &str,
+    prefix: &str,
+) -> Result<CompletionInfo, ErrorData> {
+    let Some(variable) = variable(reference, argument) else { return Ok(CompletionInfo::default()) };
+    let mut values =
+        fetch::complete(app, &Caller::Client, variable, prefix).await.map_err(|error| protocol_error(&error))?;
+    let has_more = values.len() > CompletionInfo::MAX_VALUES;
+    values.truncate(CompletionInfo::MAX_VALUES);
+    CompletionInfo::with_pagination(values, None, has_more).map_err(|text| ErrorData::internal_error(text, None))
+}
+
+/// Names the variable of a template that `argument` stands for.
+fn variable<'a>(reference: &Reference, argument: &'a str) -> Option<&'a str> {
+    match reference {
+        Reference::Resource(it) => {
+            let placeholder = format!("{{{argument}}}");
+            fetch::TEMPLATES.iter().any(|(uri, ..)| *uri == it.uri && uri.contains(&placeholder)).then_some(argument)
+        }
+        Reference::Prompt(it) => match (it.name.as_str(), argument) {
+            ("fix_diagram", "name") => Some("name"),
+            ("explain_execution", "execution_id") => Some("id"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn cache_hints(uri: &str, metadata: &Map<String, Value>) -> CacheHints {
+    let path = uri.strip_prefix("dipeo://").unwrap_or_default();
+    if path.starts_with("guide/") {
+        return FIXED;
+    }
+    if path.starts_with("executions") {
+        let status = metadata.get("status").and_then(Value::as_str).unwrap_or_default();
+        let has_ended = matches!(status, "completed" | "failed" | "aborted");
+        return (if has_ended { 3_600_000 } else { 0 }, CacheScope::Private);
+    }
+    LISTS
+}
+
+/// Turns a handler's error into one of the protocol, for methods that have no error results.
+pub fn protocol_error(error: &Error) -> ErrorData {
+    answer::log(error);
+    let mut data = error.to_json();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Invalid => {
+            let forms: Vec<&str> =
+                COLLECTIONS.into_iter().chain(fetch::TEMPLATES.iter().map(|(uri, ..)| *uri)).collect();
+            data["forms"] = json!(forms);
+            ErrorData::resource_not_found(error.message().to_owned(), Some(data))
+        }
+        ErrorKind::Conflict | ErrorKind::Refused | ErrorKind::Limit => {
+            ErrorData::invalid_request(error.message().to_owned(), Some(data))
+        }
+        ErrorKind::External | ErrorKind::Internal => ErrorData::internal_error(error.message().to_owned(), Some(data)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_resource_lists_every_form_of_uri() {
+        let error = protocol_error(&Error::not_found("RESOURCE_NOT_FOUND", "there is no `dipeo://x`"));
+        assert_eq!((error.code.0, error.message.as_ref()), (-32002, "there is no `dipeo://x`"));
+        let data = error.data.expect("data");
+        assert_eq!(data["code"], "RESOURCE_NOT_FOUND");
+        assert_eq!(data["forms"].as_array().map(Vec::len), Some(COLLECTIONS.len() + fetch::TEMPLATES.len()));
+    }
+
+    #[test]
+    fn how_long_something_may_be_kept_depends_on_whether_it_can_change() {
+        let status = |it: &str| Map::from_iter([("status".to_owned(), json!(it))]);
+        for (uri, metadata, expected) in [
+            ("dipeo://guide/light-format", Map::new(), FIXED),
+            ("dipeo://diagrams", Map::new(), LISTS),
+            ("dipeo://diagrams/a/b", Map::new(), LISTS),
+            ("dipeo://executions", Map::new(), (0, CacheScope::Private)),
+            ("dipeo://executions/exec_1", status("running"), (0, CacheScope::Private)),
+            ("dipeo://executions/exec_1/messages", status("failed"), (3_600_000, CacheScope::Private)),
+        ] {
+            assert_eq!(cache_hints(uri, &metadata), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn only_variables_of_known_templates_and_prompts_are_completed() {
+        for (reference, argument, expected) in [
+            (Reference::for_resource("dipeo://diagrams/{name}"), "name", Some("name")),
+            (Reference::for_resource("dipeo://diagrams/{name}"), "id", None),
+            (Reference::for_resource("dipeo://nothing/{name}"), "name", None),
+            (Reference::for_prompt("explain_execution"), "execution_id", Some("id")),
+            (Reference::for_prompt("write_diagram"), "request", None),
+        ] {
+            assert_eq!(variable(&reference, argument), expected, "{reference:?} {argument}");
+        }
+    }
+}

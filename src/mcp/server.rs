@@ -1,0 +1,229 @@
+//! The protocol's methods. Each is a few lines: ask the module that knows, add cache hints and the server's
+//! name, answer. Legacy and modern clients get the same; the library translates what differs.
+
+use std::sync::{Arc, LazyLock};
+
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, DiscoverResult,
+    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+};
+use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::paging::page;
+use super::resources::{FIXED, LISTS};
+use super::tools::{self, ToolName};
+use super::{calls, prompts, resources};
+use crate::handlers::App;
+use crate::nearest::nearest;
+
+/// What a client reads about this server before it uses it.
+pub const INSTRUCTIONS: &str = include_str!("../../resources/instructions.md");
+
+static SERVER_INFO: LazyLock<Value> =
+    LazyLock::new(|| json!({"name": env!("CARGO_PKG_NAME"), "title": "DiPeO", "version": env!("CARGO_PKG_VERSION")}));
+
+/// Serves MCP clients from one application; a clone is cheap.
+#[derive(Clone)]
+pub struct McpServer {
+    app: Arc<App>,
+    stop: CancellationToken,
+}
+
+impl McpServer {
+    /// Makes a server whose waits end when `stop` is cancelled.
+    pub fn new(app: Arc<App>, stop: CancellationToken) -> Self {
+        Self { app, stop }
+    }
+
+    pub(super) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+/// Names and describes this server.
+pub(super) fn implementation() -> Implementation {
+    Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .with_title("DiPeO")
+        .with_description(env!("CARGO_PKG_DESCRIPTION"))
+}
+
+/// Puts the server's name into a result of a modern request, which has no handshake to learn it from.
+fn stamp(meta: &mut Option<MetaObject>, context: &RequestContext<RoleServer>) {
+    if context.meta.protocol_version().is_some_and(|it| it >= ProtocolVersion::V_2026_07_28) {
+        let meta = meta.get_or_insert_with(MetaObject::new);
+        meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), SERVER_INFO.clone());
+    }
+}
+
+fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {
+    request.and_then(|it| it.cursor.as_deref())
+}
+
+/// Fills a list's page, cursor, cache hints and stamp; the list types of the library share their fields
+/// but no trait.
+macro_rules! list_result {
+    ($kind:ident, $field:ident, $items:expr, $request:expr, $hints:expr, $context:expr) => {{
+        let (items, next) = page($items, cursor($request.as_ref()))?;
+        let (ttl_ms, scope) = $hints;
+        let mut result = $kind::with_all_items(items).with_ttl_ms(ttl_ms).with_cache_scope(scope);
+        result.next_cursor = next;
+        stamp(&mut result.meta, &$context);
+        Ok(result)
+    }};
+}
+
+impl ServerHandler for McpServer {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities =
+            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().enable_completions();
+        ServerConfig::new(capabilities.build())
+            .with_server_info(implementation())
+            .with_instructions(INSTRUCTIONS.trim_end())
+    }
+
+    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        let (ttl_ms, scope) = FIXED;
+        Ok(DiscoverResult::from_server_info(versions, self.get_info()).with_ttl_ms(ttl_ms).with_cache_scope(scope))
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        list_result!(ListToolsResult, tools, tools::all(), request, FIXED, context)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        ToolName::parse(name).map(|it| it.definition().clone())
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some(tool) = ToolName::parse(&request.name) else { return Err(unknown_tool(&request.name)) };
+        let mut result = calls::call(self, tool, request.arguments.unwrap_or_default(), &context).await;
+        stamp(&mut result.meta, &context);
+        Ok(result.into())
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let all = resources::list(&self.app).await?;
+        list_result!(ListResourcesResult, resources, &all, request, LISTS, context)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let all = resources::templates();
+        list_result!(ListResourceTemplatesResult, resource_templates, &all, request, FIXED, context)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let mut result = resources::read(&self.app, &request.uri).await?;
+        stamp(&mut result.meta, &context);
+        Ok(result.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let all = prompts::all();
+        list_result!(ListPromptsResult, prompts, &all, request, FIXED, context)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let mut result = prompts::get(&request.name, &request.arguments.unwrap_or_default())?;
+        stamp(&mut result.meta, &context);
+        Ok(result.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let argument = &request.argument;
+        let completion = resources::complete(&self.app, &request.r#ref, &argument.name, &argument.value).await?;
+        let mut result = CompleteResult::new(completion);
+        stamp(&mut result.meta, &context);
+        Ok(result)
+    }
+
+    /// Subscribing is allowed and names what was accepted: nothing, because no list changes while the server
+    /// runs and executions are followed with `see_result`. Some clients open this stream right after they connect.
+    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::new())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        tokio::select! {
+            () = context.cancelled() => {}
+            () = self.stop.cancelled() => {}
+        }
+        Ok(())
+    }
+}
+
+fn unknown_tool(name: &str) -> ErrorData {
+    let shown: String = name.chars().take(80).collect();
+    let names: Vec<&str> = tools::ALL.into_iter().map(ToolName::name).collect();
+    let mut data = json!({"code": "TOOL_NOT_FOUND", "tools": names});
+    if let Some(near) = nearest(name, names.iter().copied()) {
+        data["hint"] = format!("did you mean `{near}`?").into();
+    }
+    ErrorData::invalid_params(format!("no tool `{shown}`; tools: {}", names.join(", ")), Some(data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::testing::app;
+
+    #[test]
+    fn instructions_and_discovery_keep_their_size() {
+        assert!(INSTRUCTIONS.trim_end().chars().count() <= 600);
+        let (_folder, app) = app();
+        let server = McpServer::new(app, CancellationToken::new());
+        let versions = server.supported_protocol_versions().into_owned();
+        let discovered = DiscoverResult::from_server_info(versions, server.get_info());
+        let size_bytes = serde_json::to_string(&discovered).expect("JSON").len();
+        assert!(size_bytes <= 2_048, "discover has {size_bytes} bytes");
+    }
+
+    #[test]
+    fn an_unknown_tool_names_the_nearest() {
+        let error = unknown_tool("dipeo_rnu");
+        assert_eq!(error.code.0, -32602);
+        assert!(error.message.starts_with("no tool `dipeo_rnu`; tools: dipeo_run, see_result"));
+        assert_eq!(error.data.expect("data")["hint"], "did you mean `dipeo_run`?");
+    }
+}

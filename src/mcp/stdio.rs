@@ -1,0 +1,108 @@
+//! MCP on standard input and output: one JSON message per line, and nothing else on standard output.
+
+use std::sync::Arc;
+
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetMeta, ProtocolVersion};
+use rmcp::service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage, serve_server_with_ct};
+use rmcp::transport::Transport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::io::stdio_pipes;
+use rmcp::{RoleServer, service::QuitReason};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::server::McpServer;
+use crate::error::Error;
+use crate::handlers::App;
+
+/// Serves one client on standard input and output until its input ends or `stop` is cancelled.
+///
+/// Calls that wait then answer at once with what is there; their executions go on.
+///
+/// # Errors
+///
+/// `INTERNAL` when the protocol loop broke.
+pub async fn serve(app: Arc<App>, stop: CancellationToken) -> Result<(), Error> {
+    let (input, output) = stdio_pipes();
+    serve_streams(app, input, output, stop).await
+}
+
+/// [`serve`] on any pair of streams.
+///
+/// # Errors
+///
+/// `INTERNAL` when the protocol loop broke.
+pub async fn serve_streams<R, W>(app: Arc<App>, input: R, output: W, stop: CancellationToken) -> Result<(), Error>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let ended = stop.child_token();
+    let transport =
+        ClientStream { inner: AsyncRwTransport::new_server(input, output), ended: ended.clone(), has_begun: false };
+    let server = McpServer::new(app, ended.clone());
+    match serve_server_with_ct(server, transport, stop).await {
+        Ok(running) => match running.waiting().await {
+            Ok(QuitReason::JoinError(error)) | Err(error) => {
+                Err(Error::internal("the protocol loop broke").source(error))
+            }
+            Ok(_) => Ok(()),
+        },
+        // The client left, or we were told to stop, before there was a conversation.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
+        Err(error) => Err(Error::internal("the conversation could not begin").source(error)),
+    }
+}
+
+/// The client's messages, with two differences to the plain stream: what is no request is dropped until a
+/// conversation has begun (the library ends the process on it), and the end of input ends every wait
+/// (the library gives calls 5 seconds to finish).
+struct ClientStream<T> {
+    inner: T,
+    ended: CancellationToken,
+    has_begun: bool,
+}
+
+impl<T: Transport<RoleServer>> Transport<RoleServer> for ClientStream<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        item: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        self.inner.send(item)
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let Some(message) = self.inner.receive().await else {
+                self.ended.cancel();
+                return None;
+            };
+            match &message {
+                ClientJsonRpcMessage::Request(request) => self.has_begun |= begins(&request.request),
+                _ if !self.has_begun => continue,
+                _ => {}
+            }
+            return Some(message);
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.inner.close().await
+    }
+}
+
+/// Says whether the library leaves its opening phase with this request: `ping`, `server/discover` and
+/// requests it must refuse are answered without a conversation.
+fn begins(request: &ClientRequest) -> bool {
+    match request {
+        ClientRequest::InitializeRequest(_) => true,
+        ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => false,
+        other => {
+            let meta = other.get_meta();
+            meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+                && meta.protocol_version().is_some_and(|it| ProtocolVersion::KNOWN_VERSIONS.contains(&it))
+        }
+    }
+}

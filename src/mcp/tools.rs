@@ -1,0 +1,178 @@
+//! The six tools: one visible list of what `tools/list` shows. What a model reads about each is
+//! `tools/<name>.md`; its arguments are the handler's `Request`. How a tool is carried out is in [`super::calls`].
+
+use std::sync::LazyLock;
+
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
+use serde_json::Value;
+
+use super::schema::{input_schema, output_schema};
+use crate::handlers::execution_object::ExecutionObject;
+use crate::handlers::{compile_diagram, control_execution, fetch, run_diagram, search, see_result};
+use crate::limits::WAIT_SECONDS_MAX;
+
+/// A tool this server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolName {
+    DipeoRun,
+    SeeResult,
+    ControlExecution,
+    CompileDiagram,
+    Search,
+    Fetch,
+}
+
+/// Every tool, in the order clients see them.
+pub const ALL: [ToolName; 6] = [
+    ToolName::DipeoRun,
+    ToolName::SeeResult,
+    ToolName::ControlExecution,
+    ToolName::CompileDiagram,
+    ToolName::Search,
+    ToolName::Fetch,
+];
+
+/// What of an execution the output schema names; the first two are always there.
+const EXECUTION_SHOWN: &[&str] = &[
+    "execution_id",
+    "status",
+    "outputs",
+    "pause_reason",
+    "waiting_for",
+    "error",
+    "warnings",
+    "progress",
+    "next",
+    "omitted",
+];
+
+/// What of a compile result the output schema names; the first three are always there.
+const REPORT_SHOWN: &[&str] = &["valid", "errors", "warnings", "pushed_as", "uri"];
+
+static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| ALL.into_iter().map(ToolName::build).collect());
+
+impl ToolName {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DipeoRun => "dipeo_run",
+            Self::SeeResult => "see_result",
+            Self::ControlExecution => "control_execution",
+            Self::CompileDiagram => "compile_diagram",
+            Self::Search => "search",
+            Self::Fetch => "fetch",
+        }
+    }
+
+    /// Reads what [`ToolName::name`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        ALL.into_iter().find(|it| it.name() == text)
+    }
+
+    /// The tool as `tools/list` shows it.
+    pub fn definition(self) -> &'static Tool {
+        &TOOLS[self as usize]
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::DipeoRun => include_str!("../../tools/dipeo_run.md"),
+            Self::SeeResult => include_str!("../../tools/see_result.md"),
+            Self::ControlExecution => include_str!("../../tools/control_execution.md"),
+            Self::CompileDiagram => include_str!("../../tools/compile_diagram.md"),
+            Self::Search => include_str!("../../tools/search.md"),
+            Self::Fetch => include_str!("../../tools/fetch.md"),
+        }
+        .trim_end()
+    }
+
+    fn annotations(self) -> ToolAnnotations {
+        let hints = ToolAnnotations::new();
+        match self {
+            Self::DipeoRun => hints.read_only(false).destructive(true).idempotent(false).open_world(true),
+            Self::ControlExecution => hints.read_only(false).destructive(true).idempotent(true).open_world(true),
+            Self::CompileDiagram => hints.read_only(false).destructive(false).idempotent(true).open_world(false),
+            Self::SeeResult | Self::Search | Self::Fetch => hints.read_only(true).open_world(false),
+        }
+    }
+
+    fn arguments(self) -> JsonObject {
+        let mut schema = match self {
+            Self::DipeoRun => input_schema::<run_diagram::Request>(),
+            Self::SeeResult => input_schema::<see_result::Request>(),
+            Self::ControlExecution => input_schema::<control_execution::Request>(),
+            Self::CompileDiagram => input_schema::<compile_diagram::Request>(),
+            Self::Search => input_schema::<search::Request>(),
+            Self::Fetch => input_schema::<fetch::Request>(),
+        };
+        if let Some(wait) = schema.get_mut("properties").and_then(|it| it.get_mut("wait_seconds")) {
+            wait["maximum"] = Value::from(WAIT_SECONDS_MAX);
+        }
+        schema
+    }
+
+    /// `search` and `fetch` have none: ChatGPT's contract for these two names is one text block.
+    fn result(self) -> Option<JsonObject> {
+        match self {
+            Self::DipeoRun | Self::SeeResult | Self::ControlExecution => {
+                Some(output_schema::<ExecutionObject>(EXECUTION_SHOWN, 2))
+            }
+            Self::CompileDiagram => Some(output_schema::<compile_diagram::Response>(REPORT_SHOWN, 3)),
+            Self::Search | Self::Fetch => None,
+        }
+    }
+
+    fn build(self) -> Tool {
+        let tool = Tool::new(self.name(), self.description(), self.arguments()).with_annotations(self.annotations());
+        match self.result() {
+            Some(schema) => tool.with_raw_output_schema(schema.into()),
+            None => tool,
+        }
+    }
+}
+
+/// All tools as clients see them.
+pub fn all() -> &'static [Tool] {
+    &TOOLS
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::mcp::testing::assert_same_as_file;
+
+    #[test]
+    fn the_list_is_what_the_golden_file_says_and_smaller_than_6_kb() {
+        let list = json!({"tools": all()});
+        assert_same_as_file("tests/golden/tools_list.json", &list);
+        let size_bytes = list.to_string().len();
+        assert!(size_bytes < 6 * 1024, "tools/list has {size_bytes} bytes");
+    }
+
+    #[test]
+    fn each_description_is_short_and_each_name_reads_back() {
+        for tool in ALL {
+            assert_eq!(ToolName::parse(tool.name()), Some(tool));
+            assert_eq!(tool.definition().name, tool.name());
+            let n_chars = tool.description().chars().count();
+            assert!((1..=900).contains(&n_chars), "{} has {n_chars}", tool.name());
+        }
+    }
+
+    #[test]
+    fn the_text_of_dipeo_run_says_how_long_a_handle_lives() {
+        assert!(ToolName::DipeoRun.description().contains("kept"));
+    }
+
+    #[test]
+    fn every_shown_property_exists_in_the_response() {
+        for tool in ALL {
+            let Some(schema) = tool.definition().output_schema.as_ref() else { continue };
+            for (name, property) in schema["properties"].as_object().expect("an object") {
+                assert!(name == "error" || property.get("type").is_some(), "{} does not know `{name}`", tool.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Requests to a running execution (surface.md 2.10): written by any process, carried out by the owner.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::Store;
+use super::columns::{Moment, NOT_ENDED, no_execution};
+use super::failure::Failure;
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::ids::ExecutionId;
+
+/// A request to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewControl {
+    pub execution_id: ExecutionId,
+    pub action: String,
+    pub node: Option<String>,
+    /// JSON text.
+    pub value: Option<String>,
+    /// Who asks.
+    pub actor: Option<String>,
+}
+
+/// A request as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlRow {
+    pub id: i64,
+    pub execution_id: String,
+    pub action: String,
+    pub node: Option<String>,
+    /// JSON text.
+    pub value: Option<String>,
+    pub actor: Option<String>,
+    pub created_at: Timestamp,
+    /// When the owner carried it out; absent while it waits.
+    pub applied_at: Option<Timestamp>,
+    /// What came of it, as JSON text.
+    pub outcome: Option<String>,
+}
+
+/// Everything a query of this file selects, in the order [`read_row`] reads it.
+const COLUMNS: &str = "id, execution_id, action, node, value, actor, created_at, applied_at, outcome";
+
+impl Store {
+    /// Writes a request and returns its number.
+    ///
+    /// # Errors
+    ///
+    /// `EXECUTION_NOT_FOUND`; failures of the database.
+    pub async fn add_control(&self, new: NewControl) -> Result<i64, Error> {
+        let now = self.clock.now();
+        self.writer.write(move |connection| add(connection, &new, now)).await
+    }
+
+    /// Records what came of a request. The first outcome stays.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub async fn finish_control(&self, id: i64, outcome: &str) -> Result<(), Error> {
+        let (outcome, now) = (outcome.to_owned(), self.clock.now());
+        self.writer
+            .write(move |connection| {
+                let sql = "UPDATE controls SET applied_at = ?2, outcome = ?3 WHERE id = ?1 AND applied_at IS NULL";
+                connection.prepare_cached(sql)?.execute(params![id, Moment(now), outcome])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Returns the requests to an execution that wait, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn pending_controls(&self, execution_id: &ExecutionId) -> Result<Vec<ControlRow>, Error> {
+        self.readers.read(|connection| {
+            let sql =
+                format!("SELECT {COLUMNS} FROM controls WHERE execution_id = ?1 AND applied_at IS NULL ORDER BY id");
+            let mut statement = connection.prepare_cached(&sql)?;
+            Ok(statement.query_map([execution_id.as_str()], read_row)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Returns one request.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn control(&self, id: i64) -> Result<Option<ControlRow>, Error> {
+        self.readers.read(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM controls WHERE id = ?1");
+            Ok(connection.prepare_cached(&sql)?.query_row([id], read_row).optional()?)
+        })
+    }
+
+    /// Returns the open executions of `owner` that somebody asked something of.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn executions_with_pending_controls(&self, owner: &str) -> Result<Vec<ExecutionId>, Error> {
+        self.readers.read(|connection| {
+            let sql = format!(
+                "SELECT execution_id FROM executions WHERE owner = ?1 AND {NOT_ENDED} AND EXISTS
+                    (SELECT 1 FROM controls WHERE controls.execution_id = executions.execution_id
+                        AND applied_at IS NULL) ORDER BY rowid"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let ids = statement.query_and_then([owner], |row| -> Result<ExecutionId, Failure> {
+                Ok(ExecutionId::parse(&row.get::<_, String>(0)?)?)
+            })?;
+            ids.collect()
+        })
+    }
+}
+
+fn add(connection: &Connection, new: &NewControl, now: Timestamp) -> Result<i64, Failure> {
+    let sql = "INSERT INTO controls (execution_id, action, node, value, actor, created_at)
+               SELECT execution_id, ?2, ?3, ?4, ?5, ?6 FROM executions WHERE execution_id = ?1";
+    let n_rows = connection.prepare_cached(sql)?.execute(params![
+        new.execution_id.as_str(),
+        new.action,
+        new.node,
+        new.value,
+        new.actor,
+        Moment(now),
+    ])?;
+    if n_rows == 0 {
+        return Err(no_execution(&new.execution_id).into());
+    }
+    Ok(connection.last_insert_rowid())
+}
+
+fn read_row(row: &Row<'_>) -> Result<ControlRow, rusqlite::Error> {
+    Ok(ControlRow {
+        id: row.get(0)?,
+        execution_id: row.get(1)?,
+        action: row.get(2)?,
+        node: row.get(3)?,
+        value: row.get(4)?,
+        actor: row.get(5)?,
+        created_at: row.get::<_, Moment>(6)?.0,
+        applied_at: row.get::<_, Option<Moment>>(7)?.map(|it| it.0),
+        outcome: row.get(8)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::NewExecution;
+    use super::super::testing::{NOON, TestStore, execution, id};
+    use super::*;
+
+    fn control(n: u32, action: &str) -> NewControl {
+        NewControl {
+            execution_id: id(n),
+            action: action.to_owned(),
+            node: Some("ask".to_owned()),
+            value: Some("\"yes\"".to_owned()),
+            actor: Some("client".to_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_until_it_is_finished_and_its_first_outcome_stays() {
+        let test = TestStore::new();
+        for n in 1..=2 {
+            let new = NewExecution { owner: Some("me".into()), ..execution(n) };
+            test.store.create_execution(new).await.expect("created");
+        }
+        let first = test.store.add_control(control(1, "answer")).await.expect("added");
+        let second = test.store.add_control(control(1, "abort")).await.expect("added");
+        let actions = || {
+            let rows = test.store.pending_controls(&id(1)).expect("reads");
+            rows.into_iter().map(|it| it.action).collect::<Vec<_>>()
+        };
+        assert_eq!(actions(), ["answer", "abort"]);
+        assert_eq!(test.store.executions_with_pending_controls("me").expect("reads"), [id(1)]);
+        assert_eq!(test.store.executions_with_pending_controls("other").expect("reads"), []);
+
+        test.clock.advance_ms(10);
+        test.store.finish_control(first, "{\"ok\":true}").await.expect("finished");
+        test.store.finish_control(first, "{\"ok\":false}").await.expect("says nothing");
+        assert_eq!(actions(), ["abort"]);
+        let want = ControlRow {
+            id: first,
+            execution_id: id(1).to_string(),
+            action: "answer".to_owned(),
+            node: Some("ask".to_owned()),
+            value: Some("\"yes\"".to_owned()),
+            actor: Some("client".to_owned()),
+            created_at: NOON,
+            applied_at: Some(NOON.plus_ms(10)),
+            outcome: Some("{\"ok\":true}".to_owned()),
+        };
+        assert_eq!(test.store.control(first).expect("reads"), Some(want));
+        assert_eq!(test.store.control(99).expect("reads"), None);
+        test.store.finish_control(second, "{}").await.expect("finished");
+        assert_eq!(test.store.executions_with_pending_controls("me").expect("reads"), []);
+    }
+
+    #[tokio::test]
+    async fn a_request_to_no_execution_is_refused() {
+        let test = TestStore::new();
+        let refused = test.store.add_control(control(1, "abort")).await.expect_err("refused");
+        assert_eq!(refused.code(), "EXECUTION_NOT_FOUND");
+    }
+}

@@ -1,0 +1,290 @@
+//! Reads the rows of `executions`: one whole, or many without the columns that grow.
+
+use rusqlite::{OptionalExtension, Row, named_params};
+
+use super::Store;
+use super::columns::{Moment, StatusWord, Whole, limit};
+use crate::clock::Timestamp;
+use crate::engine::{Projection, Status};
+use crate::error::Error;
+use crate::ids::ExecutionId;
+
+/// The small columns of an execution: enough for a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionHead {
+    pub execution_id: String,
+    pub status: Status,
+    pub pause_reason: Option<String>,
+    pub error_code: Option<String>,
+    pub diagram_id: Option<String>,
+    pub revision: Option<u64>,
+    pub kind: String,
+    pub mode: Option<String>,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub last_activity_at: Option<Timestamp>,
+    pub last_seq: u64,
+    pub owner: Option<String>,
+    pub principal: Option<String>,
+    pub parent_execution_id: Option<String>,
+    pub parent_relation: Option<String>,
+}
+
+/// An execution, all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExecutionRow {
+    pub head: ExecutionHead,
+    /// The growing columns as of the last pause or end; before the first, `variables` is the run's input.
+    pub projection: Projection,
+    /// JSON text.
+    pub metrics: Option<String>,
+    /// Absent in rows of the original program, like `source_sha256`, `rights` and `options`.
+    pub origin: Option<String>,
+    pub source_sha256: Option<String>,
+    /// JSON text.
+    pub rights: Option<String>,
+    /// JSON text.
+    pub options: Option<String>,
+    pub trigger_id: Option<String>,
+    pub experiment_id: Option<String>,
+    pub variant: Option<String>,
+    pub deadline_at: Option<Timestamp>,
+    pub idempotency_key: Option<String>,
+    pub request_hash: Option<String>,
+    pub created_at: Option<Timestamp>,
+    pub access_count: u64,
+    pub last_accessed: Option<Timestamp>,
+}
+
+/// Which executions to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListFilter {
+    pub status: Option<Status>,
+    pub diagram_id: Option<String>,
+    /// At most so many; all when absent.
+    pub limit: Option<usize>,
+    /// How many of the newest to leave out.
+    pub offset: usize,
+}
+
+/// The columns of [`ExecutionHead`], in the order [`read_head`] reads them.
+const HEAD: &str = "execution_id, status, pause_reason, error_code, diagram_id, revision, kind, mode, started_at,
+    ended_at, last_activity_at, last_seq, owner, principal, parent_execution_id, parent_relation";
+
+/// The other columns, in the order [`read_row`] reads them.
+const REST: &str = "node_states, node_outputs, llm_usage, error, variables, exec_counts, executed_nodes, metrics,
+    origin, source_sha256, rights, options, trigger_id, experiment_id, variant, deadline_at, idempotency_key,
+    request_hash, created_at, access_count, last_accessed";
+
+impl Store {
+    /// Returns one execution with every column, and counts the look.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn execution(&self, execution_id: &ExecutionId) -> Result<Option<ExecutionRow>, Error> {
+        let row = self.readers.read(|connection| {
+            let sql = format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = ?1");
+            Ok(connection.prepare_cached(&sql)?.query_row([execution_id.as_str()], read_row).optional()?)
+        })?;
+        if row.is_some() {
+            self.accesses.note(execution_id, self.clock.now());
+        }
+        Ok(row)
+    }
+
+    /// Returns the small columns of one execution.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn head(&self, execution_id: &ExecutionId) -> Result<Option<ExecutionHead>, Error> {
+        self.readers.read(|connection| {
+            let sql = format!("SELECT {HEAD} FROM executions WHERE execution_id = ?1");
+            Ok(connection.prepare_cached(&sql)?.query_row([execution_id.as_str()], read_head).optional()?)
+        })
+    }
+
+    /// Returns the status of one execution: what whoever waits for it looks at after each commit.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn status(&self, execution_id: &ExecutionId) -> Result<Option<Status>, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT status FROM executions WHERE execution_id = ?1";
+            let status = connection
+                .prepare_cached(sql)?
+                .query_row([execution_id.as_str()], |row| Ok(row.get::<_, StatusWord>(0)?.0));
+            Ok(status.optional()?)
+        })
+    }
+
+    /// Returns the executions that fit, newest first, and how many fit in all.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn list_executions(&self, filter: &ListFilter) -> Result<(Vec<ExecutionHead>, u64), Error> {
+        let which = match (filter.status.is_some(), filter.diagram_id.is_some()) {
+            (false, false) => ":status IS NULL AND :diagram_id IS NULL",
+            (true, false) => "status = :status AND :diagram_id IS NULL",
+            (false, true) => ":status IS NULL AND diagram_id = :diagram_id",
+            (true, true) => "status = :status AND diagram_id = :diagram_id",
+        };
+        let (status, diagram_id) = (filter.status.map(Status::name), filter.diagram_id.as_deref());
+        self.readers.read(|connection| {
+            // Both answers from one state of the database.
+            let view = connection.unchecked_transaction()?;
+            let sql = format!("SELECT count(*) FROM executions WHERE {which}");
+            let total = view
+                .prepare_cached(&sql)?
+                .query_row(named_params! {":status": status, ":diagram_id": diagram_id}, |row| {
+                    row.get::<_, Whole>(0)
+                })?;
+            let sql = format!(
+                "SELECT {HEAD} FROM executions WHERE {which} ORDER BY started_at DESC, rowid DESC
+                  LIMIT :limit OFFSET :offset"
+            );
+            let mut statement = view.prepare_cached(&sql)?;
+            let params = named_params! {
+                ":status": status,
+                ":diagram_id": diagram_id,
+                ":limit": limit(filter.limit),
+                ":offset": limit(Some(filter.offset)),
+            };
+            let heads = statement.query_map(params, read_head)?.collect::<Result<_, _>>()?;
+            Ok((heads, total.0))
+        })
+    }
+}
+
+fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
+    Ok(ExecutionHead {
+        execution_id: row.get(0)?,
+        status: row.get::<_, StatusWord>(1)?.0,
+        pause_reason: row.get(2)?,
+        error_code: row.get(3)?,
+        diagram_id: row.get(4)?,
+        revision: row.get::<_, Option<Whole>>(5)?.map(|it| it.0),
+        kind: row.get(6)?,
+        mode: row.get(7)?,
+        started_at: row.get::<_, Moment>(8)?.0,
+        ended_at: moment(row, 9)?,
+        last_activity_at: moment(row, 10)?,
+        last_seq: row.get::<_, Whole>(11)?.0,
+        owner: row.get(12)?,
+        principal: row.get(13)?,
+        parent_execution_id: row.get(14)?,
+        parent_relation: row.get(15)?,
+    })
+}
+
+fn read_row(row: &Row<'_>) -> Result<ExecutionRow, rusqlite::Error> {
+    Ok(ExecutionRow {
+        head: read_head(row)?,
+        projection: Projection {
+            node_states: row.get(16)?,
+            node_outputs: row.get(17)?,
+            llm_usage: row.get(18)?,
+            error: row.get(19)?,
+            variables: row.get(20)?,
+            exec_counts: row.get(21)?,
+            executed_nodes: row.get(22)?,
+        },
+        metrics: row.get(23)?,
+        origin: row.get(24)?,
+        source_sha256: row.get(25)?,
+        rights: row.get(26)?,
+        options: row.get(27)?,
+        trigger_id: row.get(28)?,
+        experiment_id: row.get(29)?,
+        variant: row.get(30)?,
+        deadline_at: moment(row, 31)?,
+        idempotency_key: row.get(32)?,
+        request_hash: row.get(33)?,
+        created_at: moment(row, 34)?,
+        access_count: row.get::<_, Option<Whole>>(35)?.map_or(0, |it| it.0),
+        last_accessed: moment(row, 36)?,
+    })
+}
+
+fn moment(row: &Row<'_>, idx: usize) -> Result<Option<Timestamp>, rusqlite::Error> {
+    Ok(row.get::<_, Option<Moment>>(idx)?.map(|it| it.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::NewExecution;
+    use super::super::testing::{NOON, TestStore, execution};
+    use super::*;
+
+    /// Executions 0 … `n`, one a second; every second one runs, every fifth is of another diagram.
+    async fn many(n: u32) -> TestStore {
+        let test = TestStore::new();
+        let rows = (0..n).map(|n| {
+            test.store.create_execution(NewExecution {
+                started_at: NOON.plus_ms(i64::from(n) * 1_000),
+                owner: (n % 2 == 0).then(|| "me".into()),
+                diagram_id: if n % 5 == 0 { "other" } else { "review" }.to_owned(),
+                ..execution(n)
+            })
+        });
+        for created in futures_util::future::join_all(rows).await {
+            created.expect("created");
+        }
+        test
+    }
+
+    #[tokio::test]
+    async fn lists_are_newest_first_and_say_how_many_there_are() {
+        let test = many(20).await;
+        let filter = |status, diagram_id: Option<&str>, limit, offset| ListFilter {
+            status,
+            diagram_id: diagram_id.map(str::to_owned),
+            limit,
+            offset,
+        };
+        let running = Some(Status::Running);
+        for (filter, want, total) in [
+            (filter(None, None, Some(3), 0), vec![19, 18, 17], 20),
+            (filter(None, None, Some(3), 18), vec![1, 0], 20),
+            (filter(None, None, Some(3), 99), vec![], 20),
+            (filter(running, None, Some(2), 0), vec![18, 16], 10),
+            (filter(None, Some("other"), None, 0), vec![15, 10, 5, 0], 4),
+            (filter(running, Some("other"), None, 1), vec![0], 2),
+            (filter(Some(Status::Failed), None, None, 0), vec![], 0),
+            (filter(None, Some("nope"), None, 0), vec![], 0),
+        ] {
+            let (heads, n_found) = test.store.list_executions(&filter).expect("reads");
+            let seconds: Vec<_> = heads.iter().map(|it| it.started_at.since_ms(NOON) / 1_000).collect();
+            assert_eq!((seconds, n_found), (want, total), "{filter:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_list_walks_an_index_and_sorts_nothing() {
+        let test = many(10_000).await;
+        for (filter, index) in [
+            ("1", "idx_started_at"),
+            ("status = 'running'", "idx_status_started"),
+            ("diagram_id = 'review'", "idx_diagram_started"),
+        ] {
+            let sql = format!(
+                "EXPLAIN QUERY PLAN SELECT {HEAD} FROM executions WHERE {filter}
+                  ORDER BY started_at DESC, rowid DESC LIMIT 20"
+            );
+            let plan = test.store.readers.read(|connection| {
+                let mut statement = connection.prepare(&sql)?;
+                let lines = statement.query_map([], |row| row.get::<_, String>(3))?;
+                Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
+            });
+            let plan = plan.expect("explains");
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{filter}: {plan}");
+        }
+        let filter = ListFilter { status: Some(Status::Pending), limit: Some(20), ..ListFilter::default() };
+        let (heads, total) = test.store.list_executions(&filter).expect("reads");
+        assert_eq!((heads.len(), total), (20, 5_000));
+        assert!(test.store.commits() < 1_000, "{} commits for 10000 rows", test.store.commits());
+    }
+}

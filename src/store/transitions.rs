@@ -1,0 +1,100 @@
+//! The log: rows of `transitions`, written once and never changed.
+
+use rusqlite::{Connection, Row, params};
+
+use super::Store;
+use super::columns::{Moment, Whole, limit};
+use super::failure::Failure;
+use crate::clock::Timestamp;
+use crate::engine::Transition;
+use crate::error::Error;
+use crate::ids::ExecutionId;
+
+/// One event of an execution as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransitionRow {
+    pub seq: u64,
+    pub node_id: Option<String>,
+    pub phase: String,
+    /// JSON text.
+    pub payload: String,
+    pub created_at: Timestamp,
+}
+
+impl Store {
+    /// Returns the log of an execution after `after_seq`, in order; empty when there is none.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn transitions(
+        &self,
+        execution_id: &ExecutionId,
+        after_seq: u64,
+        n_max: Option<usize>,
+    ) -> Result<Vec<TransitionRow>, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT seq, node_id, phase, payload, created_at FROM transitions
+                        WHERE execution_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map((execution_id.as_str(), Whole(after_seq), limit(n_max)), read_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+fn read_row(row: &Row<'_>) -> Result<TransitionRow, rusqlite::Error> {
+    Ok(TransitionRow {
+        seq: row.get::<_, Whole>(0)?.0,
+        node_id: row.get(1)?,
+        phase: row.get(2)?,
+        payload: row.get(3)?,
+        created_at: row.get::<_, Moment>(4)?.0,
+    })
+}
+
+/// Writes one row; its seq must be free.
+pub(super) fn insert_transition(
+    connection: &Connection,
+    execution_id: &ExecutionId,
+    transition: &Transition,
+) -> Result<(), Failure> {
+    let sql = "INSERT INTO transitions (id, execution_id, node_id, phase, seq, payload, created_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    connection.prepare_cached(sql)?.execute(params![
+        format!("{execution_id}:{}", transition.seq),
+        execution_id.as_str(),
+        transition.node_id,
+        transition.phase,
+        Whole(transition.seq),
+        transition.payload,
+        Moment(transition.created_at),
+    ])?;
+    Ok(())
+}
+
+/// Checks that what the log has at this seq is what is written again.
+///
+/// # Errors
+///
+/// `INTERNAL` when it differs or is missing: the log is never rewritten.
+pub(super) fn require_same(
+    connection: &Connection,
+    execution_id: &ExecutionId,
+    transition: &Transition,
+) -> Result<(), Failure> {
+    let sql = "SELECT 1 FROM transitions WHERE execution_id = ?1 AND seq = ?2 AND node_id IS ?3 AND phase = ?4
+                  AND payload = ?5";
+    let is_same = connection.prepare_cached(sql)?.exists(params![
+        execution_id.as_str(),
+        Whole(transition.seq),
+        transition.node_id,
+        transition.phase,
+        transition.payload,
+    ])?;
+    if is_same {
+        return Ok(());
+    }
+    let message = format!("transition {} of `{execution_id}` is in the log with another content", transition.seq);
+    Err(Error::internal(message).into())
+}

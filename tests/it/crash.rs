@@ -1,0 +1,138 @@
+//! `kill -9` in the middle, and the next process finishes without running a committed node again.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::harness::{self, Workspace};
+
+/// Three commands in a row; each leaves a line in a ledger outside the database. The second is where the
+/// process is killed: it waits until the test lets it go.
+const DIAGRAM: &str = r#"
+version: light
+nodes:
+- {label: s, type: start}
+- {label: one, type: code_job, language: bash, code: "echo one >> files/ledger; echo 1"}
+- {label: two, type: code_job, language: bash, timeout: 60, code: "echo two >> files/ledger; while [ ! -e files/go ]; do sleep 0.05; done; echo 2"}
+- {label: three, type: code_job, language: bash, code: "echo three >> files/ledger; echo 3"}
+- {label: e, type: endpoint}
+connections:
+- {from: s, to: one}
+- {from: one, to: two}
+- {from: two, to: three}
+- {from: three, to: e}
+"#;
+
+fn prepared(diagram: &str) -> Workspace {
+    let workspace = harness::workspace();
+    workspace.write("d.light.yaml", diagram);
+    workspace.write("files/ledger", "");
+    workspace
+}
+
+/// Runs the diagram in a process of its own and kills that with everything it started once `line` stands in
+/// the ledger.
+fn kill_when(workspace: &Workspace, line: &str) {
+    use std::os::unix::process::CommandExt;
+    let mut child = workspace
+        .command()
+        .args(["run", "d.light.yaml", "--watch", "--no-interactive"])
+        .process_group(0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let ledger = workspace.root().join("files/ledger");
+    let stderr = child.stderr.take().expect("piped");
+    // Progress lines pace the look at the ledger; the last one may come before the line is written.
+    let mut lines = BufReader::new(stderr).lines();
+    let is_there = || std::fs::read_to_string(&ledger).unwrap_or_default().lines().any(|it| it == line);
+    while !is_there() && child.try_wait().expect("known").is_none() {
+        if lines.next().is_none() {
+            break;
+        }
+        while !is_there() && child.try_wait().expect("known").is_none() {
+            std::thread::yield_now();
+        }
+    }
+    let group = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("killed");
+    child.wait().expect("reaped");
+}
+
+fn ledger(workspace: &Workspace) -> Vec<String> {
+    let text = std::fs::read_to_string(workspace.root().join("files/ledger")).expect("readable");
+    text.lines().map(str::to_owned).collect()
+}
+
+fn json(workspace: &Workspace, arguments: &[&str]) -> Value {
+    let output = workspace.command().args(arguments).arg("--json").output().expect("runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+        panic!(
+            "{arguments:?}: {e}: {} {}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+#[test]
+fn after_kill_9_the_next_process_finishes_and_committed_nodes_do_not_run_again() {
+    if !harness::has("bash") {
+        return;
+    }
+    let workspace = prepared(DIAGRAM);
+    kill_when(&workspace, "two");
+    workspace.write("files/go", "");
+    let killed = json(&workspace, &["results", "--latest"]);
+    let id = killed["execution_id"].as_str().expect("an id").to_owned();
+    // The process that showed it found it without an owner and left one behind.
+    let finished = json(&workspace, &["results", &id, "--wait", "60"]);
+    assert_eq!(finished["status"], "completed", "{finished}");
+    assert_eq!(finished["final_output"], "3");
+    assert_eq!(finished["recovered"], 1);
+    let lines = ledger(&workspace);
+    assert_eq!(lines.iter().filter(|it| *it == "one").count(), 1, "{lines:?}");
+    assert_eq!(lines.iter().filter(|it| *it == "three").count(), 1, "{lines:?}");
+    assert_eq!(lines.iter().filter(|it| *it == "two").count(), 2, "the effect under way is repeated: {lines:?}");
+}
+
+#[test]
+fn an_effect_that_must_not_be_repeated_waits_for_a_decision_after_a_crash() {
+    if !harness::has("bash") {
+        return;
+    }
+    for (action, value, expected_output, expected_lines) in
+        [("resume", None, "3", 2), ("set_output", Some("it did happen"), "3", 1)]
+    {
+        let workspace = prepared(&DIAGRAM.replace("timeout: 60,", "timeout: 60, at_most_once: true,"));
+        kill_when(&workspace, "two");
+        workspace.write("files/go", "");
+        let killed = json(&workspace, &["results", "--latest"]);
+        let id = killed["execution_id"].as_str().expect("an id").to_owned();
+        let paused = json(&workspace, &["results", &id, "--wait", "60"]);
+        assert_eq!((&paused["status"], &paused["pause_reason"]), (&"paused".into(), &"operator".into()), "{paused}");
+        assert_eq!(ledger(&workspace).iter().filter(|it| *it == "two").count(), 1);
+        let mut arguments = vec!["control", &id, action];
+        arguments.extend(value);
+        arguments.extend(["--node", "two"]);
+        json(&workspace, &arguments);
+        let finished = json(&workspace, &["results", &id, "--wait", "60"]);
+        assert_eq!(finished["status"], "completed", "{finished}");
+        assert_eq!(finished["final_output"], expected_output);
+        assert_eq!(ledger(&workspace).iter().filter(|it| *it == "two").count(), expected_lines, "{action}");
+    }
+}
+
+#[test]
+fn a_background_run_is_finished_by_an_owner_that_is_left_behind() {
+    let workspace = harness::workspace();
+    workspace.write("d.light.yaml", "version: light\nnodes:\n- {label: s, type: start}\n- {label: e, type: endpoint}\nconnections:\n- {from: s, to: e}\n");
+    let output = workspace.command().args(["run", "d.light.yaml", "--background"]).output().expect("runs");
+    let started: Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    assert_eq!(started["status"], "started");
+    let id = started["execution_id"].as_str().expect("an id");
+    let finished = json(&workspace, &["results", id, "--wait", "60"]);
+    assert_eq!(finished["status"], "completed", "{finished}");
+}

@@ -1,0 +1,91 @@
+//! Every example runs, offline, with exactly the result in `tests/it/golden/` (UPDATE=1 rewrites it).
+
+use std::path::Path;
+
+use dipeo::handlers::control_execution::{self, control_execution};
+use dipeo::handlers::execution_object::ExecutionObject;
+use dipeo::handlers::run_diagram::{Extras, Request, Waiting, run_diagram};
+use dipeo::handlers::see_result::{self, Detail, see_result};
+use dipeo::handlers::{App, Caller};
+use serde_json::{Value, json};
+
+use crate::harness;
+
+/// Answers given to examples that ask.
+const ANSWERS: &[(&str, &str, &str)] = &[("human_input", "reviewer", "Ann"), ("human_input", "ship it", "yes")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_gives_its_golden_result() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .expect("examples")
+        .flatten()
+        .filter_map(|it| it.file_name().to_str()?.strip_suffix(".light.yaml").map(str::to_owned))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 8, "at least eight examples: {names:?}");
+    for name in names {
+        let workspace = harness::workspace();
+        let app = workspace.app();
+        let caller = Caller::Terminal { working_dir: workspace.root().to_path_buf() };
+        let path = folder.join(format!("{name}.light.yaml"));
+        let object = run(&app, &caller, &name, &path).await;
+        app.shut_down_runs().await;
+        compare_with_golden(&name, &shape(&object));
+    }
+}
+
+async fn run(app: &App, caller: &Caller, name: &str, path: &Path) -> ExecutionObject {
+    let request = Request { diagram: Some(path.display().to_string()), ..Request::default() };
+    let extras = Extras { unbounded_wait: true, ..Extras::default() };
+    let mut object = run_diagram(app, caller, request, extras, Waiting::default()).await.expect("runs");
+    for (_, node, answer) in ANSWERS.iter().filter(|it| it.0 == name) {
+        let request = control_execution::Request {
+            execution_id: object.execution_id.clone(),
+            action: "answer".into(),
+            node: Some((*node).to_owned()),
+            value: Some(json!(answer)),
+            ..Default::default()
+        };
+        object = control_execution(app, caller, request, Waiting::default()).await.expect("is taken");
+    }
+    let request =
+        see_result::Request { execution_id: object.execution_id, detail: Some(Detail::Full), ..Default::default() };
+    see_result(app, caller, request, Waiting::default()).await.expect("readable")
+}
+
+/// What of a result is the same every time.
+fn shape(object: &ExecutionObject) -> Value {
+    let nodes: Vec<Value> = object
+        .nodes
+        .iter()
+        .flatten()
+        .map(|it| json!({"label": it.label, "status": it.status, "iterations": it.iterations, "output": it.output}))
+        .collect();
+    let conversation: Vec<Value> = object
+        .conversation
+        .iter()
+        .flatten()
+        .map(|it| json!({"from": it.from, "to": it.to, "content": it.content}))
+        .collect();
+    json!({
+        "status": object.status,
+        "outputs": object.outputs,
+        "handled_errors": object.handled_errors,
+        "warnings": object.warnings,
+        "nodes": nodes,
+        "conversation": conversation,
+    })
+}
+
+fn compare_with_golden(name: &str, seen: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.json"));
+    let text = format!("{seen:#}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().expect("has a folder")).expect("made");
+        std::fs::write(&path, &text).expect("written");
+        return;
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(golden, text, "{name} differs from its golden file; look, then UPDATE=1");
+}
