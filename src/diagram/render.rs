@@ -50,6 +50,23 @@ impl<'a> LineIndex<'a> {
 
 /// Returns the line of `text` that `span` begins in, without its end, cut to a length that fits a report.
 pub fn excerpt(text: &str, span: Span) -> &str {
+    let (start, end) = shown(text, span);
+    &text[start..end]
+}
+
+/// Returns what to print below the [`excerpt`] so that carets stand under the text at `span`.
+pub fn carets(text: &str, span: Span) -> String {
+    let (start, end) = shown(text, span);
+    let offset = floor_boundary(text, span.offset).clamp(start, end);
+    // Tabs stay tabs, so the carets stand right whatever a tab is worth.
+    let mut below: String = text[start..offset].chars().map(|it| if it == '\t' { '\t' } else { ' ' }).collect();
+    let token_end = floor_boundary(text, span.offset.saturating_add(span.len)).clamp(offset, end);
+    below.push_str(&"^".repeat(text[offset..token_end].chars().count().max(1)));
+    below
+}
+
+/// Returns where the shown part of the line that `span` begins in begins and ends.
+fn shown(text: &str, span: Span) -> (usize, usize) {
     let offset = floor_boundary(text, span.offset);
     let is_break = |it: &(usize, char)| matches!(it.1, '\n' | '\r');
     // Never farther than an excerpt is long: a text may be one line of a mebibyte.
@@ -62,7 +79,7 @@ pub fn excerpt(text: &str, span: Span) -> &str {
     let n_after = ends.len().min(EXCERPT_CHARS_MAX - n_before);
     let start = n_before.checked_sub(1).map_or(offset, |it| starts[it]);
     let end = n_after.checked_sub(1).map_or(offset, |it| ends[it]);
-    &text[start..end]
+    (start, end)
 }
 
 /// Returns the text at `span`, empty where there is none.
@@ -145,6 +162,16 @@ mod tests {
         let index = LineIndex::new(text);
         for (offset, expected) in [(0, "one"), (3, "one"), (8, "two: x"), (17, "three"), (99, "three")] {
             assert_eq!(excerpt(text, Span { offset, ..index.span(0, 0) }), expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn carets_stand_under_the_token_and_end_with_the_line() {
+        let text = "one\n\tü: wrong\nlast";
+        for (offset, len, expected) in
+            [(0, 3, "^^^"), (8, 5, "\t   ^^^^^"), (8, 9, "\t   ^^^^^"), (3, 0, "   ^"), (99, 1, "    ^")]
+        {
+            assert_eq!(carets(text, Span { offset, len, ..Span::default() }), expected, "{offset}");
         }
     }
 
