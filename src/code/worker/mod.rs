@@ -21,6 +21,9 @@ use super::python::program::{self, Program};
 use super::{frame, javascript};
 use memory::MemoryWatch;
 
+/// The hidden subcommand of the program that is a worker.
+pub const SUBCOMMAND: &str = "code-worker";
+
 /// Runs the worker until its standard input ends. `main` calls it for the hidden subcommand
 /// `code-worker`, before anything else is set up.
 pub fn main() -> ExitCode {
