@@ -21,8 +21,11 @@ use super::python::program::{self, Program};
 use super::{frame, javascript};
 use memory::MemoryWatch;
 
-/// Runs the worker until its standard input ends. `main` calls it for the hidden subcommand
-/// `code-worker`, before anything else is set up.
+/// The hidden subcommand of this program that is the worker.
+pub const SUBCOMMAND: &str = "code-worker";
+
+/// Runs the worker until its standard input ends. `main` calls it for [`SUBCOMMAND`], before anything
+/// else is set up.
 pub fn main() -> ExitCode {
     let watch = match MemoryWatch::start() {
         Ok(watch) => watch,
