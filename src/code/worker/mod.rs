@@ -112,7 +112,6 @@ impl Interpreters {
         }
     }
 
-    #[expect(clippy::arc_with_non_send_sync, reason = "the cache is shared between threads elsewhere, here it is not")]
     fn program(&self, job: &Job) -> Result<Arc<Program>, Failure> {
         self.programs.get_or_try(program::key(job), |_| Program::compile(job))
     }
