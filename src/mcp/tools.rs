@@ -41,9 +41,7 @@ const EXECUTION_SHOWN: &[&str] = &[
     "waiting_for",
     "error",
     "warnings",
-    "progress",
     "next",
-    "omitted",
 ];
 
 /// What of a compile result the output schema names; the first three are always there.
