@@ -21,17 +21,28 @@ pub const LISTS: CacheHints = (5_000, CacheScope::Private);
 /// Forms of URIs that are no template.
 const COLLECTIONS: [&str; 2] = ["dipeo://diagrams", "dipeo://executions"];
 
-/// Lists the collections, every diagram and every guide page.
+/// Lists the collections, every diagram and every guide page: what a client that reads only the first page
+/// is most likely to want comes first.
 ///
 /// # Errors
 ///
-/// `-32603` when the workspace cannot be read.
-pub async fn list(app: &App) -> Result<Vec<Resource>, ErrorData> {
-    let listed = fetch::list(app, &Caller::Client).await.map_err(|error| protocol_error(&error))?;
+/// `INTERNAL` when the workspace cannot be read.
+pub async fn list(app: &App) -> Result<Vec<Resource>, Error> {
+    let mut listed = fetch::list(app, &Caller::Client).await?;
+    listed.sort_by_key(|it| rank(&it.uri));
     Ok(listed
         .into_iter()
         .map(|it| Resource::new(it.uri, it.name).with_description(it.description).with_mime_type(it.mime_type))
         .collect())
+}
+
+fn rank(uri: &str) -> u8 {
+    match uri {
+        _ if COLLECTIONS.contains(&uri) => 0,
+        _ if uri.starts_with("dipeo://diagrams/") => 1,
+        _ if uri.starts_with("dipeo://guide/errors/") => 3,
+        _ => 2,
+    }
 }
 
 /// The URI templates.
