@@ -62,7 +62,13 @@ pub fn templates() -> Vec<ResourceTemplate> {
 /// `-32002` (which the library turns into `-32602` for modern clients) when there is none.
 pub async fn read(app: &App, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let request = fetch::Request { id: uri.to_owned() };
-    let document = fetch::fetch(app, &Caller::Client, request).await.map_err(|error| protocol_error(&error))?;
+    let document = fetch::fetch(app, &Caller::Client, request).await.map_err(|error| {
+        let mut error = protocol_error(&error);
+        if let Some(data) = &mut error.data {
+            data["uri"] = uri.into();
+        }
+        error
+    })?;
     let (ttl_ms, scope) = cache_hints(uri, &document.metadata);
     let mime_type = document.metadata.get("mime_type").and_then(Value::as_str).unwrap_or("text/plain");
     let contents = ResourceContents::text(document.text, uri).with_mime_type(mime_type);

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # The MCP Inspector's command line against dipeo, on stdio and on HTTP. Started by `run`, which sets DIPEO_BIN,
-# DIPEO_URL, DIPEO_WORKSPACE, DIPEO_CLIENTS_DIR and DIPEO_NODE.
+# SERVER_URL, SERVER_WORKSPACE, CLIENTS_DIR and CLIENTS_NODE.
 set -euo pipefail
 
-inspector="$DIPEO_CLIENTS_DIR/inspector/node_modules/@modelcontextprotocol/inspector"
-entry="$inspector/$("$DIPEO_NODE" -p "const b = require('$inspector/package.json').bin; typeof b === 'string' ? b : Object.values(b)[0]")"
-cd "$DIPEO_WORKSPACE"
+inspector="$CLIENTS_DIR/inspector/node_modules/@modelcontextprotocol/inspector"
+entry="$inspector/$("$CLIENTS_NODE" -p "const b = require('$inspector/package.json').bin; typeof b === 'string' ? b : Object.values(b)[0]")"
+cd "$SERVER_WORKSPACE"
 
 # inspect stdio|http ARGUMENTS…
 inspect() {
     local transport=$1
     shift
     if [[ "$transport" == stdio ]]; then
-        "$DIPEO_NODE" "$entry" --cli "$DIPEO_BIN" mcp "$@"
+        "$CLIENTS_NODE" "$entry" --cli "$DIPEO_BIN" mcp "$@"
     else
-        "$DIPEO_NODE" "$entry" --cli "$DIPEO_URL" --transport http "$@"
+        "$CLIENTS_NODE" "$entry" --cli "$SERVER_URL" --transport http "$@"
     fi
 }
 

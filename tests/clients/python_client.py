@@ -1,6 +1,6 @@
 """The official Python client (package `mcp`) against dipeo, on stdio and on HTTP, in both eras.
 
-Started by `run`, which sets DIPEO_BIN, DIPEO_URL and DIPEO_WORKSPACE. One line per pass; the first
+Started by `run`, which sets DIPEO_BIN, SERVER_URL and SERVER_WORKSPACE. One line per pass; the first
 surprise ends the program with a trace.
 """
 
@@ -84,12 +84,12 @@ async def main():
     stdio = StdioServerParameters(
         command=os.environ["DIPEO_BIN"],
         args=["mcp"],
-        cwd=os.environ["DIPEO_WORKSPACE"],
+        cwd=os.environ["SERVER_WORKSPACE"],
         env={**os.environ},
     )
     for mode in ("auto", "legacy"):
         await check(stdio, "stdio", mode)
-        await check(os.environ["DIPEO_URL"], "http", mode)
+        await check(os.environ["SERVER_URL"], "http", mode)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 // The official TypeScript client (`@modelcontextprotocol/client`) against dipeo, on stdio and on HTTP, in three
-// modes. Started by `run`, which sets DIPEO_BIN, DIPEO_URL, DIPEO_WORKSPACE and DIPEO_CLIENTS_DIR. One line per
+// modes. Started by `run`, which sets DIPEO_BIN, SERVER_URL, SERVER_WORKSPACE and CLIENTS_DIR. One line per
 // pass; the first surprise ends the program with a trace.
 
 import assert from "node:assert/strict";
@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 // The packages live below target/, not beside this file.
-const require = createRequire(`${process.env.DIPEO_CLIENTS_DIR}/typescript/package.json`);
+const require = createRequire(`${process.env.CLIENTS_DIR}/typescript/package.json`);
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
 const { Client, StreamableHTTPClientTransport } = await load("@modelcontextprotocol/client");
 const { StdioClientTransport } = await load("@modelcontextprotocol/client/stdio");
@@ -43,11 +43,11 @@ const transports = {
     new StdioClientTransport({
       command: process.env.DIPEO_BIN,
       args: ["mcp"],
-      cwd: process.env.DIPEO_WORKSPACE,
+      cwd: process.env.SERVER_WORKSPACE,
       env: process.env,
       stderr: "ignore",
     }),
-  http: () => new StreamableHTTPClientTransport(new URL(process.env.DIPEO_URL)),
+  http: () => new StreamableHTTPClientTransport(new URL(process.env.SERVER_URL)),
 };
 
 async function check(transport, label, mode) {

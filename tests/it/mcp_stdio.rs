@@ -194,6 +194,7 @@ fn resources_are_listed_read_and_completed() {
     assert_eq!((&read["contents"][0]["text"], &read["cacheScope"]), (&json!(HELLO), &json!("private")));
     let missing = client.request("resources/read", json!({"uri": "dipeo://diagrams/nothing"}));
     assert_eq!(missing["error"]["code"], -32602, "{missing}");
+    assert_eq!(missing["error"]["data"]["uri"], "dipeo://diagrams/nothing");
     assert!(missing["error"]["data"]["forms"].to_string().contains("dipeo://diagrams/{name}"), "{missing}");
     let reference = json!({"type": "ref/resource", "uri": "dipeo://diagrams/{name}"});
     let params = json!({"ref": reference, "argument": {"name": "name", "value": "gre"}});
