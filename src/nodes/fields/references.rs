@@ -24,7 +24,9 @@ impl Fields<'_> {
         }
         let mut diagnostic = Diagnostic::new("E501", tree.span, format!("no person is named `{name}`")).field(key);
         diagnostic = match nearest(name, persons.iter().map(|it| it.label.as_str())) {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, near),
+            Some(near) => {
+                diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, self.respelled(tree, near))
+            }
             None => diagnostic.hint(self.persons_hint()),
         };
         self.report(diagnostic);
