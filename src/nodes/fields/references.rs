@@ -87,7 +87,8 @@ impl Fields<'_> {
     }
 }
 
-/// Finds a person by id, by label, then as `person_<label>` with `_` for blanks (diagrams.md 1.1).
+/// Finds a person by id, by label, then as `person_<label>` with `_` for blanks (diagrams.md 1.1): the original
+/// wrote such ids, on either side of the reference.
 pub(crate) fn find_person(persons: &[Person], name: &str) -> Option<usize> {
     let name = name.trim();
     let legacy = format!("person_{}", name.replace(' ', "_"));
@@ -96,6 +97,7 @@ pub(crate) fn find_person(persons: &[Person], name: &str) -> Option<usize> {
         .position(|it| it.id == name)
         .or_else(|| persons.iter().position(|it| it.label == name))
         .or_else(|| persons.iter().position(|it| it.id == legacy || it.label == legacy))
+        .or_else(|| persons.iter().position(|it| format!("person_{}", it.label.replace(' ', "_")) == name))
 }
 
 /// Finds a node by id, then by label.
