@@ -1,11 +1,10 @@
 //! What can be said of persons when compiling: prompt files, keys, models, tools their service lacks.
 
 use crate::diagram::kinds::fold;
-use crate::diagram::{Diagnostic, Diagram, NodeKind, Person, Service, Span, Tree, TreeKind};
+use crate::diagram::{Diagnostic, Diagram, Person, Service, Span, Tree, TreeKind};
 use crate::nodes::Surroundings;
-use crate::nodes::fields::find_person;
 
-/// Checks every person, and the tools that nodes ask of them.
+/// Checks every person.
 pub(super) fn check(diagram: &Diagram, surroundings: &dyn Surroundings) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for person in &diagram.persons {
@@ -17,7 +16,6 @@ pub(super) fn check(diagram: &Diagram, surroundings: &dyn Surroundings) -> Vec<D
         let tools = person.tools.iter().flat_map(|tools| tools_lacking(person, tools));
         found.extend(tools.map(|it| it.at(&person.label)));
     }
-    found.extend(tools_of_nodes(diagram));
     found
 }
 
@@ -73,42 +71,35 @@ fn key_variable(service: Service) -> Option<&'static str> {
     }
 }
 
-fn tools_of_nodes(diagram: &Diagram) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for node in diagram.nodes.iter().filter(|it| it.kind == Some(NodeKind::PersonJob)) {
-        let name = node.field("person").and_then(Tree::as_text);
-        let person = name.and_then(|it| find_person(&diagram.persons, it)).map(|it| &diagram.persons[it]);
-        let (Some(person), Some(tools)) = (person, node.field("tools")) else { continue };
-        found.extend(tools_lacking(person, tools).into_iter().map(|it| it.node(&node.id, &node.label)));
-    }
-    found
-}
-
-/// E406 for each tool in `tools` that the service of `person` does not have.
+/// E406 for each tool that `tools`, written at `person` itself, asks for: the service may lack it, and
+/// this version gives persons no tools at all. A node's own `tools` are read by its type.
 fn tools_lacking(person: &Person, tools: &Tree) -> Vec<Diagnostic> {
     let Some(service) = person.service else { return Vec::new() };
-    let asked = match &tools.kind {
+    let asked: Vec<_> = match &tools.kind {
         TreeKind::List(items) => items.iter().filter_map(tool_name).collect(),
-        _ => Vec::from_iter(tool_name(tools)),
+        _ => tool_name(tools).into_iter().collect(),
     };
-    let lacking = asked.into_iter().filter(|(name, _)| !offers(service, name));
-    lacking
-        .map(|(name, span)| {
-            let message =
-                format!("`{}` cannot use the tool `{name}`: its service is `{}`", person.label, service.name());
+    let refuse = |(name, span): (&str, Span)| {
+        let (why, hint) = if offers(service, name) {
+            ("tools of persons are not supported by this version".to_owned(), "remove `tools`")
+        } else {
             let hint = "web search needs openai, anthropic or gemini; images need openai or gemini";
-            Diagnostic::new("E406", span, message).field("tools").hint(hint)
-        })
-        .collect()
+            (format!("its service is `{}`", service.name()), hint)
+        };
+        let message = format!("`{}` cannot use the tool `{name}`: {why}", person.label);
+        Diagnostic::new("E406", span, message).field("tools").hint(hint)
+    };
+    asked.into_iter().map(refuse).collect()
 }
 
-/// Reads one entry of `tools`: a name, or a mapping with `type` that is not switched off.
+/// Reads one entry of `tools`: a name other than `none`, or a mapping with `type` that is not off.
 fn tool_name(tool: &Tree) -> Option<(&str, Span)> {
     if tool.get("enabled").is_some_and(|it| it.kind == TreeKind::Bool(false)) {
         return None;
     }
     let named = if tool.is_map() { tool.get("type")? } else { tool };
-    Some((named.as_text()?, named.span))
+    let name = named.as_text()?;
+    (!matches!(fold(name).as_str(), "" | "none")).then_some((name, named.span))
 }
 
 /// Whether `service` has `tool`. Names other than the built-in tools are tool servers, which do not

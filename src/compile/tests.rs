@@ -245,7 +245,7 @@ fn persons_and_nodes_are_found_by_id_and_label() {
         )
     };
     check(&body("P", "[p]"), &[]);
-    check(&body("P", "[node_1, p]"), &[]);
+    check(&body("person_P", "[node_1, p]"), &[]);
     check(&body("P", "\"p, node_1\""), &[]);
     check(&body("PP", "[q, nope]"), &["E501 p:6", "E507 c:7", "E507 c:7"]);
 }
@@ -267,9 +267,10 @@ fn persons_are_checked_for_files_keys_models_and_tools() {
         ("service: gemini, model: m, prompt_file: there.txt", vec![]),
         ("service: gemini, model: m, prompt_file: gone.txt", vec!["E504"]),
         ("service: ollama, model: m, tools: [image]", vec!["E406"]),
-        ("service: anthropic, model: m, tools: [web_search]", vec![]),
-        ("service: anthropic, model: m, tools: [{type: image_generation}]", vec!["E406"]),
-        ("service: anthropic, model: m, tools: [{type: image, enabled: false}]", vec![]),
+        ("service: gemini, model: m, tools: [none]", vec![]),
+        ("service: gemini, model: m, tools: web_search", vec!["E406"]),
+        ("service: ollama, model: m, tools: [{type: image_generation}]", vec!["E406"]),
+        ("service: gemini, model: m, tools: [{type: image, enabled: false}]", vec![]),
     ];
     for (person, expected) in cases {
         let found: Vec<_> = compiled(&text(person)).diagnostics.iter().map(|it| it.code).collect();

@@ -32,13 +32,15 @@ struct Save {
 
 fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
     let saves = fields.boolean("save_to_file", false);
+    // `save_to_file: false` beside a path is meant; nothing beside it is usually forgotten.
+    let is_said = fields.tree("save_to_file").is_some();
     let path = PathField::read(fields, "file_name");
     let format = match fields.choice("file_format", &["txt", "md", "json", "yaml"]) {
         Some("json") => Some(FileFormat::Json),
         Some("yaml") => Some(FileFormat::Yaml),
         _ => None,
     };
-    if path.is_some() && !saves {
+    if path.is_some() && !is_said {
         let hint = "add `save_to_file: true`, or remove the path";
         fields.problem("W402", "file_name", "a file path without `save_to_file` writes nothing", hint);
     }
@@ -151,6 +153,7 @@ mod tests {
     fn diagnostics_say_what_has_no_effect_or_is_not_allowed() {
         for (fields, expected) in [
             (json!({"file_name": "files/x.txt"}), vec!["W402"]),
+            (json!({"save_to_file": false, "file_name": "files/x.txt"}), vec![]),
             (json!({"save_to_file": "yes", "file_name": "files/x.txt"}), vec!["W103"]),
             (json!({"save_to_file": true, "file_name": "../x.txt"}), vec!["E702"]),
             (json!({"save_to_file": true, "file_name": "/etc/x.txt"}), vec!["E702"]),

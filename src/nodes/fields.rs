@@ -9,8 +9,6 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-pub(crate) use references::find_person;
-
 use super::ports::Languages;
 use super::rights::Rights;
 use crate::diagram::render::{source, spelled_like};

@@ -6,9 +6,10 @@ use crate::nearest::nearest;
 
 impl Fields<'_> {
     /// Reads the person named in `key` and returns its position in [`Diagram::persons`]: by id, by label,
-    /// then as `person_<label>` with `_` for blanks. E502 when absent, E501 with the nearest name when unknown.
+    /// then by `person_<label>` with `_` for blanks. E502 when absent, E501 with the nearest name when unknown.
     pub fn person(&mut self, key: &'static str) -> Option<usize> {
-        let Some(tree) = self.tree(key) else {
+        let is_blank = |it: &&Tree| it.as_text().is_some_and(|text| text.trim().is_empty());
+        let Some(tree) = self.tree(key).filter(|it| !is_blank(it)) else {
             let message = format!("{} `{}` names no person", self.kind_name(), self.node.label);
             let diagnostic = Diagnostic::new("E502", self.node.span, message).field(key);
             self.report(diagnostic.hint(self.persons_hint()));
@@ -87,17 +88,15 @@ impl Fields<'_> {
     }
 }
 
-/// Finds a person by id, by label, then as `person_<label>` with `_` for blanks (diagrams.md 1.1): the original
-/// wrote such ids, on either side of the reference.
-pub(crate) fn find_person(persons: &[Person], name: &str) -> Option<usize> {
+/// Finds a person by id, by label, then by `person_<label>` with `_` for blanks (diagrams.md 1.1).
+fn find_person(persons: &[Person], name: &str) -> Option<usize> {
     let name = name.trim();
-    let legacy = format!("person_{}", name.replace(' ', "_"));
+    let is_legacy_name = |label: &str| name.strip_prefix("person_").is_some_and(|it| it == label.replace(' ', "_"));
     persons
         .iter()
         .position(|it| it.id == name)
         .or_else(|| persons.iter().position(|it| it.label == name))
-        .or_else(|| persons.iter().position(|it| it.id == legacy || it.label == legacy))
-        .or_else(|| persons.iter().position(|it| format!("person_{}", it.label.replace(' ', "_")) == name))
+        .or_else(|| persons.iter().position(|it| is_legacy_name(&it.label)))
 }
 
 /// Finds a node by id, then by label.
