@@ -56,16 +56,15 @@ fn prepare(
 ) -> Result<Prepared, Failure> {
     let condition = sandbox.condition(expression, |it| names.contains_key(it))?;
     let condition = condition.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut values = Map::new();
-    for name in condition.names() {
-        match names.get(name) {
-            Some(value) => drop(values.insert(name.clone(), look_at(name, value).into_owned())),
-            None => unknown.push(name.clone()),
-        }
-    }
-    Ok(match Sandbox::evaluate_inline(&condition, &values) {
+    let given: Vec<_> = condition.names().iter().map(|it| names.get(it).map(|value| look_at(it, value))).collect();
+    let all = || condition.names().iter().zip(&given);
+    unknown.extend(all().filter(|(_, value)| value.is_none()).map(|(name, _)| name.clone()));
+    Ok(match Sandbox::evaluate_inline(&condition, &given) {
         Some(outcome) => Prepared::Done(outcome),
-        None => Prepared::Needs(values),
+        None => {
+            let known = all().filter_map(|(name, value)| Some((name.clone(), value.as_deref()?.clone())));
+            Prepared::Needs(known.collect())
+        }
     })
 }
 
@@ -87,6 +86,9 @@ fn job(expression: &str, names: Map<String, Value>, now_ms: i64) -> Job {
 fn look_at<'v>(name: &str, value: &'v Value) -> Cow<'v, Value> {
     match value {
         Value::Object(map) if matches!(name, "inputs" | "globals") => {
+            if map.values().all(|it| matches!(look_into(it), Cow::Borrowed(_))) {
+                return Cow::Borrowed(value);
+            }
             let map = map.iter().map(|(key, value)| (key.clone(), look_into(value).into_owned()));
             Cow::Owned(Value::Object(map.collect()))
         }

@@ -1,5 +1,6 @@
 //! A few workers of one kind: started when needed, kept for the next job, one job each at a time.
 
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,15 +20,17 @@ pub(super) type Start = Box<dyn Fn() -> Result<Process, Failure> + Send + Sync>;
 /// Workers of one kind.
 pub(super) struct Pool {
     start: Start,
+    on_exit: fn(ExitStatus) -> Failure,
     idle: Mutex<Vec<Process>>,
     /// As many permits as there may be workers.
     slots: Semaphore,
 }
 
 impl Pool {
-    /// Makes a pool of at most `n_max` workers; none is started yet.
-    pub(super) fn new(n_max: usize, start: Start) -> Self {
-        Self { start, idle: Mutex::new(Vec::new()), slots: Semaphore::new(n_max) }
+    /// Makes a pool of at most `n_max` workers; none is started yet. `on_exit` says what it means when
+    /// one ends by itself in the middle of a job.
+    pub(super) fn new(n_max: usize, start: Start, on_exit: fn(ExitStatus) -> Failure) -> Self {
+        Self { start, on_exit, idle: Mutex::new(Vec::new()), slots: Semaphore::new(n_max) }
     }
 
     /// Runs `job` on a worker. Its time limit counts from the moment a worker is free. Dropping the
@@ -48,7 +51,7 @@ impl Pool {
         let limit = Duration::from_millis(job.time_ms).saturating_add(GRACE);
         let exchange = match tokio::time::timeout(limit, process.exchange(&body)).await {
             Err(_) => return failed(Failure::TimedOut),
-            Ok(Err(ended)) => return after_end(&ended),
+            Ok(Err(ended)) => return self.after_end(&ended),
             Ok(Ok(exchange)) => exchange,
         };
         let mut reply = match serde_json::from_slice::<Reply>(&exchange.body) {
@@ -60,6 +63,16 @@ impl Pool {
             self.lock().push(process);
         }
         reply
+    }
+
+    /// Says why there is no answer: when a signal killed the worker, it was the code that did it.
+    fn after_end(&self, ended: &Ended) -> Reply {
+        let failure = match ended.status {
+            Some(status) if is_signal(status) => Failure::Crashed,
+            Some(status) => (self.on_exit)(status),
+            None => Failure::Bug { message: format!("a worker broke off: {}", ended.error) },
+        };
+        Reply { outcome: Err(failure), printed: ended.noise.clone(), retire: true }
     }
 
     fn take(&self) -> Result<Process, Failure> {
@@ -85,21 +98,7 @@ fn is_spent(reply: &Reply) -> bool {
     )
 }
 
-/// Says why a worker ended without an answer: killed by a signal it was the code that did it.
-fn after_end(ended: &Ended) -> Reply {
-    let failure = match ended.status {
-        Some(status) if is_signal(status) => Failure::Crashed,
-        Some(status) => Failure::Raised {
-            exception: "SystemExit".into(),
-            message: format!("the code ended its interpreter ({status})"),
-            line: None,
-        },
-        None => Failure::Bug { message: format!("a worker broke off: {}", ended.error) },
-    };
-    Reply { outcome: Err(failure), printed: ended.noise.clone(), retire: true }
-}
-
-fn is_signal(status: std::process::ExitStatus) -> bool {
+fn is_signal(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt;
     status.signal().is_some()
 }

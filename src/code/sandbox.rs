@@ -1,13 +1,14 @@
 //! Runs sandboxed code: what is bounded by its length runs right here, everything else in a worker
 //! process of ours that may be killed at any moment.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::process::Command;
 
 use super::cache::Cache;
@@ -26,6 +27,9 @@ use crate::limits;
 /// starts over in a worker, which nobody notices because sandboxed code has no effects.
 const INLINE_TIME_MAX: Duration = Duration::from_millis(20);
 
+/// What a value costs beside its text when sizes are added up, in bytes.
+const VALUE_BYTES: usize = 16;
+
 /// The sandbox of one server.
 pub(super) struct Sandbox {
     workers: Pool,
@@ -40,7 +44,12 @@ impl Sandbox {
     pub(super) fn new(command: Vec<OsString>, working_dir: &Path, n_max: usize) -> Self {
         let working_dir = working_dir.to_owned();
         let start = move || start_worker(&command, &working_dir);
-        Self { workers: Pool::new(n_max, Box::new(start)), programs: Cache::default(), conditions: Cache::default() }
+        let on_exit = |status| Failure::Bug { message: format!("the sandbox worker ended by itself ({status})") };
+        Self {
+            workers: Pool::new(n_max, Box::new(start), on_exit),
+            programs: Cache::default(),
+            conditions: Cache::default(),
+        }
     }
 
     /// Runs a job of any dialect.
@@ -62,7 +71,7 @@ impl Sandbox {
         // A text that does not even parse says so in the worker, with everything else that can go wrong.
         let known = known.ok()?;
         let program = known.as_ref().as_ref()?;
-        if !is_small(&job.names) || !is_small(&job.inputs) || !is_small(&job.globals) {
+        if !are_small(job.names.values().chain(job.inputs.values()).chain(job.globals.values())) {
             return None;
         }
         let program = program.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,12 +100,17 @@ impl Sandbox {
         })
     }
 
-    /// Evaluates a compiled expression right here; `None` when it has to go to a worker.
-    pub(super) fn evaluate_inline(condition: &Condition, names: &Map<String, Value>) -> Option<Result<Done, Failure>> {
-        if !condition.is_straight() || !is_small(names) {
+    /// Evaluates a compiled expression right here; `None` when it has to go to a worker. `given` are
+    /// the values of its names, in their order.
+    pub(super) fn evaluate_inline(
+        condition: &Condition,
+        given: &[Option<Cow<'_, Value>>],
+    ) -> Option<Result<Done, Failure>> {
+        let given = || given.iter().map(Option::as_deref);
+        if !condition.is_straight() || !are_small(given().flatten()) {
             return None;
         }
-        let run = || condition.run_inline(names, INLINE_TIME_MAX);
+        let run = || condition.run_inline(given(), INLINE_TIME_MAX);
         let outcome = panic::catch_unwind(AssertUnwindSafe(run)).ok()?;
         (!needed_more(&outcome)).then_some(outcome)
     }
@@ -147,17 +161,84 @@ fn bug(error: &Error) -> Failure {
 }
 
 /// Whether all values together are small enough for an inline run.
-fn is_small(map: &Map<String, Value>) -> bool {
-    fn spend(left: usize, value: &Value) -> Option<usize> {
-        let left = left.checked_sub(16)?;
-        match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => Some(left),
-            Value::String(text) => left.checked_sub(text.len()),
-            Value::Array(items) => items.iter().try_fold(left, spend),
-            Value::Object(map) => {
-                map.iter().try_fold(left, |left, (key, value)| spend(left.checked_sub(key.len())?, value))
-            }
+fn are_small<'v>(mut values: impl Iterator<Item = &'v Value>) -> bool {
+    values.try_fold(straight::INPUT_BYTES_MAX, spend).is_some()
+}
+
+/// Takes the size of a value off what is left.
+fn spend(left: usize, value: &Value) -> Option<usize> {
+    let left = left.checked_sub(VALUE_BYTES)?;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(left),
+        Value::String(text) => left.checked_sub(text.len()),
+        Value::Array(items) => items.iter().try_fold(left, spend),
+        Value::Object(map) => {
+            map.iter().try_fold(left, |left, (key, value)| spend(left.checked_sub(key.len())?, value))
         }
     }
-    map.values().try_fold(straight::INPUT_BYTES_MAX, spend).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    /// A sandbox without a worker: only what runs inline has a value.
+    fn sandbox() -> Sandbox {
+        Sandbox::new(Vec::new(), Path::new("/"), 1)
+    }
+
+    fn job(source: &str, names: Value) -> Job {
+        Job {
+            dialect: Dialect::Python,
+            source: source.into(),
+            function_name: "main".into(),
+            names: names.as_object().cloned().unwrap_or_default(),
+            inputs: Map::new(),
+            globals: Map::new(),
+            node_id: "node_1".into(),
+            time_ms: 1_000,
+            now_ms: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_straight_program_runs_without_a_worker() {
+        let sandbox = sandbox();
+        for (source, expected) in [
+            ("result = {'i': i + 1, 'out': 'x' * 3}", json!({"i": 8, "out": "xxx"})),
+            ("def main(data):\n    return len(data)", json!(0)),
+            ("print('said')\nreturn i", json!(7)),
+        ] {
+            let reply = sandbox.run(&job(source, json!({"i": 7}))).await;
+            assert_eq!(reply.outcome.map(|it| it.value), Ok(expected), "{source}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_take_long_asks_for_a_worker() {
+        let sandbox = sandbox();
+        let large = json!({"i": "x".repeat(100_000)});
+        for (source, names) in
+            [("for x in []: pass", json!({})), ("result = i", large), ("result = 'x' * i", json!({"i": 5_000_000}))]
+        {
+            let reply = sandbox.run(&job(source, names)).await;
+            assert!(matches!(&reply.outcome, Err(Failure::Bug { message }) if message.contains("worker")), "{source}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_deepest_straight_program_fits_an_ordinary_stack() {
+        let mut deep = json!(1);
+        for _ in 0..95 {
+            deep = json!([deep]);
+        }
+        let nested = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
+        let source = format!("result = [{} == {}, [deep] == [deep], repr([deep, deep])[:3]]", nested(90), nested(90));
+        let reply = sandbox().run(&job(&source, json!({"deep": deep}))).await;
+        assert_eq!(reply.outcome.map(|it| it.value), Ok(json!([true, true, "[[["])));
+        let chain = format!("result = 1{}", " + 1".repeat(240));
+        assert_eq!(sandbox().run(&job(&chain, json!({}))).await.outcome.map(|it| it.value), Ok(json!(241)));
+    }
 }

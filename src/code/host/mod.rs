@@ -6,6 +6,7 @@ mod shell;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use serde_json::Value;
 use tokio::process::Command;
@@ -57,7 +58,7 @@ impl Host {
         let driver = format!("\"use strict\";\nconst shared = {JAVASCRIPT_SHARED};\n{JAVASCRIPT_DRIVER}");
         let pool = |program: OsString, flag: &'static str, driver: String| {
             let place = place.clone();
-            Pool::new(n_max, Box::new(move || start_driver(&program, flag, &driver, &place)))
+            Pool::new(n_max, Box::new(move || start_driver(&program, flag, &driver, &place)), ended_itself)
         };
         Self {
             python: pool(programs.python, "-c", PYTHON_DRIVER.to_owned()),
@@ -123,6 +124,11 @@ fn start_driver(program: &OsStr, flag: &str, driver: &str, place: &Place) -> Res
         program: program.to_string_lossy().into_owned(),
         reason: error.to_string(),
     })
+}
+
+fn ended_itself(status: ExitStatus) -> Failure {
+    let message = format!("the code ended its interpreter ({status})");
+    Failure::Raised { exception: "SystemExit".into(), message, line: None }
 }
 
 impl Place {

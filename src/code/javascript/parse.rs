@@ -4,10 +4,11 @@
 //! and `import` and `export` statements nowhere.
 
 use oxc::allocator::Allocator;
+use oxc::ast::ast::{Program, Statement};
 use oxc::diagnostics::OxcDiagnostic;
 use oxc::parser::Parser;
 use oxc::semantic::SemanticBuilder;
-use oxc::span::SourceType;
+use oxc::span::{GetSpan, SourceType};
 
 use crate::code::job::words;
 use crate::code::python::place;
@@ -73,6 +74,11 @@ pub(in crate::code) fn find(source: &str, is_typescript: bool) -> Result<Option<
     if parsed.program.body.len() != 1 {
         return Err(SyntaxProblem { message: "a closing brace too many".into(), line: 1, column: 1 });
     }
+    if let Some(offset) = module_statement(&parsed.program) {
+        let (line, column) = place::line_column(source, offset.saturating_sub(HEAD.len()));
+        let message = "`import` and `export` have no place in a function; use `await import(…)`".into();
+        return Err(SyntaxProblem { message, line, column });
+    }
     let built = SemanticBuilder::new().with_check_syntax_error(true).build(&parsed.program);
     if let Some(first) = built.diagnostics.iter().next() {
         return Err(problem(source, first));
@@ -87,6 +93,13 @@ pub(in crate::code) fn find(source: &str, is_typescript: bool) -> Result<Option<
         needs.push(HostNeed { what: "`import()`".into(), line: place::line_column(source, offset).0 });
     }
     Ok(needs.into_iter().min_by_key(|it| it.line))
+}
+
+/// Finds an `import` or `export` in the function around the text, which the parser lets pass.
+fn module_statement(program: &Program<'_>) -> Option<usize> {
+    let Some(Statement::FunctionDeclaration(function)) = program.body.first() else { return None };
+    let statements = function.body.iter().flat_map(|it| &it.statements);
+    statements.filter(|it| it.is_module_declaration()).map(|it| it.span().start as usize).next()
 }
 
 /// Translates the place of a diagnostic in the wrapped text to the text itself.
@@ -139,7 +152,7 @@ mod tests {
         for (source, line, column) in
             [("let a = ;", 1, 9), ("1\nlet a; let a", 2, 5), ("} {", 1, 1), ("import x from 'x'", 1, 1)]
         {
-            let problem = found(source).unwrap_err();
+            let problem = found(source).expect_err(source);
             assert_eq!((problem.line, problem.column), (line, column), "{source}: {}", problem.message);
         }
     }

@@ -13,7 +13,7 @@ use monty_types::{CompileOptions, MontyException, MontyObject, PrintWriter};
 use ruff_python_ast::visitor::{Visitor, walk_expr};
 use ruff_python_ast::{Expr, ExprContext, Parameter};
 use ruff_text_size::Ranged;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{exception, place, program, straight, values};
 use crate::code::failure::Failure;
@@ -124,29 +124,33 @@ impl Condition {
     /// Evaluates in the worker, where everything may take its time.
     pub(in crate::code) fn run(&self, job: &Job) -> Reply {
         let mut printed = String::new();
-        let outcome = self.fill(&job.names).and_then(|values| {
+        let given = self.names.iter().map(|it| job.names.get(it));
+        let outcome = self.fill(given).and_then(|values| {
             let tracker = program::tracker(Duration::from_millis(job.time_ms), limits::CODE_MEMORY_BYTES_MAX);
             conclude(program::drive(&self.run, values, tracker, &mut printed, job.now_ms))
         });
         Reply { outcome, printed, retire: false }
     }
 
-    /// Evaluates a straight expression in little time and memory.
+    /// Evaluates a straight expression in little time and memory. `given` are the values of
+    /// [`Condition::names`], in their order.
     ///
     /// # Errors
     ///
     /// `TimedOut` and `OutOfMemory` when it needs more than a straight expression should.
-    pub(in crate::code) fn run_inline(&self, names: &Map<String, Value>, time_max: Duration) -> Result<Done, Failure> {
-        let values = self.fill(names)?;
+    pub(in crate::code) fn run_inline<'v>(
+        &self,
+        given: impl Iterator<Item = Option<&'v Value>>,
+        time_max: Duration,
+    ) -> Result<Done, Failure> {
+        let values = self.fill(given)?;
         let tracker = program::tracker(time_max, straight::MEMORY_BYTES_MAX);
         conclude(self.run.run(values, tracker, PrintWriter::Disabled))
     }
 
-    fn fill(&self, names: &Map<String, Value>) -> Result<Vec<MontyObject>, Failure> {
-        let mut filled = Vec::with_capacity(self.names.len() + 3);
-        for name in &self.names {
-            filled.push(names.get(name).map_or(Ok(MontyObject::None), values::from_json)?);
-        }
+    fn fill<'v>(&self, given: impl Iterator<Item = Option<&'v Value>>) -> Result<Vec<MontyObject>, Failure> {
+        let mut filled =
+            given.map(|it| it.map_or(Ok(MontyObject::None), values::from_json)).collect::<Result<Vec<_>, Failure>>()?;
         if self.uses_get {
             filled.extend(helpers()?);
         }
@@ -336,7 +340,8 @@ mod tests {
     fn evaluate(expression: &str, names: Value) -> Result<(Value, bool), Failure> {
         let names = names.as_object().cloned().unwrap_or_default();
         let condition = Condition::compile(expression, |it| names.contains_key(it))?;
-        condition.run_inline(&names, Duration::from_secs(1)).map(|it| (it.value, it.truth))
+        let given = condition.names().iter().map(|it| names.get(it));
+        condition.run_inline(given, Duration::from_secs(1)).map(|it| (it.value, it.truth))
     }
 
     #[test]

@@ -21,6 +21,9 @@ use super::python::program::{self, Program};
 use super::{frame, javascript};
 use memory::MemoryWatch;
 
+/// The hidden subcommand of the program that is a worker.
+pub const SUBCOMMAND: &str = "code-worker";
+
 /// Runs the worker until its standard input ends. `main` calls it for the hidden subcommand
 /// `code-worker`, before anything else is set up.
 pub fn main() -> ExitCode {
@@ -109,7 +112,6 @@ impl Interpreters {
         }
     }
 
-    #[expect(clippy::arc_with_non_send_sync, reason = "the cache is shared between threads elsewhere, here it is not")]
     fn program(&self, job: &Job) -> Result<Arc<Program>, Failure> {
         self.programs.get_or_try(program::key(job), |_| Program::compile(job))
     }
