@@ -1,9 +1,9 @@
--- The first schema. It runs on an empty file and on a database of the original program alike: tables that
--- are there already are kept, and our columns are added after the guide's either way.
+-- The first schema. A database of the original program gets it too: its rows are copied over.
 
--- The guide's tables: names, columns, order, types and indexes are promised to their readers.
+-- The guide's tables: names, columns, order, types and indexes are promised to their readers. Our columns
+-- stand after theirs.
 
-CREATE TABLE IF NOT EXISTS executions (
+CREATE TABLE executions (
     execution_id TEXT PRIMARY KEY,
     status TEXT NOT NULL,
     diagram_id TEXT,
@@ -19,10 +19,35 @@ CREATE TABLE IF NOT EXISTS executions (
     metrics TEXT,
     created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
     access_count INTEGER DEFAULT 0,
-    last_accessed TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+    last_accessed TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+
+    -- Ours.
+    kind TEXT NOT NULL DEFAULT 'run',
+    origin TEXT,
+    mode TEXT,
+    source_sha256 TEXT,
+    revision INTEGER,
+    pause_reason TEXT,
+    error_code TEXT,
+    parent_execution_id TEXT,
+    parent_relation TEXT,
+    trigger_id TEXT,
+    experiment_id TEXT,
+    variant TEXT,
+    principal TEXT,
+    owner TEXT,
+    deadline_at TEXT,
+    idempotency_key TEXT,
+    last_seq INTEGER NOT NULL DEFAULT 0,
+    last_activity_at TEXT,
+    -- What the diagram may do and how it was asked to run, both JSON: whoever takes the execution over needs them.
+    rights TEXT,
+    options TEXT,
+    -- Tells a repeated request from another one under the same idempotency key.
+    request_hash TEXT
 );
 
-CREATE TABLE IF NOT EXISTS transitions (
+CREATE TABLE transitions (
     id TEXT PRIMARY KEY,
     execution_id TEXT NOT NULL,
     node_id TEXT,
@@ -32,54 +57,31 @@ CREATE TABLE IF NOT EXISTS transitions (
     created_at TEXT NOT NULL DEFAULT (datetime('now'))
 );
 
-CREATE TABLE IF NOT EXISTS messages (
+CREATE TABLE messages (
     id TEXT PRIMARY KEY,
     execution_id TEXT NOT NULL,
     node_id TEXT NOT NULL,
     person_id TEXT,
     content TEXT NOT NULL,
     token_count INTEGER,
-    created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+    created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+
+    -- Ours: the order within the execution.
+    seq INTEGER
 );
 
-CREATE INDEX IF NOT EXISTS idx_status ON executions(status);
-CREATE INDEX IF NOT EXISTS idx_started_at ON executions(started_at);
-CREATE INDEX IF NOT EXISTS idx_diagram_id ON executions(diagram_id);
-CREATE INDEX IF NOT EXISTS idx_access_count ON executions(access_count DESC);
-CREATE INDEX IF NOT EXISTS idx_last_accessed ON executions(last_accessed DESC);
-CREATE UNIQUE INDEX IF NOT EXISTS ux_exec_seq ON transitions(execution_id, seq);
-CREATE INDEX IF NOT EXISTS idx_exec_transitions ON transitions(execution_id);
-CREATE INDEX IF NOT EXISTS idx_created_at ON transitions(created_at DESC);
-CREATE INDEX IF NOT EXISTS idx_execution ON messages(execution_id);
-CREATE INDEX IF NOT EXISTS idx_node ON messages(node_id);
+CREATE INDEX idx_status ON executions(status);
+CREATE INDEX idx_started_at ON executions(started_at);
+CREATE INDEX idx_diagram_id ON executions(diagram_id);
+CREATE INDEX idx_access_count ON executions(access_count DESC);
+CREATE INDEX idx_last_accessed ON executions(last_accessed DESC);
+CREATE UNIQUE INDEX ux_exec_seq ON transitions(execution_id, seq);
+CREATE INDEX idx_exec_transitions ON transitions(execution_id);
+CREATE INDEX idx_created_at ON transitions(created_at DESC);
+CREATE INDEX idx_execution ON messages(execution_id);
+CREATE INDEX idx_node ON messages(node_id);
 
--- Our columns, after theirs.
-
-ALTER TABLE executions ADD COLUMN kind TEXT NOT NULL DEFAULT 'run';
-ALTER TABLE executions ADD COLUMN origin TEXT;
-ALTER TABLE executions ADD COLUMN mode TEXT;
-ALTER TABLE executions ADD COLUMN source_sha256 TEXT;
-ALTER TABLE executions ADD COLUMN revision INTEGER;
-ALTER TABLE executions ADD COLUMN pause_reason TEXT;
-ALTER TABLE executions ADD COLUMN error_code TEXT;
-ALTER TABLE executions ADD COLUMN parent_execution_id TEXT;
-ALTER TABLE executions ADD COLUMN parent_relation TEXT;
-ALTER TABLE executions ADD COLUMN trigger_id TEXT;
-ALTER TABLE executions ADD COLUMN experiment_id TEXT;
-ALTER TABLE executions ADD COLUMN variant TEXT;
-ALTER TABLE executions ADD COLUMN principal TEXT;
-ALTER TABLE executions ADD COLUMN owner TEXT;
-ALTER TABLE executions ADD COLUMN deadline_at TEXT;
-ALTER TABLE executions ADD COLUMN idempotency_key TEXT;
-ALTER TABLE executions ADD COLUMN last_seq INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE executions ADD COLUMN last_activity_at TEXT;
--- What the diagram may do and how it was asked to run, both JSON: whoever takes the execution over needs them.
-ALTER TABLE executions ADD COLUMN rights TEXT;
-ALTER TABLE executions ADD COLUMN options TEXT;
--- Tells a repeated request from another one under the same idempotency key.
-ALTER TABLE executions ADD COLUMN request_hash TEXT;
-
-ALTER TABLE messages ADD COLUMN seq INTEGER;
+-- Our indexes on them.
 
 CREATE UNIQUE INDEX ux_idempotency ON executions(coalesce(principal, ''), idempotency_key)
     WHERE idempotency_key IS NOT NULL;

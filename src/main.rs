@@ -258,8 +258,9 @@ fn stop_on_signals(stop: &CancellationToken) {
 
 /// Logs go to stderr: stdout belongs to results and to MCP.
 fn log_to_stderr(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE))
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(format!("{level},{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE))
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let _ =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
 }

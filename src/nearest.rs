@@ -1,7 +1,7 @@
 //! "Did you mean": the known name nearest to a misspelt one.
 
 /// Longest name that is compared, in characters; nobody misspells longer ones by a few letters.
-const CHARS_MAX: usize = 80;
+const CHARS_MAX: usize = 60;
 
 /// Returns the candidate nearest to `name`: at most a third of its length in edits (at least one);
 /// a swap of neighbours counts as one, case does not count (diagrams.md 4.1).

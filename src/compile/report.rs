@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Compiled;
 use super::terminal;
-use super::terminal::excerpt;
+use crate::diagram::render::excerpt;
 use crate::diagram::{Diagnostic, Severity};
 use crate::error::Error;
 
@@ -117,7 +117,7 @@ impl DiagnosticReport {
             field: diagnostic.field.clone(),
             line: diagnostic.span.line,
             column: diagnostic.span.column,
-            excerpt: excerpt(text, diagnostic.span).line,
+            excerpt: excerpt(text, diagnostic.span).to_owned(),
             hint: diagnostic.hint.clone(),
             patch: patch.map(|it| PatchReport { offset: it.offset, len: it.len, replacement: it.replacement.clone() }),
         }

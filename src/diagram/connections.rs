@@ -14,8 +14,9 @@ use super::render::within;
 use super::tree::{Span, Spanned, Tree, TreeKind};
 use crate::nearest::nearest;
 
-/// How many unknown ends get a "did you mean": each costs a comparison with every label.
-const SUGGESTIONS_MAX: usize = 50;
+/// How many labels may be compared with unknown ends for a "did you mean"; after that the ends are
+/// reported without one. Enough for 20 mistakes in the largest diagram.
+const COMPARISONS_MAX: usize = 20_000;
 
 /// What a connection's mapping calls its parts in one format.
 pub(super) struct Keys {
@@ -49,7 +50,7 @@ pub(super) struct Connections<'n, 'd, 'a> {
     pub draft: &'d mut Draft<'a>,
     found: Vec<Connection>,
     n_written: usize,
-    n_suggestions: usize,
+    n_comparisons: usize,
     /// Starts and endpoints already reported as E208 or E209.
     reported: HashSet<usize>,
 }
@@ -57,7 +58,7 @@ pub(super) struct Connections<'n, 'd, 'a> {
 impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
     pub(super) fn new(nodes: &'n [DiagramNode], draft: &'d mut Draft<'a>) -> Self {
         let names = Names::new(nodes);
-        Self { names, draft, found: Vec::new(), n_written: 0, n_suggestions: 0, reported: HashSet::new() }
+        Self { names, draft, found: Vec::new(), n_written: 0, n_comparisons: 0, reported: HashSet::new() }
     }
 
     /// Returns the connections whose ends are known, and how many were written.
@@ -130,16 +131,19 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
         let what = if is_native { "id" } else { "label" };
         let message = format!("the connection {verb} at `{name}`, and no node has this {what}");
         let diagnostic = Diagnostic::new("E301", text.span, message);
-        self.n_suggestions += 1;
         let nodes = self.names.nodes;
+        self.n_comparisons += nodes.len();
         let near = match self.names.by_id(name) {
             // The id of a node where its label is wanted.
             Some(node) if !is_native => Some(nodes[node].label.as_str()),
-            _ if self.n_suggestions > SUGGESTIONS_MAX => None,
+            _ if self.n_comparisons > COMPARISONS_MAX => None,
             _ => nearest(name, nodes.iter().map(|it| if is_native { it.id.as_str() } else { it.label.as_str() })),
         };
         let diagnostic = match near {
-            Some(near) => self.repair_part(diagnostic.hint(format!("did you mean `{near}`?")), text, name, near),
+            Some(near) => {
+                let part = text.value.find(name).map_or("", |at| &text.value[at..at + name.len()]);
+                self.repair_part(diagnostic.hint(format!("did you mean `{near}`?")), text, part, near)
+            }
             None => diagnostic.hint(format!("write the {what} of a node under `nodes`")),
         };
         self.report(diagnostic);
@@ -155,19 +159,21 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
         let diagnostic = match nearest(name, handles.iter().copied()) {
             Some(near) => {
                 let hint = format!("did you mean `{near}`? {known}");
-                self.repair_part(diagnostic.hint(hint), text, name, near)
+                // The handle stands behind the label.
+                let part = text.value.rfind(name).map_or("", |at| &text.value[at..at + name.len()]);
+                self.repair_part(diagnostic.hint(hint), text, part, near)
             }
             None => diagnostic.hint(known),
         };
         self.report(diagnostic);
     }
 
-    /// Adds the repair that replaces `part` of the text of an end.
+    /// Adds the repair that replaces `part`, a slice of the text of an end.
     fn repair_part(&self, diagnostic: Diagnostic, text: &Spanned<String>, part: &str, near: &str) -> Diagnostic {
         if text.value.trim() == part {
             return self.draft.repair(diagnostic, text.span, near);
         }
-        let place = within(self.draft.text, text.span, part);
+        let place = within(self.draft.text, text.span, &text.value, part);
         let fits_unquoted = |it: char| it.is_alphanumeric() || matches!(it, '_' | ' ' | '~' | '.' | '-');
         if place == text.span || !near.chars().all(fits_unquoted) {
             return diagnostic;

@@ -1,6 +1,9 @@
 //! The two text forms of a destination in the readable format: groups in parentheses, and keywords
 //! with quoted values (diagrams.md 1.2). Must not know which nodes there are.
 
+/// Most groups that are peeled; two mean something, the others are only there to be reported.
+const GROUPS_MAX: usize = 8;
+
 /// What dialect 2 says; every keyword at most once.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Parts<'t> {
@@ -55,7 +58,8 @@ pub(super) fn keywords(text: &str) -> Option<Parts<'_>> {
 pub(super) fn groups(text: &str, is_end: impl Fn(&str) -> bool) -> (&str, Vec<&str>) {
     let mut rest = text.trim();
     let mut groups = Vec::new();
-    while !is_end(rest)
+    while groups.len() < GROUPS_MAX
+        && !is_end(rest)
         && let Some((before, group)) = last_group(rest)
     {
         groups.push(group.trim());

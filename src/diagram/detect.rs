@@ -105,3 +105,76 @@ fn named(text: &str, tree: &Tree, key: &str) -> Result<Option<Format>, Box<Diagn
 fn unknown(span: Span, message: String, hint: &str) -> Box<Diagnostic> {
     Box::new(Diagnostic::new("E105", span, message).hint(hint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagram::parse;
+
+    /// Returns the format found and the codes of E105 and W102.
+    fn found(text: &str, asked: Option<Format>) -> (Option<Format>, Vec<&'static str>) {
+        let parsed = parse(text, asked);
+        let codes = parsed.diagnostics.iter().map(|it| it.code).filter(|it| ["E105", "W102"].contains(it)).collect();
+        assert_eq!(parsed.diagram.is_none(), parsed.diagnostics.iter().any(|it| it.code < "E106"), "{text}");
+        (parsed.format, codes)
+    }
+
+    #[test]
+    fn the_content_shows_the_format() {
+        use Format::{Light, Native, Readable};
+        for (text, format, codes) in [
+            ("version: light\n", Light, vec![]),
+            ("version: Readable\n", Readable, vec![]),
+            ("format: readable\nversion: 1.0.0\n", Readable, vec![]),
+            ("format: native\nnodes: []\n", Native, vec![]),
+            ("flow: []\nnodes: []\n", Readable, vec!["W102"]),
+            ("connections: []\n", Light, vec!["W102"]),
+            ("arrows: []\n", Native, vec![]),
+            ("nodes: []\n", Light, vec!["W102"]),
+            ("version: 2\nnodes: []\n", Light, vec!["W102"]),
+            ("{}", Native, vec![]),
+            ("{\"nodes\": [], \"version\": \"v2\"}", Native, vec![]),
+            ("{\"version\": \"light\", \"nodes\": []}", Light, vec![]),
+            ("{version: light, nodes: []}", Light, vec![]),
+            ("version: heavy\nflow: []\n", Readable, vec!["E105"]),
+            ("version: [light]\n", Light, vec!["E105"]),
+            ("format: light\nversion: readable\n", Light, vec!["E105"]),
+        ] {
+            assert_eq!(found(text, None), (Some(format), codes), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_flag_decides_only_where_the_content_shows_nothing() {
+        use Format::{Light, Native, Readable};
+        for (text, asked, format, codes) in [
+            ("nodes: []\n", Readable, Readable, vec!["W102"]),
+            ("nodes: []\n", Native, Native, vec![]),
+            ("version: light\n", Light, Light, vec![]),
+            ("version: light\n", Readable, Light, vec!["E105"]),
+            ("flow: []\n", Light, Readable, vec!["E105"]),
+            ("{}", Light, Native, vec!["E105"]),
+        ] {
+            assert_eq!(found(text, Some(asked)), (Some(format), codes), "{text} as {}", asked.name());
+        }
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_read_still_has_a_format() {
+        for (text, format) in [
+            ("- a\n", Format::Light),
+            ("{\"a\": ", Format::Native),
+            ("version: readable  # tag\nnodes: [\n", Format::Readable),
+            ("flow:\n- [\n", Format::Readable),
+            ("", Format::Light),
+        ] {
+            assert_eq!(found(text, None).0, Some(format), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_tag_has_a_repair() {
+        let parsed = parse("version: ligth\nnodes: []\n", None);
+        assert_eq!(parsed.diagnostics[0].patch.as_ref().map(|it| it.replacement.as_str()), Some("light"));
+    }
+}

@@ -7,6 +7,11 @@ use super::render::{source, spelled_like};
 use super::tree::{Span, Spanned, Tree};
 use crate::nearest::nearest;
 
+/// Longest label or id of a node, and longest name in a diagnostic, in characters.
+pub(super) const NAME_CHARS_MAX: usize = 200;
+/// Longest message or hint, in characters.
+const MESSAGE_CHARS_MAX: usize = 600;
+
 /// One text being read.
 pub(super) struct Draft<'a> {
     pub text: &'a str,
@@ -19,7 +24,12 @@ impl<'a> Draft<'a> {
         Self { text, format, diagnostics: Vec::new() }
     }
 
-    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+    /// Records a problem. Its words are cut to a length that can be read: a text may repeat one long
+    /// name in thousands of problems.
+    pub(super) fn report(&mut self, mut diagnostic: Diagnostic) {
+        diagnostic.message = cut(diagnostic.message, MESSAGE_CHARS_MAX);
+        diagnostic.hint = diagnostic.hint.map(|it| cut(it, MESSAGE_CHARS_MAX));
+        diagnostic.at = diagnostic.at.map(shortened);
         self.diagnostics.push(diagnostic);
     }
 
@@ -73,6 +83,19 @@ pub(super) fn scalar_text(text: &str, tree: &Tree) -> Option<String> {
         TreeKind::Null | TreeKind::List(_) | TreeKind::Map(_) => return None,
     };
     (!found.is_empty()).then(|| found.to_owned())
+}
+
+/// Returns a name, cut to [`NAME_CHARS_MAX`].
+pub(super) fn shortened(name: String) -> String {
+    cut(name, NAME_CHARS_MAX)
+}
+
+fn cut(mut text: String, n_chars: usize) -> String {
+    if let Some((at, _)) = text.char_indices().nth(n_chars) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 /// Returns the place of the key `key` in `tree`, else where `tree` begins.

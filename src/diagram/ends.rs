@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use super::kinds::{Handle, NodeKind};
 use super::model::DiagramNode;
 
+/// Longest text behind a `_` that is looked at as a handle, in bytes; twice the longest handle.
+const HANDLE_BYTES_MAX: usize = 20;
+
 /// Which end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -114,6 +117,9 @@ impl<'n> Names<'n> {
         let mut nearly = None;
         for (at, _) in text.rmatch_indices('_') {
             let (label, name) = (&text[..at], &text[at + 1..]);
+            if name.len() > HANDLE_BYTES_MAX {
+                break;
+            }
             let node = self.by_label.get(label).or_else(|| self.by_label.get(label.replace('_', " ").as_str()));
             let Some(&node) = node else { continue };
             match self.handle(node, name, direction) {

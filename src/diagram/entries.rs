@@ -4,7 +4,7 @@
 use serde_json::{Number, Value};
 
 use super::diagnostic::Diagnostic;
-use super::draft::Draft;
+use super::draft::{Draft, shortened};
 use super::tree::{Span, Spanned, Tree, TreeKind};
 
 /// The entries of one mapping, being read.
@@ -18,7 +18,8 @@ pub(super) struct Entries<'t, 'd, 'a> {
 
 impl<'t, 'd, 'a> Entries<'t, 'd, 'a> {
     pub(super) fn new(draft: &'d mut Draft<'a>, name: impl Into<String>, tree: &'t Tree) -> Self {
-        Self { draft, name: name.into(), entries: tree.entries().iter().collect(), asked: Vec::new() }
+        let name = shortened(name.into());
+        Self { draft, name, entries: tree.entries().iter().collect(), asked: Vec::new() }
     }
 
     /// Adds the entries of a mapping nested under `key`; those beside it win.

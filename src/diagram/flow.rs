@@ -10,7 +10,7 @@ use super::kinds::ContentType;
 use super::model::{Connection, DiagramNode};
 use super::render::within;
 use super::sections;
-use super::tree::{Span, Spanned, Tree, TreeKind};
+use super::tree::{Spanned, Tree, TreeKind};
 
 const KEYS: Keys = Keys { ends: &["to"], label: "naming", content_type: &["as"] };
 
@@ -50,7 +50,8 @@ fn n_destinations(item: &Tree) -> usize {
 
 fn read_item(item: &Tree, flow: &mut Connections<'_, '_, '_>) {
     if let Some((source, destination)) = item.as_text().and_then(|it| it.split_once("->")) {
-        let place = |part: &str| within(flow.draft.text, item.span, part.trim());
+        let whole = item.as_text().unwrap_or_default();
+        let place = |part: &str| within(flow.draft.text, item.span, whole, part.trim());
         let (source, destination) = (
             Spanned { value: source.trim().to_owned(), span: place(source) },
             Spanned { value: destination.trim().to_owned(), span: place(destination) },
@@ -71,9 +72,12 @@ fn read_item(item: &Tree, flow: &mut Connections<'_, '_, '_>) {
                     destination(source.clone(), it, flow);
                 }
             }
-            TreeKind::List(_) => {
+            TreeKind::List(_) | TreeKind::Null => {
                 let message = format!("`{}` names no destination", key.value);
                 flow.report(Diagnostic::new("E303", key.span, message).hint("add one, or remove the line"));
+                if destinations.is_null() {
+                    flow.add(None, None, Cable { span: key.span, ..Cable::default() });
+                }
             }
             _ => destination(source, destinations, flow),
         }
@@ -115,7 +119,7 @@ fn text_destination(source: Source, text: &Spanned<String>, flow: &mut Connectio
     }
     if is_like_keywords(&text.value) {
         return match keywords(&text.value) {
-            Some(parts) => keyword_destination(source, text.span, &parts, flow),
+            Some(parts) => keyword_destination(source, text, &parts, flow),
             None => {
                 let message = format!("`{}` is not a list of keywords with quoted values", text.value);
                 let hint = "write `to \"B\" in \"first\" as \"raw_text\" naming \"topic\"`";
@@ -127,10 +131,11 @@ fn text_destination(source: Source, text: &Spanned<String>, flow: &mut Connectio
     grouped_destination(source, text, flow);
 }
 
-fn keyword_destination(source: Source, span: Span, parts: &Parts<'_>, flow: &mut Connections<'_, '_, '_>) {
+fn keyword_destination(source: Source, text: &Spanned<String>, parts: &Parts<'_>, flow: &mut Connections<'_, '_, '_>) {
+    let span = text.span;
     let placed = |it: &str, flow: &Connections<'_, '_, '_>| Spanned {
         value: it.to_owned(),
-        span: within(flow.draft.text, span, it),
+        span: within(flow.draft.text, span, &text.value, it),
     };
     let part = |it: Option<&str>, flow: &Connections<'_, '_, '_>| it.map(|it| placed(it, flow));
     if parts.to.is_none() {
@@ -150,7 +155,7 @@ fn keyword_destination(source: Source, span: Span, parts: &Parts<'_>, flow: &mut
 fn grouped_destination(source: Source, text: &Spanned<String>, flow: &mut Connections<'_, '_, '_>) {
     let is_end = |it: &str| flow.names.is_label(it) || flow.names.resolve(it, Direction::Input).is_ok();
     let (target, mut groups) = groups(&text.value, is_end);
-    let place = |it: &str| within(flow.draft.text, text.span, it);
+    let place = |it: &str| within(flow.draft.text, text.span, &text.value, it);
     let target = Spanned { value: target.to_owned(), span: place(target) };
     let content_type = groups.iter().position(|it| ContentType::parse(it).is_some());
     let content_type = content_type.and_then(|at| ContentType::parse(groups.remove(at)));
@@ -181,5 +186,89 @@ fn with_handle(
             flow.unresolved(problem, handle, direction);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagram::testing::{readable_problems, wires};
+
+    const NODES: &str = "version: readable
+nodes:
+- s [start]:
+- w x [person_job]:
+- c [condition]:
+- Fix (a) [code_job]:
+- e [endpoint]:
+flow:
+";
+
+    fn problems(flow: &str) -> Vec<String> {
+        readable_problems(&format!("{}{flow}\n", &NODES["version: readable\n".len()..]))
+    }
+
+    #[test]
+    fn the_three_dialects_mean_the_same() {
+        for flow in [
+            "- s -> w x_first (raw_text)(topic)\n- c_condtrue: [w x, e (object)]",
+            "- s: w x_first (topic) (text)\n- c[condtrue]:\n  - w x\n  - e (json)",
+            "- s: to \"w x\" in \"_first\" as \"raw_text\" naming \"topic\"\n- c:\n  - to 'w x' from '_condtrue'\n  - as \"object\" from \"yes\" to \"e\"",
+            "- s: {to: w x, in: first, as: raw_text, naming: topic}\n- c: [{from: condtrue, to: w x}, {from: 'true', to: e, as: object}]",
+            "- {s: {to: w_x_first, as: raw_text, naming: topic}, c_condfalse: [{from: condtrue, to: w x}, {to: e, as: object, from: condtrue}]}",
+        ] {
+            let expected = [
+                "s.default -> w x.first topic (raw_text)",
+                "c.condtrue -> w x.default",
+                "c.condtrue -> e.default (object)",
+            ];
+            assert_eq!(wires(&format!("{NODES}{flow}\n")), expected, "{flow}");
+        }
+    }
+
+    #[test]
+    fn a_whole_label_wins_over_groups() {
+        let text = format!("{NODES}- s: Fix (a)\n- w x: Fix (a) (object)\n- Fix (a): e (a)\n");
+        let expected = [
+            "s.default -> Fix (a).default",
+            "w x.default -> Fix (a).default (object)",
+            "Fix (a).default -> e.default a",
+        ];
+        assert_eq!(wires(&text), expected);
+    }
+
+    #[test]
+    fn problems_of_the_flow_stand_once_and_where_they_are() {
+        for (flow, expected) in [
+            ("- t: [e, w x]", vec!["E301 connection 0 9:3"]),
+            ("- t -> e", vec!["E301 connection 0 9:3"]),
+            ("- s -> f", vec!["E301 connection 0 9:8"]),
+            ("- s: f (object)", vec!["E301 connection 0 9:6"]),
+            ("- s: [e, to \"f\"]", vec!["E301 connection 1 9:14"]),
+            ("- c: [e, w x]", vec!["E302 connection 0 9:3", "E302 connection 1 9:3"]),
+            ("- c_maybe: e", vec!["E302 connection 0 9:3"]),
+            ("- s: to \"w x\" in \"second\"", vec!["E302 connection 0 9:19"]),
+            ("- c: {to: e, from: maybe}", vec!["E302 connection 0 9:20"]),
+            ("- s:", vec!["E303 connection 0 9:3"]),
+            ("- s: []", vec!["E303 connection 0 9:3"]),
+            ("- just words", vec!["E303 connection 0 9:3"]),
+            ("- s: to \"e\" by \"x\"", vec!["E303 connection 0 9:6"]),
+            ("- s: {as: object}", vec!["E303 connection 0 9:6"]),
+            ("- s: e (object)(a)(b)", vec!["E303 connection 0 9:20"]),
+            ("- s: to \"e\" as \"rawtext\"", vec!["E304 connection 0 9:17"]),
+            ("- s: {to: e, as: rawtext}", vec!["E304 connection 0 9:18"]),
+            ("- s: {to: e, nameing: x}", vec!["W301 connection 0 9:14"]),
+            ("- w x: s", vec!["E208 s 3:3"]),
+            ("- e: w x", vec!["E209 e 7:3"]),
+        ] {
+            assert_eq!(problems(flow), expected, "{flow}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_of_sources_is_reported_and_read() {
+        let text = format!("{NODES}  s: w x\n  w x: e\n");
+        let parsed = crate::diagram::parse(&text, None);
+        assert_eq!(parsed.diagnostics.iter().map(|it| it.code).collect::<Vec<_>>(), ["E106"]);
+        assert_eq!(parsed.diagram.unwrap().connections.len(), 2);
     }
 }

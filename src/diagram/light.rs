@@ -97,3 +97,140 @@ fn connection(item: &Tree, connections: &mut Connections<'_, '_, '_>) {
     let cable = connections.cable(item, &CONNECTION_KEYS);
     connections.add(from, to, cable);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diagram::testing::{light_problems, repaired, wires};
+
+    const NODES: &str = "version: light
+nodes:
+- {label: s, type: start}
+- {label: p q, type: person_job}
+- {label: c, type: condition}
+- {label: x, type: persn}
+- {label: h, type: hook}
+- {label: e, type: endpoint}
+connections:
+";
+
+    /// The connections stand from line 10 on.
+    fn problems(connections: &str) -> Vec<String> {
+        let text = format!("{}{connections}\n", &NODES["version: light\n".len()..]);
+        light_problems(&text).into_iter().filter(|it| !it.starts_with("E202")).collect()
+    }
+
+    #[test]
+    fn connections_name_their_ends_in_every_spelling() {
+        let text = NODES.replace("persn", "code_job")
+            + "- {from: s, to: p q}
+- {from: 'p q[default]', to: c, label: n, content_type: JSON}
+- {from: c_condtrue, to: p_q__first, type: text}
+- {from: 'c[no]', to: p_q_first}
+- {from: h_success, to: e, data: {branch: 'true', is_conditional: true}}
+- {from: p q_error, to: e}
+- {from: s, to: p q, data: {requires_first_execution: true, color: red}}
+";
+        assert_eq!(
+            wires(&text),
+            [
+                "s.default -> p q.default",
+                "p q.default -> c.default n (object)",
+                "c.condtrue -> p q.first (raw_text)",
+                "c.condfalse -> p q.first",
+                "h.success -> e.default",
+                "p q.error -> e.default",
+                "s.default -> p q.first",
+            ]
+        );
+        let data: Vec<_> = crate::diagram::parse(&text, None).diagram.unwrap().connections;
+        assert_eq!(data[4].data, None);
+        assert_eq!(data[6].data, Some(serde_json::json!({"color": "red"})));
+    }
+
+    #[test]
+    fn problems_of_connections_stand_once_and_where_they_are() {
+        for (connection, expected) in [
+            ("- {from: s, to: x}", vec![]),
+            ("- {from: x, to: e}", vec![]),
+            ("- {from: 'x[condtrue]', to: e}", vec![]),
+            ("- {from: t, to: u}", vec!["E301 connection 0 10:10", "E301 connection 0 10:17"]),
+            ("- {from: 'pq[error]', to: e}", vec!["E301 connection 0 10:10"]),
+            ("- {from: node_0, to: e}", vec!["E301 connection 0 10:10"]),
+            ("- {from: c, to: e}", vec!["E302 connection 0 10:10"]),
+            ("- from: c\n  to: e", vec!["E302 connection 0 10:9"]),
+            ("- {from: 'c[maybe]', to: e}", vec!["E302 connection 0 10:10"]),
+            ("- {from: s_error, to: e}", vec!["E302 connection 0 10:10"]),
+            ("- {from: s, to: 'p q[second]'}", vec!["E302 connection 0 10:17"]),
+            ("- {from: s}", vec!["E303 connection 0 10:3"]),
+            ("- {}", vec!["E303 connection 0 10:3"]),
+            ("- {source: s, target: e}", vec!["E303 connection 0 10:4", "E303 connection 0 10:15"]),
+            ("- {form: s, to: e}", vec!["E303 connection 0 10:4"]),
+            ("- {from: [s], to: e}", vec!["E303 connection 0 10:10"]),
+            ("- s", vec!["E303 connection 0 10:3"]),
+            ("- {from: s, to: e, content_type: rawtext}", vec!["E304 connection 0 10:34"]),
+            ("- {from: s, to: e, content_type: null, label: ''}", vec![]),
+            ("- {from: s, to: s}\n- {from: p q, to: 's[first]'}", vec!["E208 s 3:11"]),
+            ("- {from: e, to: p q}\n- {from: e_default, to: p q}", vec!["E209 e 8:11"]),
+            ("- {from: s, to: e, lable: x}", vec!["W301 connection 0 10:20"]),
+            (
+                "- {from: s, to: e, execution_priority: 1, data: {transform: x, other: 1}}",
+                vec!["W302 connection 0 10:20", "W302 connection 0 10:50"],
+            ),
+        ] {
+            assert_eq!(problems(connection), expected, "{connection}");
+        }
+    }
+
+    #[test]
+    fn misspelt_ends_handles_keys_and_types_have_repairs() {
+        let nodes = NODES.replace("persn", "code_job");
+        for (wrong, right) in [
+            ("- {from: s, to: p qq}", "- {from: s, to: p q}"),
+            ("- {from: node_0, to: e}", "- {from: s, to: e}"),
+            ("- {from: \"c[condtru]\", to: e}", "- {from: \"c[condtrue]\", to: e}"),
+            ("- {from: \"pq[error]\", to: e}", "- {from: \"p q[error]\", to: e}"),
+            ("- {source: s, target: e}", "- {from: s, to: e}"),
+            (
+                "- {from: s, to: e, lable: x, content_type: rawtext}",
+                "- {from: s, to: e, label: x, content_type: raw_text}",
+            ),
+        ] {
+            assert_eq!(repaired(&format!("{nodes}{wrong}\n")), format!("{nodes}{right}\n"));
+        }
+    }
+
+    #[test]
+    fn connections_that_cannot_be_resolved_are_counted_and_left_out() {
+        let text = format!("{NODES}- {{from: s, to: nobody}}\n- nonsense\n- {{from: s, to: e}}\n");
+        let diagram = crate::diagram::parse(&text, None).diagram.unwrap();
+        assert_eq!((diagram.connection_count, diagram.connections.len()), (3, 1));
+        assert_eq!((diagram.connections[0].index, diagram.connections[0].id.as_str()), (2, "arrow_2"));
+    }
+
+    #[test]
+    fn long_misspellings_in_great_number_stay_cheap() {
+        let mut text = "version: light\nnodes:\n".to_owned();
+        for n in 0..1_000 {
+            text.push_str(&format!("- {{label: {}{n}, type: code_job}}\n", "x".repeat(60)));
+        }
+        text.push_str("connections:\n");
+        for n in 0..2_000 {
+            text.push_str(&format!("- {{from: {}{n}, to: {}{n}}}\n", "x".repeat(61), "y".repeat(61)));
+        }
+        assert_eq!(light_problems(&text["version: light\n".len()..]).len(), 4_000);
+    }
+
+    #[test]
+    fn sections_of_another_shape_are_reported_and_read_where_possible() {
+        for (text, expected) in [
+            ("nodes: {s: {type: start}}", vec!["E106 nodes 2:1"]),
+            ("nodes: 5", vec!["E106 nodes 2:1"]),
+            ("nodes: []", vec!["E201 nodes 2:1"]),
+            ("name: x", vec!["E201 nodes 1:1"]),
+            ("nodes: [{label: s, type: start}]\nconnections: {from: s, to: e}", vec!["E106 connections 3:1"]),
+            ("nodes: [{label: s, type: start}]\nconnections:", vec![]),
+        ] {
+            assert_eq!(light_problems(text), expected, "{text}");
+        }
+    }
+}

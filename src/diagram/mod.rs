@@ -28,6 +28,8 @@ mod persons;
 mod readable;
 mod sections;
 mod settings;
+#[cfg(test)]
+mod testing;
 
 pub use diagnostic::{Diagnostic, Patch, Severity};
 pub use kinds::{ContentType, Format, Handle, NodeKind, Service};

@@ -132,3 +132,77 @@ fn is_true_handle(id: &str, handle: &Tree, connections: &Connections<'_, '_, '_>
     let handles = direction.handles(connections.names.nodes[node].kind);
     connections.names.handle(node, name, direction).is_ok_and(|it| handles.contains(&it))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diagram::testing::{problems, wires};
+
+    fn text(arrows: &str, more: &str) -> String {
+        format!(
+            r#"{{"nodes": {{
+"n_1": {{"type": "start", "data": {{"label": "s", "custom_data": null}}}},
+"n_2": {{"type": "person_job", "position": {{"x": 1, "y": 2}}, "data": {{"label": "p"}}}},
+"n_3": {{"type": "condition", "data": {{"label": "c"}}}},
+"n_4": {{"type": "endpoint", "data": {{"label": "e"}}}}
+}}, "arrows": [
+{arrows}
+]{more}}}"#
+        )
+    }
+
+    #[test]
+    fn arrows_name_handle_ids() {
+        let arrows = r#"{"source": "n_1_default_output", "target": "n_2_first_input", "content_type": null, "data": {}},
+{"id": "x", "source": "n_3_true_output", "target": "n_2_default_input", "label": "l", "content_type": "json"}"#;
+        assert_eq!(wires(&text(arrows, "")), ["s.default -> p.first", "c.condtrue -> p.default l (object)"]);
+        let diagram = crate::diagram::parse(&text(arrows, ""), None).diagram.unwrap();
+        assert_eq!(diagram.connections.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["arrow_0", "x"]);
+        assert_eq!(diagram.nodes[0].fields, [], "null means absent");
+        assert_eq!(diagram.nodes[1].position, Some((1.0, 2.0)));
+    }
+
+    #[test]
+    fn problems_of_arrows_and_handles_stand_where_they_are() {
+        let arrow = |source: &str, target: &str| format!(r#"{{"source": "{source}", "target": "{target}"}}"#);
+        let handles = |it: &str| format!(r#", "handles": [{it}]"#);
+        for (arrows, more, expected) in [
+            (
+                arrow("n_9_default_output", "n_8_default_input"),
+                String::new(),
+                vec!["E301 connection 0 7:12", "E301 connection 0 7:44"],
+            ),
+            (arrow("n_3_default_output", "n_4_default_input"), String::new(), vec!["E302 connection 0 7:12"]),
+            (arrow("n_1_default", "n_4_default_input"), String::new(), vec!["E305 connection 0 7:12"]),
+            (arrow("n_1_default_output", "n_1_default_input"), String::new(), vec!["E208 s 2:44"]),
+            (arrow("n_4_default_output", "n_2_default_input"), String::new(), vec!["E209 e 5:47"]),
+            ("{}".to_owned(), String::new(), vec!["E303 connection 0 7:1"]),
+            ("7".to_owned(), String::new(), vec!["E303 connection 0 7:1"]),
+            (String::new(), handles(r#"{"id": "n_2_first_input"}"#), vec![]),
+            (
+                String::new(),
+                handles(r#"{"id": "h", "node_id": "n_3", "label": "true", "direction": "output"}"#),
+                vec![],
+            ),
+            (String::new(), handles(r#"{"id": "n_9_first_input"}"#), vec!["W305 handles 8:23"]),
+            (String::new(), handles(r#"{"id": "n_4_default_output"}"#), vec!["W305 handles 8:23"]),
+            (String::new(), r#", "connections": []"#.to_owned(), vec!["E107 connections 8:4"]),
+            (
+                String::new(),
+                r#", "persons": [{"id": "P", "label": "Pat", "llm_config": {"service": "opnai"}}]"#.to_owned(),
+                vec!["E506 Pat 8:70"],
+            ),
+        ] {
+            assert_eq!(problems(&text(&arrows, &more)), expected, "{arrows} {more}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_nodes_and_sections_under_metadata_are_read() {
+        let text = r#"{"nodes": [{"id": "a", "type": "start", "data": {"label": "s"}}, null],
+"metadata": {"name": "n", "author": null, "settings": {"timeout": 5}, "inputs": {"t": {"type": "string"}}, "tool": true}}"#;
+        let diagram = crate::diagram::parse(text, None).diagram.unwrap();
+        assert_eq!((diagram.nodes.len(), diagram.nodes[0].id.as_str()), (1, "a"));
+        assert_eq!(serde_json::Value::Object(diagram.metadata), serde_json::json!({"name": "n"}));
+        assert_eq!((diagram.settings.timeout, diagram.inputs.len(), diagram.tool.is_some()), (Some(5.0), 1, true));
+    }
+}

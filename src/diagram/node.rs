@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::diagnostic::Diagnostic;
-use super::draft::Draft;
+use super::draft::{Draft, NAME_CHARS_MAX, shortened};
 use super::infer::kind_of;
 use super::kinds::{Format, NodeKind};
 use super::legacy;
@@ -71,7 +71,7 @@ struct Settling<'d, 'a> {
 impl Settling<'_, '_> {
     fn node(&mut self, node_idx: usize, raw: RawNode) -> DiagramNode {
         let id = raw.id.as_ref().and_then(|it| self.draft.scalar_text(it));
-        let id = id.unwrap_or_else(|| format!("node_{node_idx}"));
+        let id = shortened(id.unwrap_or_else(|| format!("node_{node_idx}")));
         let span = raw.label.as_ref().map_or(raw.begin, |it| it.span);
         let mut node = DiagramNode { id, label: String::new(), kind: None, position: None, fields: Vec::new(), span };
         node.label = self.label(node_idx, raw.label.as_ref(), &node);
@@ -106,6 +106,7 @@ impl Settling<'_, '_> {
             return label;
         };
         if let Some(diagnostic) = self.bad_label(tree, &label) {
+            let label = shortened(label);
             self.draft.report(diagnostic.node(&node.id, &label).field("label"));
             return label;
         }
@@ -125,6 +126,11 @@ impl Settling<'_, '_> {
             let quoted = format!("\"{label}\"");
             let diagnostic = Diagnostic::new("E204", tree.span, message);
             return Some(diagnostic.hint(format!("write `{quoted}`")).patch(tree.span, quoted));
+        }
+        let n_chars = label.chars().count();
+        if n_chars > NAME_CHARS_MAX {
+            let message = format!("the label has {n_chars} characters, more than {NAME_CHARS_MAX}");
+            return Some(Diagnostic::new("E204", tree.span, message).hint("put what it says into `description`"));
         }
         let character = label.chars().find(|it| matches!(it, '[' | ']' | '\n' | '\r'))?;
         let shown = if matches!(character, '[' | ']') { format!("`{character}`") } else { "a line break".to_owned() };
@@ -222,5 +228,97 @@ impl Settling<'_, '_> {
         let diagnostic = Diagnostic::new("E108", tree.span, message).field("position");
         self.report(node, diagnostic.hint("write `position: {x: 100, y: 0}`, or leave it out"));
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::diagram::parse;
+    use crate::diagram::testing::{light_problems, readable_problems, repaired};
+
+    #[test]
+    fn problems_of_nodes_stand_once_and_where_they_are() {
+        for (nodes, expected) in [
+            ("- {label: a, type: start}", vec![]),
+            ("- {label: ' a ', type: start}", vec![]),
+            ("- {label: 5, type: start}", vec!["E204 5 3:11"]),
+            ("- {label: true, type: start}", vec!["E204 true 3:11"]),
+            ("- {label: [x], type: start}", vec!["E204 node 0 3:11"]),
+            ("- {label: '', type: start}", vec!["E204 node 0 3:11"]),
+            ("- {type: start}", vec!["E204 node 0 3:3"]),
+            ("- {label: 'a[b]', type: start}", vec!["E204 a[b] 3:11"]),
+            ("- {label: \"a\\nb\", type: start}", vec!["E204 a\nb 3:11"]),
+            ("- {label: a, type: start}\n- {label: a, type: endpoint}", vec!["E205 a 4:11"]),
+            ("- {label: a, type: start, id: x}\n- {label: b, type: endpoint, id: x}", vec!["E206 x 4:34"]),
+            ("- {label: a, type: start, id: node_1}\n- {label: b, type: endpoint}", vec!["E206 node_1 4:11"]),
+            ("- {label: a, type: start, id: [x]}", vec!["E402 a 3:31"]),
+            ("- {label: a, type: strat}", vec!["E202 a 3:20"]),
+            ("- {label: a, type: 7}", vec!["E202 a 3:20"]),
+            ("- {label: a}", vec!["E203 a 3:11"]),
+            ("- {label: a, type: job}", vec!["E203 a 3:20"]),
+            ("- {label: a, type: job, code: x}", vec!["W201 a 3:20"]),
+            ("- {label: start}", vec!["W201 start 3:11"]),
+            ("- {label: a, type: start, position: {x: 1}}", vec!["E108 a 3:37"]),
+            ("- {label: a, type: start, position: {x: 1, y: '2'}}", vec!["E108 a 3:37"]),
+            ("- {label: a, type: start, position: {x: 1, y: 2.5}}", vec![]),
+            ("- {label: a, type: start, position: null}", vec![]),
+            ("- {label: a, type: start, props: [x]}", vec!["E402 a 3:34"]),
+            ("- start", vec!["E106 nodes 3:3"]),
+        ] {
+            assert_eq!(light_problems(&format!("nodes:\n{nodes}\n")), expected, "{nodes}");
+        }
+    }
+
+    #[test]
+    fn types_are_folded_and_old_types_are_understood() {
+        for (kind, expected) in [
+            ("START", Some(NodeKind::Start)),
+            ("Person-Job", Some(NodeKind::PersonJob)),
+            ("person job", Some(NodeKind::PersonJob)),
+            ("End", Some(NodeKind::Endpoint)),
+            ("PersonBatchJob", Some(NodeKind::PersonJob)),
+            ("nothing_like_it", None),
+        ] {
+            let diagram = parse(&format!("version: light\nnodes: [{{label: a, type: {kind}}}]"), None).diagram.unwrap();
+            assert_eq!(diagram.nodes[0].kind, expected, "{kind}");
+            let is_batch = diagram.nodes[0].field("batch").is_some();
+            assert_eq!(is_batch, kind == "PersonBatchJob", "{kind}");
+        }
+    }
+
+    #[test]
+    fn fields_stand_on_the_node_or_below_props_and_are_un_dotted() {
+        let text = "version: light\nnodes:\n- {label: a, type: endpoint, file_path: x, __t: 1, retry.max_attempts: 3, \
+                    props: {file_path: y, save_to_file: true}}\n";
+        let node = parse(text, None).diagram.unwrap().nodes.remove(0);
+        let fields: serde_json::Map<_, _> = node.fields.iter().map(|it| (it.key.clone(), it.value.to_json())).collect();
+        let expected = json!({"file_name": "x", "save_to_file": true, "retry": {"max_attempts": 3}});
+        assert_eq!(serde_json::Value::Object(fields), expected);
+    }
+
+    #[test]
+    fn the_first_node_of_a_readable_flow_is_its_start() {
+        let text = "nodes:\n- Begin: {}\n- Work: {code: x}\n- End:\n";
+        assert_eq!(readable_problems(text), Vec::<String>::new());
+        assert_eq!(readable_problems("nodes:\n- Work: {code: x}\n- Then: {}\n"), ["E203 Then 4:3"]);
+    }
+
+    #[test]
+    fn mechanical_repairs_lead_to_a_clean_text() {
+        for (text, expected) in [
+            (
+                "version: light\nnodes:\n- {label: 5, type: strat}\n- {label: x, type: \"endpiont\"}\n",
+                "version: light\nnodes:\n- {label: \"5\", type: start}\n- {label: x, type: \"endpoint\"}\n",
+            ),
+            (
+                "nodes:\n- {label: a, type: job, code: x}\n",
+                "version: light\nnodes:\n- {label: a, type: code_job, code: x}\n",
+            ),
+        ] {
+            assert_eq!(repaired(text), expected);
+        }
     }
 }

@@ -153,3 +153,66 @@ fn check_duplicates(persons: &[Person], draft: &mut Draft<'_>) {
         draft.report(Diagnostic::new("E206", person.span, message).at(id).hint("rename one of them"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagram::parse;
+    use crate::diagram::testing::light_problems;
+
+    fn persons(section: &str) -> Vec<Person> {
+        let text = format!("version: light\npersons:\n{section}\nnodes: [{{label: s, type: start}}]\n");
+        parse(&text, None).diagram.unwrap().persons
+    }
+
+    #[test]
+    fn a_mapping_and_both_kinds_of_list_are_the_same() {
+        for section in [
+            "  Bot: {service: gpt, model: '', system_prompt: hi, temperature: 0, max_tokens: 5}",
+            "- Bot: {service: openai, system_prompt: hi, temperature: 0.0, max_tokens: 5.0}",
+            "- {id: Bot, llm_config: {service: chatgpt, system_prompt: hi, temperature: 0, max_tokens: 5}}",
+        ] {
+            let found = persons(section).remove(0);
+            assert_eq!((found.id.as_str(), found.label.as_str()), ("Bot", "Bot"), "{section}");
+            assert_eq!((found.service, found.model), (Some(Service::OpenAi), None), "{section}");
+            assert_eq!(found.system_prompt.as_deref(), Some("hi"), "{section}");
+            assert_eq!((found.temperature, found.max_tokens), (Some(0.0), Some(5)), "{section}");
+        }
+    }
+
+    #[test]
+    fn a_script_has_replies_selections_and_an_end() {
+        let found =
+            persons("  B: {service: scripted, replies: [a, {json: {b: 1}}], selections: [[2]], when_exhausted: cycle}");
+        let script = &found[0].script;
+        assert_eq!(script.replies.as_ref().map(Vec::len), Some(2));
+        assert_eq!((script.selections.as_ref().map(Vec::len), script.when_exhausted), (Some(1), WhenExhausted::Cycle));
+        assert_eq!(persons("  B: {id: x}")[0].service, Some(Service::OpenAi));
+    }
+
+    #[test]
+    fn problems_of_persons_stand_where_they_are() {
+        for (section, expected) in [
+            ("  P: openai", vec!["E106 P 3:3"]),
+            ("  P: {model: m}\n  api_key_id: k", vec!["E106 api_key_id 4:3"]),
+            ("  P:\n  service: openai", vec!["E106 service 4:3"]),
+            ("- P:\n  service: openai", vec!["E106 P 3:3"]),
+            ("- P: openai", vec!["E106 P 3:3"]),
+            ("- 5", vec!["E106 persons 3:3"]),
+            ("  5", vec!["E106 persons 3:3"]),
+            ("  P: {service: opnai}", vec!["E506 P 3:16"]),
+            ("  P: {model: 5}", vec!["E402 P 3:14"]),
+            ("  P: {temperature: hot}", vec!["E402 P 3:20"]),
+            ("  P: {temperature: '0.5'}", vec!["W104 P 3:20"]),
+            ("  P: {max_tokens: 0}", vec!["E404 P 3:19"]),
+            ("  P: {max_tokens: 1.5}", vec!["E404 P 3:19"]),
+            ("  P: {replies: hi}", vec!["E402 P 3:16"]),
+            ("  P: {when_exhausted: stop}", vec!["E403 P 3:23"]),
+            ("  P: {sytem_prompt: x}", vec!["W401 P 3:7"]),
+            ("  P: {id: x}\n  Q: {id: x}", vec!["E206 x 4:3"]),
+        ] {
+            let text = format!("persons:\n{section}\nnodes: [{{label: s, type: start}}]\n");
+            assert_eq!(light_problems(&text), expected, "{section}");
+        }
+    }
+}

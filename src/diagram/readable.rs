@@ -102,7 +102,7 @@ fn split_key(key: &str) -> KeyParts<'_> {
 /// Lets the key supply label, type and position; it wins over what stands below it.
 fn apply_key(raw: &mut RawNode, key: &Spanned<String>, draft: &mut Draft<'_>) {
     let parts = split_key(&key.value);
-    let place = |part: &str| within(draft.text, key.span, part);
+    let place = |part: &str| within(draft.text, key.span, &key.value, part);
     let text = |part: &str| Tree { span: place(part), kind: TreeKind::Text(part.to_owned()) };
     let label = text(parts.label);
     let kind = parts.kind.map(text);
@@ -148,6 +148,26 @@ mod tests {
             ("mail@(home)", "mail", None, Some("home")),
         ] {
             assert_eq!(split_key(key), KeyParts { label, kind, position }, "{key}");
+        }
+    }
+
+    #[test]
+    fn problems_of_readable_nodes_stand_where_they_are() {
+        use crate::diagram::testing::readable_problems;
+        for (node, expected) in [
+            ("- A [start] @(1,2): {}", vec![]),
+            ("- A [start]", vec![]),
+            ("- A: {type: start, position: {x: 1, y: 2}}", vec![]),
+            ("- A [strat]:", vec!["E202 A 3:6"]),
+            ("- A [start] @(1):", vec!["E108 A 3:15"]),
+            ("- A[b] [start]:", vec!["E204 A[b] 3:3"]),
+            ("- A [start]: {type: endpoint}", vec!["W402 A 3:21"]),
+            ("- A [start]: 5", vec!["E106 A [start] 3:14"]),
+            ("- A [start]:\n  custom_data: {}", vec!["E106 A [start] 3:3"]),
+            ("- {label: A, type: start}", vec!["E106 nodes 3:4"]),
+            ("- [A]", vec!["E106 nodes 3:3"]),
+        ] {
+            assert_eq!(readable_problems(&format!("nodes:\n{node}\n")), expected, "{node}");
         }
     }
 }

@@ -50,17 +50,36 @@ impl<'a> LineIndex<'a> {
 
 /// Returns the line of `text` that `span` begins in, without its end, cut to a length that fits a report.
 pub fn excerpt(text: &str, span: Span) -> &str {
+    let (start, end) = shown(text, span);
+    &text[start..end]
+}
+
+/// Returns what to print below the [`excerpt`] so that carets stand under the text at `span`.
+pub fn carets(text: &str, span: Span) -> String {
+    let (start, end) = shown(text, span);
+    let offset = floor_boundary(text, span.offset).clamp(start, end);
+    // Tabs stay tabs, so the carets stand right whatever a tab is worth.
+    let mut below: String = text[start..offset].chars().map(|it| if it == '\t' { '\t' } else { ' ' }).collect();
+    let token_end = floor_boundary(text, span.offset.saturating_add(span.len)).clamp(offset, end);
+    below.push_str(&"^".repeat(text[offset..token_end].chars().count().max(1)));
+    below
+}
+
+/// Returns where the shown part of the line that `span` begins in begins and ends.
+fn shown(text: &str, span: Span) -> (usize, usize) {
     let offset = floor_boundary(text, span.offset);
-    let start = text[..offset].rfind(['\n', '\r']).map_or(0, |it| it + 1);
-    let end = text[offset..].find(['\n', '\r']).map_or(text.len(), |it| offset + it);
-    let line = &text[start..end];
-    // Most lines are short; only a long one is worth counting characters in.
-    if line.len() <= EXCERPT_CHARS_MAX {
-        return line;
-    }
-    let first = text[start..offset].char_indices().rev().nth(EXCERPT_CHARS_BEFORE).map_or(0, |(it, _)| it);
-    let shown = &line[first..];
-    shown.char_indices().nth(EXCERPT_CHARS_MAX).map_or(shown, |(it, _)| &shown[..it])
+    let is_break = |it: &(usize, char)| matches!(it.1, '\n' | '\r');
+    // Never farther than an excerpt is long: a text may be one line of a mebibyte.
+    let before = text[..offset].char_indices().rev().take(EXCERPT_CHARS_MAX).take_while(|it| !is_break(it));
+    let starts: Vec<usize> = before.map(|(at, _)| at).collect();
+    let after = text[offset..].char_indices().take(EXCERPT_CHARS_MAX).take_while(|it| !is_break(it));
+    let ends: Vec<usize> = after.map(|(at, it)| offset + at + it.len_utf8()).collect();
+    let is_short = starts.len() + ends.len() <= EXCERPT_CHARS_MAX && starts.len() < EXCERPT_CHARS_MAX;
+    let n_before = if is_short { starts.len() } else { starts.len().min(EXCERPT_CHARS_BEFORE) };
+    let n_after = ends.len().min(EXCERPT_CHARS_MAX - n_before);
+    let start = n_before.checked_sub(1).map_or(offset, |it| starts[it]);
+    let end = n_after.checked_sub(1).map_or(offset, |it| ends[it]);
+    (start, end)
 }
 
 /// Returns the text at `span`, empty where there is none.
@@ -68,11 +87,18 @@ pub(crate) fn source(text: &str, span: Span) -> &str {
     text.get(span.offset..span.offset + span.len).unwrap_or_default()
 }
 
-/// Returns the place of `part` inside the scalar at `span` when it stands there literally, else `span`.
-pub(super) fn within(text: &str, span: Span, part: &str) -> Span {
-    let whole = source(text, span);
-    let Some(at) = whole.find(part).filter(|_| !part.is_empty() && !whole.contains('\n')) else { return span };
-    let column = span.column + to_u32(whole[..at].chars().count());
+/// Returns the place of `part`, a slice of the scalar `whole` that stands at `span`; `span` itself when
+/// the scalar is not written literally (escapes, several lines).
+pub(super) fn within(text: &str, span: Span, whole: &str, part: &str) -> Span {
+    let written = source(text, span);
+    let Some(base) = written.find(whole).filter(|_| !part.is_empty() && !written.contains('\n')) else { return span };
+    // Where the slice begins; the comparison below guards against a slice of something else.
+    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    if whole.get(start..start.saturating_add(part.len())) != Some(part) {
+        return span;
+    }
+    let at = base + start;
+    let column = span.column + to_u32(written[..at].chars().count());
     Span { column, offset: span.offset + at, len: part.len(), ..span }
 }
 
@@ -140,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn carets_stand_under_the_token_and_end_with_the_line() {
+        let text = "one\n\tü: wrong\nlast";
+        for (offset, len, expected) in
+            [(0, 3, "^^^"), (8, 5, "\t   ^^^^^"), (8, 9, "\t   ^^^^^"), (3, 0, "   ^"), (99, 1, "    ^")]
+        {
+            assert_eq!(carets(text, Span { offset, len, ..Span::default() }), expected, "{offset}");
+        }
+    }
+
+    #[test]
     fn a_long_line_is_cut_around_the_place() {
         let text = format!("{}NEEDLE{}", "ä".repeat(500), "b".repeat(500));
         let shown = excerpt(&text, Span { offset: 1000, ..Span::default() });
@@ -165,9 +201,13 @@ mod tests {
 
     #[test]
     fn a_part_of_a_scalar_has_its_own_place() {
-        let text = "from: \"writr[first]\"";
-        let span = Span { line: 1, column: 7, offset: 6, len: 14 };
-        assert_eq!(within(text, span, "writr"), Span { line: 1, column: 8, offset: 7, len: 5 });
-        assert_eq!(within(text, span, "nothing"), span);
+        let text = "from: \"writr[r]\"";
+        let span = Span { line: 1, column: 7, offset: 6, len: 10 };
+        let whole = "writr[r]".to_owned();
+        for (part, column, offset) in [(&whole[..5], 8, 7), (&whole[6..7], 14, 13)] {
+            assert_eq!(within(text, span, &whole, part), Span { line: 1, column, offset, len: part.len() }, "{part}");
+        }
+        assert_eq!(within(text, span, &whole, "writr"), span, "not a slice of it");
+        assert_eq!(within(text, span, "wri\"tr", "tr"), span, "not written so");
     }
 }

@@ -130,7 +130,8 @@ pub(super) fn too_many_connections(tree: &Tree, n_connections: usize, draft: &mu
 /// Returns the items of the list of connections; anything but a list is E106.
 pub(super) fn items<'t>(tree: &'t Tree, key: &str, example: &str, draft: &mut Draft<'_>) -> &'t [Tree] {
     let Some(section) = tree.get(key).filter(|it| !it.is_null()) else { return &[] };
-    if !matches!(section.kind, TreeKind::List(_)) && !(section.is_map() && section.entries().is_empty()) {
+    let is_empty_map = section.is_map() && section.entries().is_empty();
+    if !matches!(section.kind, TreeKind::List(_)) && !is_empty_map {
         let message = format!("`{key}` is {}, not a list", section.kind_name());
         draft.wrong_shape(key, key_span(tree, key), message, format!("write a list: `{example}`"));
     }
@@ -197,4 +198,62 @@ fn merged_metadata(tree: &Tree, metadata: Option<&Tree>, format: Format) -> Map<
         merged.insert("version".to_owned(), version.to_json());
     }
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::diagram::parse;
+    use crate::diagram::testing::{light_problems, repaired};
+
+    const NODES: &str = "nodes: [{label: s, type: start}]\n";
+
+    #[test]
+    fn top_level_keys_are_known_foreign_or_unknown() {
+        for (line, expected) in [
+            ("name: x\ntags: [a]\n$schema: u\nhandles: []\n__x: 1", vec![]),
+            ("titel: x", vec!["W101 titel 3:1"]),
+            ("persns: {}", vec!["W101 persns 3:1"]),
+            ("edges: []", vec!["E107 edges 3:1"]),
+            ("arrows: []", vec!["E107 arrows 3:1"]),
+            ("flow: []", vec!["E107 flow 3:1"]),
+            ("agents: {}", vec!["E107 agents 3:1"]),
+            ("api_keys: {k: v}", vec!["W506 api_keys 3:1"]),
+            ("metadata: x", vec!["E106 metadata 3:11"]),
+        ] {
+            assert_eq!(light_problems(&format!("{NODES}{line}\n")), expected, "{line}");
+        }
+        assert_eq!(light_problems("steps: [{label: s}]\n"), ["E107 steps 2:1"]);
+    }
+
+    #[test]
+    fn a_key_that_only_has_another_name_has_a_repair() {
+        for (wrong, right) in [("edges: []", "connections: []"), ("agents: {}", "persons: {}"), ("titel: x", "name: x")]
+        {
+            let text = |line: &str| format!("version: light\n{NODES}{line}\n");
+            assert_eq!(repaired(&text(wrong)), text(right));
+        }
+    }
+
+    #[test]
+    fn metadata_comes_from_its_section_and_from_the_top() {
+        let text = format!("format: light\nversion: 1.2.0\nname: top\nmetadata: {{name: below, team: x}}\n{NODES}");
+        let metadata = parse(&text, None).diagram.unwrap().metadata;
+        assert_eq!(Value::Object(metadata), json!({"name": "top", "team": "x", "version": "1.2.0"}));
+    }
+
+    #[test]
+    fn more_nodes_or_connections_than_allowed_are_refused() {
+        let nodes = |n: usize| (0..n).map(|it| format!("- {{label: n{it}, type: code_job}}\n")).collect::<String>();
+        let text = |n_nodes: usize, n_connections: usize, connection: &str| {
+            format!("nodes:\n{}connections:\n{}", nodes(n_nodes), connection.repeat(n_connections))
+        };
+        assert_eq!(light_problems(&text(1_000, 0, "")), Vec::<String>::new());
+        assert_eq!(light_problems(&text(1_001, 0, "")), ["E104 nodes 2:1"]);
+        // 10,000 values allow no 5,000 mappings of two ends each.
+        assert_eq!(light_problems(&text(1, 5_000, "- x\n")).len(), 5_000);
+        assert_eq!(light_problems(&text(1, 5_001, "- x\n")), ["E104 connections 4:1"]);
+        assert!(parse(&format!("version: light\n{}", text(1_001, 0, "")), None).diagram.is_none());
+    }
 }

@@ -93,3 +93,57 @@ pub(super) fn tool(tree: &Tree, draft: &mut Draft<'_>) -> Option<Tree> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::diagram::parse;
+    use crate::diagram::testing::light_problems;
+
+    #[test]
+    fn settings_and_inputs_are_read() {
+        let text = "version: light\nnodes: [{label: s, type: start}]\nsettings: {strict_templates: true, timeout: 1.5, \
+                    max_node_executions: 5, max_parallel: 2, budget: {usd: 0.5}}\ninputs:\n  a:\n  b: {type: integer, \
+                    default: 3, enum: [1, 3], required: true, secret: yes, description: how many}\ntool: {name: t}\n";
+        let diagram = parse(text, None).diagram.unwrap();
+        let expected = Settings {
+            strict_templates: true,
+            timeout: Some(1.5),
+            max_node_executions: Some(5),
+            max_node_iterations: None,
+            max_parallel: Some(2),
+            budget: Some(json!({"usd": 0.5})),
+        };
+        assert_eq!(diagram.settings, expected);
+        let [a, b] = diagram.inputs.as_slice() else { panic!("{:?}", diagram.inputs) };
+        assert_eq!((a.name.as_str(), &a.value_type, a.required), ("a", &None, false));
+        assert_eq!((b.value_type.as_deref(), &b.default), (Some("integer"), &Some(json!(3))));
+        assert_eq!((&b.choices, b.required, b.secret), (&Some(vec![json!(1), json!(3)]), true, true));
+        assert!(diagram.tool.is_some());
+    }
+
+    #[test]
+    fn problems_of_settings_stand_where_they_are() {
+        for (line, expected) in [
+            ("settings: 5", vec!["E106 settings 3:11"]),
+            ("settings: {timeout: 0}", vec!["E404 settings 3:21"]),
+            ("settings: {timeout: soon}", vec!["E402 settings 3:21"]),
+            ("settings: {timeout: '5'}", vec!["W104 settings 3:21"]),
+            ("settings: {strict_templates: yes}", vec!["W103 settings 3:30"]),
+            ("settings: {max_paralel: 5}", vec!["W401 settings 3:12"]),
+            ("settings: {budget: 5}", vec!["E402 settings 3:20"]),
+            ("settings: {budget: {usd: -1, euro: 2}}", vec!["E404 budget 3:26", "W401 budget 3:30"]),
+            ("inputs: [a]", vec!["E106 inputs 3:9"]),
+            ("inputs: {a: string}", vec!["E106 inputs 3:10"]),
+            ("inputs: {a: {type: text}}", vec!["E403 inputs.a 3:20"]),
+            ("tool: maybe", vec!["E106 tool 3:7"]),
+            ("tool: yes", vec!["W103 tool 3:7"]),
+            ("tool: false", vec![]),
+        ] {
+            let text = format!("nodes: [{{label: s, type: start}}]\n{line}\n");
+            assert_eq!(light_problems(&text), expected, "{line}");
+        }
+    }
+}

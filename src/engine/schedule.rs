@@ -200,7 +200,7 @@ impl Schedule {
         match input {
             Input::Started => self.resume(),
             Input::NodeDone { node, published } => self.node_done(node, published),
-            Input::NodeFailed { node } => self.finish(Ending::Failed { node }),
+            Input::NodeFailed { node } => self.node_failed(node),
             Input::Cancelled => self.finish(Ending::Cancelled),
             Input::Hold => self.hold(),
             Input::Release => self.release(),
@@ -241,7 +241,7 @@ impl Schedule {
         self.running.contains(node)
     }
 
-    /// The nodes that run, in file order.
+    /// The nodes that run, in file order; after the end those to cancel.
     pub fn running(&self) -> impl Iterator<Item = NodeIdx> + '_ {
         self.running.iter()
     }
@@ -259,6 +259,11 @@ impl Schedule {
         let mut actions = replaced.into_iter().map(|edge| Action::Replaced { edge }).collect();
         self.start_ready(&mut actions);
         actions
+    }
+
+    fn node_failed(&mut self, node: NodeIdx) -> Vec<Action> {
+        self.stop(node);
+        self.finish(Ending::Failed { node })
     }
 
     fn hold(&mut self) -> Vec<Action> {

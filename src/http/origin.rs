@@ -17,8 +17,10 @@ impl Host {
             return None;
         }
         let authority: Authority = text.parse().ok()?;
-        let port = match authority.port() {
-            Some(port) => Some(port.as_str().parse().ok()?),
+        // The port of an authority is absent as well when it is out of range.
+        let after_name = &authority.as_str()[authority.host().len()..];
+        let port = match after_name.strip_prefix(':') {
+            Some(digits) => Some(digits.parse().ok()?),
             None => None,
         };
         Some(Self { name: authority.host().trim_end_matches('.').to_ascii_lowercase(), port })

@@ -7,13 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use rmcp::model::ProtocolVersion;
+use rmcp::model::{ProtocolVersion, Resource};
 use serde_json::{Value, json};
 
 use super::{answer, resources, tools};
 use crate::error::Error;
-use crate::handlers::fetch::Listed;
-use crate::handlers::{App, Caller, fetch};
+use crate::handlers::App;
 
 #[derive(Clone)]
 struct Pages {
@@ -31,15 +30,14 @@ pub fn routes(app: Arc<App>, needs_token: bool) -> Router {
 }
 
 async fn about(State(pages): State<Pages>) -> Response {
-    let listed = match fetch::list(&pages.app, &Caller::Client).await {
-        Ok(listed) => listed,
-        Err(error) => return failure(&error),
-    };
     let method = if pages.needs_token { "bearer" } else { "none" };
-    Json(describe(&listed, method)).into_response()
+    match resources::list(&pages.app).await {
+        Ok(listed) => Json(describe(&listed, method)).into_response(),
+        Err(error) => failure(&error),
+    }
 }
 
-fn describe(listed: &[Listed], authentication: &str) -> Value {
+fn describe(listed: &[Resource], authentication: &str) -> Value {
     let versions: Vec<&str> = ProtocolVersion::KNOWN_VERSIONS.iter().map(ProtocolVersion::as_str).collect();
     let tools: Vec<Value> =
         tools::all().iter().map(|it| json!({"name": it.name, "description": it.description})).collect();
@@ -73,10 +71,7 @@ fn describe(listed: &[Listed], authentication: &str) -> Value {
 async fn list_resources(State(pages): State<Pages>) -> Response {
     match resources::list(&pages.app).await {
         Ok(all) => Json(json!({"resources": all, "resource_templates": resources::templates()})).into_response(),
-        Err(error) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": {"code": "INTERNAL", "message": error.message}})))
-                .into_response()
-        }
+        Err(error) => failure(&error),
     }
 }
 

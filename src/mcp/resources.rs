@@ -21,17 +21,28 @@ pub const LISTS: CacheHints = (5_000, CacheScope::Private);
 /// Forms of URIs that are no template.
 const COLLECTIONS: [&str; 2] = ["dipeo://diagrams", "dipeo://executions"];
 
-/// Lists the collections, every diagram and every guide page.
+/// Lists the collections, every diagram and every guide page: what a client that reads only the first page
+/// is most likely to want comes first.
 ///
 /// # Errors
 ///
-/// `-32603` when the workspace cannot be read.
-pub async fn list(app: &App) -> Result<Vec<Resource>, ErrorData> {
-    let listed = fetch::list(app, &Caller::Client).await.map_err(|error| protocol_error(&error))?;
+/// `INTERNAL` when the workspace cannot be read.
+pub async fn list(app: &App) -> Result<Vec<Resource>, Error> {
+    let mut listed = fetch::list(app, &Caller::Client).await?;
+    listed.sort_by_key(|it| rank(&it.uri));
     Ok(listed
         .into_iter()
         .map(|it| Resource::new(it.uri, it.name).with_description(it.description).with_mime_type(it.mime_type))
         .collect())
+}
+
+fn rank(uri: &str) -> u8 {
+    match uri {
+        _ if COLLECTIONS.contains(&uri) => 0,
+        _ if uri.starts_with("dipeo://diagrams/") => 1,
+        _ if uri.starts_with("dipeo://guide/errors/") => 3,
+        _ => 2,
+    }
 }
 
 /// The URI templates.
@@ -51,7 +62,13 @@ pub fn templates() -> Vec<ResourceTemplate> {
 /// `-32002` (which the library turns into `-32602` for modern clients) when there is none.
 pub async fn read(app: &App, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let request = fetch::Request { id: uri.to_owned() };
-    let document = fetch::fetch(app, &Caller::Client, request).await.map_err(|error| protocol_error(&error))?;
+    let document = fetch::fetch(app, &Caller::Client, request).await.map_err(|error| {
+        let mut error = protocol_error(&error);
+        if let Some(data) = &mut error.data {
+            data["uri"] = uri.into();
+        }
+        error
+    })?;
     let (ttl_ms, scope) = cache_hints(uri, &document.metadata);
     let mime_type = document.metadata.get("mime_type").and_then(Value::as_str).unwrap_or("text/plain");
     let contents = ResourceContents::text(document.text, uri).with_mime_type(mime_type);

@@ -27,7 +27,7 @@ pub fn output_schema<T: JsonSchema>(shown: &[&str], required_n: usize) -> JsonOb
         let property = kind.map_or_else(|| json!({}), |kind| json!({"type": kind}));
         short.insert((*name).to_owned(), property);
     }
-    short.entry("error").or_insert_with(|| json!({}));
+    short.insert("error".into(), json!({"type": "object"}));
     let mut schema = Map::new();
     schema.insert("type".into(), "object".into());
     schema.insert("properties".into(), Value::Object(short));
@@ -65,7 +65,8 @@ fn tidy_object(mut object: JsonObject) -> JsonObject {
         object.remove("additionalProperties");
     }
     if let Some(Value::String(text)) = object.get_mut("description") {
-        *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        *text = joined.trim_end_matches('.').to_owned();
     }
     drop_null(&mut object);
     join_constants(&mut object);
@@ -79,14 +80,22 @@ fn tidy_object(mut object: JsonObject) -> JsonObject {
 /// Tidies each property; their names are not keywords, so a property called `format` stays.
 fn tidy_properties(properties: Value) -> Value {
     match properties {
-        Value::Object(object) => Value::Object(
-            object
-                .into_iter()
-                .map(|(name, schema)| (name, if schema == Value::Bool(true) { json!({}) } else { tidy(schema) }))
-                .collect(),
-        ),
+        Value::Object(object) => {
+            Value::Object(object.into_iter().map(|(name, schema)| (name, tidy_property(schema))).collect())
+        }
         other => other,
     }
+}
+
+/// Tidies one property. One that may be anything says so: some clients warn about a schema without a type.
+fn tidy_property(schema: Value) -> Value {
+    let mut property = if schema == Value::Bool(true) { json!({}) } else { tidy(schema) };
+    let says_nothing = property.as_object().is_some_and(|it| it.keys().all(|key| key == "description"));
+    if says_nothing {
+        let kinds = ["string", "number", "boolean", "object", "array"];
+        property["anyOf"] = kinds.map(|kind| json!({"type": kind})).to_vec().into();
+    }
+    property
 }
 
 /// Turns "this or null" into "this": what may be null may also be left out.
@@ -158,10 +167,12 @@ mod tests {
             json!({
                 "type": "object",
                 "properties": {
-                    "wait": {"description": "Seconds to wait.", "type": "integer", "minimum": 0},
+                    "wait": {"description": "Seconds to wait", "type": "integer", "minimum": 0},
                     "format": {"type": "string"},
                     "detail": {"type": "string", "enum": ["low", "high"]},
-                    "value": {},
+                    "value": {"anyOf": [
+                        {"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"}, {"type": "array"}
+                    ]},
                     "map": {"type": "object"},
                 },
                 "additionalProperties": false,
@@ -180,7 +191,7 @@ mod tests {
                     "format": {"type": "string"},
                     "wait": {"type": "integer"},
                     "detail": {"type": "string"},
-                    "error": {},
+                    "error": {"type": "object"},
                 },
                 "anyOf": [{"required": ["format"]}, {"required": ["error"]}],
             })

@@ -124,7 +124,7 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let all = resources::list(&self.app).await?;
+        let all = resources::list(&self.app).await.map_err(|error| resources::protocol_error(&error))?;
         list_result!(ListResourcesResult, resources, &all, request, LISTS, context)
     }
 

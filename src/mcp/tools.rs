@@ -33,18 +33,7 @@ pub const ALL: [ToolName; 6] = [
 ];
 
 /// What of an execution the output schema names; the first two are always there.
-const EXECUTION_SHOWN: &[&str] = &[
-    "execution_id",
-    "status",
-    "outputs",
-    "pause_reason",
-    "waiting_for",
-    "error",
-    "warnings",
-    "progress",
-    "next",
-    "omitted",
-];
+const EXECUTION_SHOWN: &[&str] = &["execution_id", "status", "outputs", "pause_reason", "waiting_for", "error", "next"];
 
 /// What of a compile result the output schema names; the first three are always there.
 const REPORT_SHOWN: &[&str] = &["valid", "errors", "warnings", "pushed_as", "uri"];

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::file_format::{Encoding, FileFormat};
 use super::paths::PathField;
 use super::{Effect, Fields, Node, NodeContext, NodeType, Outcome, Output};
-use crate::diagram::{NodeKind, TreeKind};
+use crate::diagram::{NodeKind, Tree, TreeKind};
 use crate::error::Error;
 use lines::LineRange;
 
@@ -91,13 +91,21 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
 fn read_paths(fields: &mut Fields<'_>, operation: Option<Operation>) -> (Vec<PathField>, bool) {
     let is_list = fields.tree("file").is_some_and(|it| matches!(it.kind, TreeKind::List(_)));
     let texts = fields.texts("file", false);
-    if fields.tree("file").is_none() || texts.iter().all(|it| it.trim().is_empty()) {
+    let is_blank = |it: &Tree| match &it.kind {
+        TreeKind::Text(text) => text.trim().is_empty(),
+        _ => is_list && it.items().is_empty(),
+    };
+    if fields.tree("file").is_none_or(is_blank) {
         fields.missing("file");
     }
     if texts.len() > 1 && operation.is_some_and(|it| it != Operation::Read) {
         fields.problem("E402", "file", "only `read` takes several files", "name one file");
     }
-    let paths = texts.iter().filter_map(|text| PathField::of(fields, "file", text)).collect();
+    let paths = texts
+        .iter()
+        .filter(|it| !it.trim().is_empty())
+        .filter_map(|text| PathField::of(fields, "file", text))
+        .collect();
     (paths, is_list)
 }
 

@@ -13,7 +13,8 @@ pub(crate) use references::find_person;
 
 use super::ports::Languages;
 use super::rights::Rights;
-use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Handle, Tree, TreeKind};
+use crate::diagram::render::{source, spelled_like};
+use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Field, Handle, Tree, TreeKind};
 use crate::nearest::nearest;
 
 /// What compiling needs to know of the world; the handler that compiles provides it, so that compiling
@@ -285,7 +286,9 @@ impl<'a> Fields<'a> {
         let message = format!("`{text}` is not a value of `{key}`");
         let mut diagnostic = Diagnostic::new("E403", tree.span, message).field(key);
         diagnostic = match nearest(text, choices.iter().copied()) {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, near),
+            Some(near) => {
+                diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, self.respelled(tree, near))
+            }
             None => diagnostic.hint(format!("write one of: {}", choices.join(", "))),
         };
         self.report(diagnostic);
@@ -330,6 +333,21 @@ impl<'a> Fields<'a> {
         self.node.kind.map_or("node", |it| it.name())
     }
 
+    /// `value` with the quotes that the text at `tree` has, or needs.
+    fn respelled(&self, tree: &Tree, value: &str) -> String {
+        spelled_like(source(self.source, tree.span), value)
+    }
+
+    fn renamed(&self, diagnostic: Diagnostic, field: &Field, near: &str) -> Diagnostic {
+        let written = source(self.source, field.key_span);
+        let diagnostic = diagnostic.hint(format!("did you mean `{near}`?"));
+        // A dotted key names a field inside this one; replacing it whole would lose that.
+        if written.trim_matches(['"', '\'']) != field.key {
+            return diagnostic;
+        }
+        diagnostic.patch(field.key_span, spelled_like(written, near))
+    }
+
     fn wrong_type(&mut self, key: &str, tree: &Tree, wanted: &str) {
         let shown = match &tree.kind {
             TreeKind::Text(text) => format!("the text `{}`", text.chars().take(60).collect::<String>()),
@@ -348,9 +366,7 @@ impl<'a> Fields<'a> {
             let message = format!("{} has no field `{}`", self.kind_name(), field.key);
             let diagnostic = Diagnostic::new("W401", field.key_span, message).field(&field.key);
             self.report(match nearest(&field.key, self.asked.iter().copied()) {
-                Some(near) if self.node.field(near).is_none() => {
-                    diagnostic.hint(format!("did you mean `{near}`?")).patch(field.key_span, near)
-                }
+                Some(near) if self.node.field(near).is_none() => self.renamed(diagnostic, field, near),
                 Some(near) => diagnostic.hint(format!("did you mean `{near}`? it is given as well; remove one")),
                 None => diagnostic.hint("it is kept and has no effect"),
             });

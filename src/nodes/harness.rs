@@ -227,8 +227,8 @@ impl Surroundings for World {
         self
     }
 
-    fn prompt_file(&self, _: &str) -> Result<String, Vec<String>> {
-        Err(Vec::new())
+    fn prompt_file(&self, name: &str) -> Result<String, Vec<String>> {
+        self.file(name).ok_or_else(|| vec!["prompts/".to_owned()])
     }
 
     fn file(&self, path: &str) -> Option<String> {

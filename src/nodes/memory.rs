@@ -9,7 +9,6 @@ pub mod window;
 
 use serde::{Deserialize, Serialize};
 
-use super::output::NewMessage;
 use crate::ids::ExecutionId;
 
 /// The party that prompts come from: the diagram itself.
@@ -39,31 +38,7 @@ pub struct Message {
     pub kind: String,
 }
 
-impl Message {
-    /// Makes the stored form of the `k`-th message (from 1) of one completion.
-    pub fn stored(
-        new: &NewMessage,
-        execution_id: &ExecutionId,
-        (node_id, iteration): (&str, u32),
-        k: usize,
-        seq: u64,
-    ) -> Self {
-        Self {
-            id: message_id(execution_id, (node_id, iteration), k),
-            seq,
-            from: new.from.clone(),
-            to: new.to.clone(),
-            person_id: new.person_id.clone(),
-            role: new.role.clone(),
-            content: new.content.clone(),
-            node_id: node_id.to_owned(),
-            iteration,
-            kind: new.kind.clone(),
-        }
-    }
-}
-
-/// Returns the id of the `k`-th message (from 1) of one completion.
+/// Returns the id of the `k`-th message (from 0) of one completion.
 ///
 /// It follows from the place alone: a conversation can name its newest messages before they are
 /// stored, and storing twice is one row.

@@ -138,6 +138,7 @@ impl PersonJob {
         schema: Option<&Schema>,
     ) -> ModelRequest {
         ModelRequest {
+            node_label: cx.label.to_string(),
             person: Arc::clone(person),
             service,
             messages,

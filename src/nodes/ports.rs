@@ -154,6 +154,8 @@ pub struct SyntaxProblem {
 /// One call of a model.
 #[derive(Clone, Debug)]
 pub struct ModelRequest {
+    /// The node that asks, by its label.
+    pub node_label: String,
     pub person: Arc<Person>,
     /// Who answers: the person's service unless the run says otherwise.
     pub service: Service,

@@ -2,6 +2,8 @@
 //! knows nothing of engines, stores or adapters.
 
 mod confine;
+mod detach;
 pub mod files;
 
+pub use detach::spawn_detached;
 pub use files::WorkspaceFiles;

@@ -15,7 +15,7 @@ use crate::error::Error;
 /// How long a statement waits for another process's lock, in milliseconds (surface.md 6.3).
 const BUSY_MS_MAX: u64 = 5_000;
 /// Longest single pause of that wait, in milliseconds; a commit takes about one.
-const BUSY_PAUSE_MS_MAX: u64 = 20;
+const BUSY_PAUSE_MS_MAX: u64 = 10;
 /// Size of the write-ahead log, in pages of 4 KiB, at which SQLite itself moves it into the file even
 /// under load; below that the writer does it when idle.
 const CHECKPOINT_PAGES: i64 = 4_096;
@@ -26,27 +26,49 @@ const MAPPED_BYTES: i64 = 256 * 1024 * 1024;
 /// Statements kept ready per connection; about as many as this module has.
 const STATEMENTS_KEPT: usize = 64;
 
-/// Opens `path` for the writer and makes what is missing: the folder, the file, its modes.
+/// Opens `path` for the writer and makes what is missing: the folder, the file, its modes. `migrate` brings
+/// the schema up to date, before the file is switched to a write-ahead log.
 ///
 /// # Errors
 ///
-/// `DATABASE_FAILED`, `DATABASE_BUSY`.
-pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connection, Error> {
+/// What `migrate` says; `DATABASE_FAILED`, `DATABASE_BUSY`.
+pub(super) fn open_writer(
+    path: &Path,
+    durability: Durability,
+    migrate: impl FnOnce(&mut Connection) -> Result<(), Error>,
+) -> Result<Connection, Error> {
     create_file(path)?;
+    let mut connection = open_file(path).map_err(|failure| failure.into_error(path))?;
+    migrate(&mut connection)?;
+    keep_log(&connection, durability).map_err(|failure| failure.into_error(path))?;
+    Ok(connection)
+}
+
+fn open_file(path: &Path) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> Result<Connection, Failure> {
-        let mut connection = Connection::open_with_flags(path, flags)?;
-        prepare_any(&mut connection)?;
-        switch_to_wal(&connection)?;
-        connection.pragma_update(None, "synchronous", durability.pragma())?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_KEPT)?;
-        // Rolling back one piece of work inside a group must not write a file.
-        connection.pragma_update(None, "temp_store", "memory")?;
-        Ok(connection)
-    };
-    open().map_err(|failure| failure.into_error(path))
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare_any(&mut connection)?;
+    // Rolling back one piece of work inside a group must not write a file.
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let n_pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    if n_pages == 0 {
+        // An empty file has nothing to lose: it is made without waiting for the disk, and the switch to the
+        // log, which waits, makes all of it durable.
+        connection.pragma_update(None, "synchronous", "off")?;
+        // Only counts before the first page is written.
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    }
+    Ok(connection)
+}
+
+fn keep_log(connection: &Connection, durability: Durability) -> Result<(), Failure> {
+    connection.pragma_update(None, "synchronous", "full")?;
+    switch_to_wal(connection)?;
+    connection.pragma_update(None, "synchronous", durability.pragma())?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_KEPT)?;
+    Ok(())
 }
 
 /// Opens `path` for reading alone.
@@ -77,16 +99,13 @@ fn prepare_any(connection: &mut Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A new file must be told about vacuuming before its first page is written. SQLite does not call the
-/// handler for the lock that the switch takes, so this waits by itself.
+/// Makes a file that is not yet so keep a write-ahead log. SQLite does not call the handler for the lock
+/// that this takes, so it waits by itself.
 fn switch_to_wal(connection: &Connection) -> Result<(), Failure> {
     let mut patience = patience();
     let mut n_waits = 0;
     loop {
-        let switched = connection.pragma_update(None, "auto_vacuum", "incremental").and_then(|()| {
-            connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))
-        });
-        match switched {
+        match try_switch_to_wal(connection) {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(mode) => {
                 let message = format!("SQLite keeps this file in `{mode}` mode instead of `wal`");
@@ -98,6 +117,15 @@ fn switch_to_wal(connection: &Connection) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Writes nothing when the file is as it should be: opening must not cost a commit.
+fn try_switch_to_wal(connection: &Connection) -> Result<String, rusqlite::Error> {
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(mode);
+    }
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
 }
 
 /// Waits for a lock in growing pauses, each of random length so that two processes do not meet again
@@ -144,12 +172,25 @@ fn create_file(path: &Path) -> Result<(), Error> {
         _ => PathBuf::from("."),
     };
     create_folder(&folder).map_err(|error| file_failed("create the folder", &folder, error))?;
+    // Never opens a file that another connection of this process has open: closing it again would drop that
+    // one's locks.
+    match new_private_file(path) {
+        Ok(_) => sync_folder(&folder).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Makes an empty file that only its owner may read.
+///
+/// # Errors
+///
+/// `AlreadyExists` and whatever else the system says.
+pub(super) fn new_private_file(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    // Not `create_new`: another process may be opening the same new file.
-    options.create(true).append(true);
+    options.create_new(true).write(true);
     owner_only(&mut options);
-    options.open(path).and_then(|file| file.sync_all()).map_err(failed)?;
-    sync_folder(&folder).map_err(failed)
+    options.open(path)
 }
 
 /// Makes `folder` and what is missing above it, for this user alone. `.dipeo` also gets a `.gitignore`
@@ -229,7 +270,7 @@ mod tests {
     fn only_the_owner_may_read_the_file_its_companions_and_its_folder() {
         let folder = tempfile::tempdir().expect("temp folder");
         let path = folder.path().join(".dipeo/data/state.db");
-        let connection = open_writer(&path, Durability::Full).expect("opens");
+        let connection = open_writer(&path, Durability::Full, |_| Ok(())).expect("opens");
         connection.execute_batch("CREATE TABLE t (a)").expect("writes");
         for name in ["state.db", "state.db-wal", "state.db-shm"] {
             assert_eq!(mode(&path.with_file_name(name)), 0o600, "{name}");
@@ -246,7 +287,7 @@ mod tests {
         let path = folder.path().join("state.db");
         std::fs::write(&path, "").expect("writes");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
-        open_writer(&path, Durability::Full).expect("opens");
+        open_writer(&path, Durability::Full, |_| Ok(())).expect("opens");
         assert_eq!(mode(&path), 0o600);
     }
 
@@ -254,13 +295,13 @@ mod tests {
     fn the_settings_are_those_of_the_guide() {
         let folder = tempfile::tempdir().expect("temp folder");
         let path = folder.path().join("state.db");
-        let writer = open_writer(&path, Durability::Full).expect("opens");
+        let writer = open_writer(&path, Durability::Full, |_| Ok(())).expect("opens");
         let number = |name: &str| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect(name);
         for (name, want) in [("synchronous", 2), ("foreign_keys", 1), ("auto_vacuum", 2), ("temp_store", 2)] {
             assert_eq!(number(name), want, "{name}");
         }
         assert_eq!(number("journal_size_limit"), JOURNAL_BYTES_KEPT);
-        let relaxed = open_writer(&path, Durability::Normal).expect("opens");
+        let relaxed = open_writer(&path, Durability::Normal, |_| Ok(())).expect("opens");
         assert_eq!(relaxed.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)), Ok(1));
     }
 
@@ -268,7 +309,10 @@ mod tests {
     fn a_reader_cannot_write() {
         let folder = tempfile::tempdir().expect("temp folder");
         let path = folder.path().join("state.db");
-        open_writer(&path, Durability::Full).expect("opens").execute_batch("CREATE TABLE t (a)").expect("writes");
+        open_writer(&path, Durability::Full, |_| Ok(()))
+            .expect("opens")
+            .execute_batch("CREATE TABLE t (a)")
+            .expect("writes");
         let reader = open_reader(&path).expect("opens");
         assert!(reader.execute_batch("INSERT INTO t VALUES (1)").is_err());
     }
@@ -286,7 +330,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temp folder");
         let path = folder.path().join("notes.txt");
         std::fs::write(&path, "these are notes, not pages of a database. ".repeat(50)).expect("writes");
-        let error = open_writer(&path, Durability::Full).expect_err("refused");
+        let error = open_writer(&path, Durability::Full, |_| Ok(())).expect_err("refused");
         assert_eq!(error.code(), "DATABASE_FAILED");
         assert!(error.message().contains("notes.txt"), "{}", error.message());
     }

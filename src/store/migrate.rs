@@ -1,59 +1,17 @@
 //! Brings the schema of a database file up to date: `PRAGMA user_version` says how many of [`MIGRATIONS`]
-//! it has seen. Also takes over files of the original program. It must not know what the rows mean to
-//! anybody else.
+//! it has seen. It must not know what the rows mean.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::adopt::{self, is_original};
+use super::connection::new_private_file;
 use super::failure::{Failure, file_failed};
 use crate::error::Error;
 
 /// Every schema step ever released, in order. A released one is never edited.
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_executions.sql")];
-
-/// Makes rows of the original program say what is true of them here: nobody runs them any more, and where
-/// their log ends.
-const ADOPTION: &str = "
-    UPDATE executions SET status = lower(status) WHERE status <> lower(status);
-    UPDATE executions SET status = 'completed' WHERE status = 'maxiter_reached';
-    UPDATE executions
-       SET status = 'failed', error_code = 'INTERRUPTED',
-           error = coalesce(error, json_object('code', 'INTERRUPTED', 'message',
-               'the program that ran this execution ended before it did', 'hint', 'run the diagram again'))
-     WHERE status NOT IN ('completed', 'failed', 'aborted');
-    UPDATE executions SET last_seq = coalesce(
-        (SELECT max(seq) FROM transitions WHERE transitions.execution_id = executions.execution_id), 0);
-    UPDATE messages SET seq = (SELECT count(*) FROM messages earlier
-        WHERE earlier.execution_id = messages.execution_id AND earlier.rowid <= messages.rowid);
-";
-
-/// What the original's tables must at least have, or the file belongs to another program.
-const GUIDE_COLUMNS: &[(&str, &[&str])] = &[
-    (
-        "executions",
-        &[
-            "execution_id",
-            "status",
-            "diagram_id",
-            "started_at",
-            "ended_at",
-            "node_states",
-            "node_outputs",
-            "llm_usage",
-            "error",
-            "variables",
-            "exec_counts",
-            "executed_nodes",
-            "metrics",
-            "created_at",
-            "access_count",
-            "last_accessed",
-        ],
-    ),
-    ("transitions", &["id", "execution_id", "node_id", "phase", "seq", "payload", "created_at"]),
-    ("messages", &["id", "execution_id", "node_id", "person_id", "content", "token_count", "created_at"]),
-];
 
 /// Runs the migrations that `connection` has not seen, each in a transaction of its own. A file that holds
 /// something is copied first, to `<path>.bak-<its version>`.
@@ -63,11 +21,11 @@ const GUIDE_COLUMNS: &[(&str, &[&str])] = &[
 /// `DATABASE_NEWER` when a later dipeo wrote the file; `DATABASE_FAILED` when it belongs to another program
 /// or cannot be written; `DATABASE_BUSY`.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let prepared = prepare(connection, path);
-    let Some(version) = prepared.map_err(|failure| failure.into_error(path))? else {
+    let found = look(connection, path).map_err(|failure| failure.into_error(path))?;
+    let Some(Found { version, is_empty }) = found else {
         return Ok(());
     };
-    if version > 0 || table_exists(connection, "executions").map_err(|failure| failure.into_error(path))? {
+    if !is_empty {
         keep_copy(connection, path, version)?;
     }
     for n in version..MIGRATIONS.len() {
@@ -76,9 +34,17 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     Ok(())
 }
 
-/// Returns the version to start from, or nothing when there is nothing to do.
-fn prepare(connection: &Connection, path: &Path) -> Result<Option<usize>, Failure> {
-    let version = version(connection)?;
+/// A file that needs migrations.
+struct Found {
+    version: usize,
+    is_empty: bool,
+}
+
+/// Returns where to start from, or nothing when there is nothing to do.
+fn look(connection: &Connection, path: &Path) -> Result<Option<Found>, Failure> {
+    // One view: another process may be making the tables just now.
+    let view = connection.unchecked_transaction()?;
+    let version = version(&view)?;
     if version == MIGRATIONS.len() {
         return Ok(None);
     }
@@ -93,48 +59,15 @@ fn prepare(connection: &Connection, path: &Path) -> Result<Option<usize>, Failur
             .into());
     }
     if version == 0 {
-        require_empty_or_original(connection, path)?;
+        adopt::require_empty_or_original(&view, path)?;
     }
-    Ok(Some(version))
+    Ok(Some(Found { version, is_empty: version == 0 && !is_original(&view)? }))
 }
 
 fn version(connection: &Connection) -> Result<usize, Failure> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     // A negative number is nothing we ever wrote; as a huge one it is refused like a newer file.
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
-}
-
-fn require_empty_or_original(connection: &Connection, path: &Path) -> Result<(), Failure> {
-    if !table_exists(connection, "executions")? {
-        let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-        let n_tables: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-        return if n_tables == 0 { Ok(()) } else { Err(foreign(path, "it has tables, but no `executions`")) };
-    }
-    for (table, columns) in GUIDE_COLUMNS {
-        let present = column_names(connection, table)?;
-        let missing: Vec<_> = columns.iter().filter(|it| !present.iter().any(|have| have == *it)).copied().collect();
-        // A table that is not there at all is made like any other.
-        if !present.is_empty() && !missing.is_empty() {
-            return Err(foreign(path, &format!("table `{table}` lacks `{}`", missing.join("`, `"))));
-        }
-    }
-    Ok(())
-}
-
-fn foreign(path: &Path, why: &str) -> Failure {
-    Error::external("DATABASE_FAILED", format!("`{}` is the database of another program: {why}", path.display()))
-        .hint("name another file with `DATABASE_URL`")
-        .into()
-}
-
-fn table_exists(connection: &Connection, table: &str) -> Result<bool, Failure> {
-    Ok(!column_names(connection, table)?.is_empty())
-}
-
-fn column_names(connection: &Connection, table: &str) -> Result<Vec<String>, Failure> {
-    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    let names = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(names)
 }
 
 /// Writes what the file holds now beside it, once per version: an earlier copy came before a migration that
@@ -150,6 +83,8 @@ fn keep_copy(connection: &Connection, path: &Path, version: usize) -> Result<(),
         return Err(failed(std::io::Error::other("SQLite needs a path in UTF-8")));
     };
     let _ = std::fs::remove_file(&unfinished);
+    // SQLite fills an empty file, and so the copy is never readable by others.
+    new_private_file(&unfinished).map_err(failed)?;
     connection
         .execute("VACUUM INTO ?1", [target])
         .map_err(|error| Failure::from(error).into_error(&copy))
@@ -157,12 +92,9 @@ fn keep_copy(connection: &Connection, path: &Path, version: usize) -> Result<(),
         .inspect_err(|_| drop(std::fs::remove_file(&unfinished)))
 }
 
-/// Gives the copy its rights and, when it is safely on the disk, its name.
+/// Gives the copy its name once it is safely on the disk.
 fn finish_copy(unfinished: &Path, copy: &Path) -> std::io::Result<()> {
-    let file = std::fs::File::open(unfinished)?;
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    file.sync_all()?;
+    std::fs::File::open(unfinished)?.sync_all()?;
     std::fs::rename(unfinished, copy)
 }
 
@@ -178,10 +110,12 @@ fn apply(connection: &mut Connection, n: usize) -> Result<(), Failure> {
     if version(&transaction)? > n {
         return Ok(());
     }
-    let is_original = n == 0 && table_exists(&transaction, "executions")?;
-    transaction.execute_batch(MIGRATIONS[n])?;
-    if is_original {
-        transaction.execute_batch(ADOPTION)?;
+    if n == 0 && is_original(&transaction)? {
+        let tables = adopt::set_aside(&transaction)?;
+        transaction.execute_batch(MIGRATIONS[n])?;
+        adopt::take_over(&transaction, &tables)?;
+    } else {
+        transaction.execute_batch(MIGRATIONS[n])?;
     }
     finish(transaction, n + 1)
 }
@@ -195,74 +129,12 @@ fn finish(transaction: Transaction<'_>, version: usize) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::super::Durability;
+    use super::super::adopt::{GUIDE_COLUMNS, column_names};
     use super::super::connection::open_writer;
     use super::*;
 
     fn open(path: &Path) -> Result<Connection, Error> {
-        let mut connection = open_writer(path, Durability::Full)?;
-        migrate(&mut connection, path).map(|()| connection)
-    }
-
-    /// A file as the original left it: the guide's tables (`messages` was only made when needed).
-    fn original(path: &Path) {
-        let connection = Connection::open(path).expect("opens");
-        connection
-            .execute_batch(
-                "CREATE TABLE executions (execution_id TEXT PRIMARY KEY, status TEXT NOT NULL, diagram_id TEXT,
-                   started_at TEXT NOT NULL, ended_at TEXT, node_states TEXT NOT NULL, node_outputs TEXT NOT NULL,
-                   llm_usage TEXT NOT NULL, error TEXT, variables TEXT NOT NULL, exec_counts TEXT NOT NULL DEFAULT '{}',
-                   executed_nodes TEXT NOT NULL DEFAULT '[]', metrics TEXT,
-                   created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, access_count INTEGER DEFAULT 0,
-                   last_accessed TIMESTAMP DEFAULT CURRENT_TIMESTAMP);
-                 CREATE INDEX idx_status ON executions(status);
-                 CREATE TABLE transitions (id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, node_id TEXT,
-                   phase TEXT NOT NULL, seq INTEGER NOT NULL, payload TEXT NOT NULL,
-                   created_at TEXT NOT NULL DEFAULT (datetime('now')));
-                 INSERT INTO transitions(id, execution_id, phase, seq, payload)
-                   VALUES ('r:1', 'r', 'node_started', 1, '{}'), ('r:2', 'r', 'node_completed', 2, '{}');",
-            )
-            .expect("made");
-        for (id, status, error) in [
-            ("c", "COMPLETED", None),
-            ("r", "running", None),
-            ("p", "pending", Some("told")),
-            ("a", "aborted", None),
-            ("m", "maxiter_reached", None),
-        ] {
-            let sql = "INSERT INTO executions(execution_id, status, started_at, node_states, node_outputs, llm_usage,
-                         error, variables) VALUES (?1, ?2, '2025-01-02T03:04:05', '{}', '{}', '{}', ?3, '{}')";
-            connection.execute(sql, (id, status, error)).expect("inserted");
-        }
-    }
-
-    #[test]
-    fn rows_the_original_left_running_are_failed_and_a_copy_is_kept() {
-        let folder = tempfile::tempdir().expect("temp folder");
-        let path = folder.path().join("dipeo_state.db");
-        original(&path);
-        let connection = open(&path).expect("adopted");
-        let sql = "SELECT execution_id || ' ' || status || ' ' || coalesce(error_code, '-') || ' ' || last_seq
-                     FROM executions ORDER BY rowid";
-        let mut statement = connection.prepare(sql).expect("our columns are there");
-        let rows: Vec<String> =
-            statement.query_map([], |row| row.get(0)).expect("runs").collect::<Result<_, _>>().expect("reads");
-        assert_eq!(
-            rows,
-            ["c completed - 0", "r failed INTERRUPTED 2", "p failed INTERRUPTED 0", "a aborted - 0", "m completed - 0"]
-        );
-        let error: String = connection
-            .query_row("SELECT error FROM executions WHERE execution_id = 'p'", [], |row| row.get(0))
-            .expect("reads");
-        assert_eq!(error, "told");
-
-        let copy = Connection::open(folder.path().join("dipeo_state.db.bak-0")).expect("opens");
-        let left: i64 = copy
-            .query_row("SELECT count(*) FROM executions WHERE status = 'running'", [], |row| row.get(0))
-            .expect("reads");
-        assert_eq!((left, column_names(&copy, "executions").expect("reads").len()), (1, 16));
-        let names: Vec<_> =
-            std::fs::read_dir(folder.path()).expect("lists").map(|it| it.expect("entry").file_name()).collect();
-        assert_eq!(names.iter().filter(|it| it.to_string_lossy().contains(".bak-")).count(), 1, "{names:?}");
+        open_writer(path, Durability::Full, |connection| migrate(connection, path))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Several processes may share one file: each has its own writer, SQLite's lock takes turns between them.
 
 mod accesses;
+mod adopt;
 mod changes;
 mod columns;
 mod connection;
@@ -99,8 +100,7 @@ impl Store {
     /// belongs to another program; `DATABASE_BUSY`.
     pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Error> {
         let path = settings.path.as_path();
-        let mut connection = connection::open_writer(path, settings.durability)?;
-        migrate::migrate(&mut connection, path)?;
+        let connection = connection::open_writer(path, settings.durability, |it| migrate::migrate(it, path))?;
         let changes = Changes::new(path);
         let accesses = Arc::new(Accesses::default());
         let writer = Writer::start(connection, path, Arc::clone(&changes), Arc::clone(&accesses))?;

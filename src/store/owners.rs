@@ -83,6 +83,7 @@ impl Store {
 
     /// Claims up to `n_max` executions that have not ended, that no living owner holds and that need somebody;
     /// `only` names the one wanted, paused or not. An execution this owner holds already is not claimed again.
+    /// Register first: what an unknown owner holds, anybody may claim.
     ///
     /// # Errors
     ///

@@ -337,3 +337,108 @@ enum Broken {
     /// Something in it did.
     Later(Failure),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Durability;
+    use super::super::connection::open_writer;
+    use super::*;
+
+    const ROWS: &str = "CREATE TABLE IF NOT EXISTS rows (name TEXT PRIMARY KEY, filler BLOB)";
+
+    fn open(folder: &tempfile::TempDir) -> (Connection, PathBuf) {
+        let path = folder.path().join("state.db");
+        let connection = open_writer(&path, Durability::Full, |it| {
+            it.execute_batch(ROWS).map_err(|error| Failure::from(error).into_error(Path::new("state.db")))
+        });
+        (connection.expect("opens"), path)
+    }
+
+    fn start(folder: &tempfile::TempDir) -> Writer {
+        let (connection, path) = open(folder);
+        Writer::start(connection, &path, Changes::new(&path), Arc::default()).expect("starts")
+    }
+
+    /// Work that writes one row of so many bytes.
+    fn row(name: String, n_bytes: i64) -> impl FnMut(&Connection) -> Result<(), Failure> + Send + 'static {
+        move |connection| {
+            connection.execute("INSERT INTO rows VALUES (?1, zeroblob(?2))", (&name, n_bytes))?;
+            Ok(())
+        }
+    }
+
+    async fn count(writer: &Writer) -> i64 {
+        let count = writer.write(|it| Ok(it.query_row("SELECT count(*) FROM rows", [], |row| row.get(0))?));
+        count.await.expect("counts")
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_space_fails_alone_and_says_so() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let writer = start(&folder);
+        writer.write(|it| Ok(it.pragma_update(None, "max_page_count", 60)?)).await.expect("limits the file");
+        let mut tickets = Vec::new();
+        for n in 0..40 {
+            let n_bytes = if n == 20 { 1_000_000 } else { 100 };
+            tickets.push(writer.enqueue(row(format!("row {n}"), n_bytes)).await.expect("queued"));
+        }
+        for (n, ticket) in tickets.into_iter().enumerate() {
+            let result = ticket.await.expect("answered");
+            if n == 20 {
+                let error = result.expect_err("too large");
+                assert_eq!(error.code(), "DATABASE_FAILED");
+                assert!(error.message().contains("no space left"), "{}", error.message());
+            } else {
+                result.expect("fits");
+            }
+        }
+        assert_eq!(count(&writer).await, 39);
+    }
+
+    #[tokio::test]
+    async fn work_is_done_even_if_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let writer = start(&folder);
+        drop(writer.enqueue(row("a".to_owned(), 1)).await.expect("queued"));
+        assert_eq!(count(&writer).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_writes_nothing_is_no_commit() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let writer = start(&folder);
+        let refused = writer.write(|_| Err::<(), _>(Error::conflict("NO", "no").into())).await;
+        assert_eq!(refused.expect_err("refused").code(), "NO");
+        assert_eq!((count(&writer).await, writer.commits()), (0, 0));
+        writer.write(row("a".to_owned(), 1)).await.expect("written");
+        assert_eq!(writer.commits(), 1);
+    }
+
+    #[test]
+    fn an_idle_writer_cuts_a_large_log_but_waits_for_no_reader() {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let (connection, path) = open(&folder);
+        let mut service = Service {
+            connection,
+            path: path.clone(),
+            commits: Arc::default(),
+            changes: Changes::new(&path),
+            accesses: Arc::default(),
+            wrote: true,
+        };
+        let log_bytes = || std::fs::metadata(folder.path().join("state.db-wal")).expect("exists").len();
+        row("small".to_owned(), 100)(&service.connection).expect("written");
+        service.checkpoint();
+        assert!(log_bytes() > 0, "a small log is kept for the next commit");
+
+        row("large".to_owned(), 12 * 1024 * 1024)(&service.connection).expect("written");
+        let reader = super::super::connection::open_reader(&path).expect("opens");
+        reader.execute_batch("BEGIN; SELECT count(*) FROM rows").expect("reads");
+        row("later".to_owned(), 100)(&service.connection).expect("written");
+        service.checkpoint();
+        assert!(log_bytes() > 0, "a reader still needs it");
+        reader.execute_batch("COMMIT").expect("ends");
+        service.checkpoint();
+        assert_eq!(log_bytes(), 0);
+    }
+}

@@ -56,7 +56,8 @@ fn differences_of(parsed: &Parsed, expected: &Value) -> Vec<String> {
         .collect();
     let mut left: Vec<&Diagnostic> = parsed.diagnostics.iter().filter(|it| is_of_reading(it.code)).collect();
     let wanted = ["errors", "warnings"].iter().filter_map(|it| expected[*it].as_array()).flatten();
-    for wanted in wanted.filter(|it| is_of_reading(it["code"].as_str().unwrap())) {
+    for wanted in wanted.filter(|it| is_of_reading(it["code"].as_str().expect("every expected diagnostic has a code")))
+    {
         match left.iter().position(|it| fits(it, wanted)) {
             Some(at) => drop(left.remove(at)),
             None => differences.push(format!("missing {wanted}")),
@@ -105,4 +106,47 @@ fn one_diagram_in_five_spellings_is_one_diagram() {
     for name in ["greet.native.json", "greet1.readable.yaml", "greet2.readable.yaml", "greet3.readable.yaml"] {
         assert_eq!(read(name), light, "{name}");
     }
+}
+
+fn files_below(folder: &Path) -> Vec<String> {
+    let mut texts = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the corpus is readable") {
+        let path = entry.expect("the corpus is readable").path();
+        if path.is_dir() {
+            texts.extend(files_below(&path));
+        } else if path.extension().is_some_and(|it| it == "yaml" || it == "json") {
+            texts.push(std::fs::read_to_string(path).expect("the corpus is text"));
+        }
+    }
+    texts
+}
+
+#[test]
+fn mutated_corpus_files_never_panic() {
+    let Some(corpus) = corpus() else { return };
+    let texts: Vec<String> = ["dipeo", "micro"].iter().flat_map(|it| files_below(&corpus.join(it))).collect();
+    assert!(texts.len() > 90, "{} files", texts.len());
+    let mut runner = proptest::test_runner::TestRunner::new(proptest::test_runner::Config {
+        cases: 600,
+        failure_persistence: None,
+        ..Default::default()
+    });
+    let mutation = (0..texts.len(), 0.0..1.0_f64, 0..60_usize, "[-\\[\\]{}:,\"'&*#>|\t\n a-z0-9é]{0,6}");
+    let outcome = runner.run(&mutation, |(file, at, n_cut, inserted)| {
+        let characters: Vec<char> = texts[file].chars().collect();
+        let start = (characters.len() as f64 * at) as usize;
+        let end = (start + n_cut).min(characters.len());
+        let text: String = characters[..start]
+            .iter()
+            .copied()
+            .chain(inserted.chars())
+            .chain(characters[end..].iter().copied())
+            .collect();
+        for it in parse(&text, None).diagnostics {
+            assert!(text.get(it.span.offset..it.span.offset + it.span.len).is_some(), "{it:?}");
+            assert!(it.patch.is_none_or(|it| text.get(it.offset..it.offset + it.len).is_some()));
+        }
+        Ok(())
+    });
+    outcome.unwrap();
 }

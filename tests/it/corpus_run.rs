@@ -20,6 +20,7 @@ use crate::harness;
 const OUT_OF_SCOPE: &[(&str, &str)] = &[
     ("text_format_pydantic_demo", "Pydantic as text_format"),
     ("image_example", "image tool"),
+    ("micro/tf2", "Pydantic as text_format"),
     ("micro/at_least_once", "hook nodes"),
     ("micro/at_most_once", "hook nodes"),
     ("micro/batch_continue", "sub_diagram"),
@@ -49,12 +50,15 @@ impl Models for ScriptedModels {
         Box::pin(async move {
             if let Purpose::Selection { n_candidates } = request.purpose {
                 *self.selection_calls.lock().expect("test lock") += 1;
-                let mut selections = self.selections.lock().expect("test lock");
-                if let Some(chosen) = selections.get_mut(&request.person.id).or(None).and_then(VecDeque::pop_front) {
-                    let _ = n_candidates;
-                    return Ok(ModelReply { text: self.selected(&request, &chosen), ..ModelReply::default() });
+                let chosen = self
+                    .selections
+                    .lock()
+                    .expect("test lock")
+                    .get_mut(&request.person.id)
+                    .and_then(VecDeque::pop_front);
+                if let Some(chosen) = chosen {
+                    return Ok(ModelReply { text: selected(&request, &chosen, n_candidates), ..ModelReply::default() });
                 }
-                drop(selections);
                 return self.fallback.call(request).await;
             }
             *self.attempts.lock().expect("test lock") += 1;
@@ -74,24 +78,15 @@ impl Models for ScriptedModels {
     }
 }
 
-impl ScriptedModels {
-    /// The ids at the 1-based positions the row names, read from the list in the prompt.
-    fn selected(&self, request: &ModelRequest, positions: &Value) -> String {
-        let prompt = request.messages.last().map(|it| it.content.clone()).unwrap_or_default();
-        let all: String = request.messages.iter().map(|it| it.content.as_str()).collect::<Vec<_>>().join("\n");
-        let ids: Vec<String> = all
-            .lines()
-            .chain(prompt.lines())
-            .filter_map(|it| it.trim().strip_prefix("- ")?.split_whitespace().next().map(str::to_owned))
-            .collect();
-        let chosen: Vec<&String> = positions
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|it| ids.get(usize::try_from(it.as_u64()?).ok()?.checked_sub(1)?))
-            .collect();
-        json!(chosen).to_string()
-    }
+/// The ids at the 1-based positions the row names, read from the list in the prompt.
+fn selected(request: &ModelRequest, positions: &Value, n_candidates: usize) -> String {
+    let all: Vec<&str> = request.messages.iter().flat_map(|it| it.content.lines()).collect();
+    let ids: Vec<&str> = all.iter().filter_map(|it| it.trim().strip_prefix("- ")?.split_whitespace().next()).collect();
+    let list = &ids[ids.len().saturating_sub(n_candidates)..];
+    let position = |it: &Value| usize::try_from(it.as_u64()?).ok()?.checked_sub(1);
+    let chosen: Vec<&&str> =
+        positions.as_array().into_iter().flatten().filter_map(|it| list.get(position(it)?)).collect();
+    json!(chosen).to_string()
 }
 
 /// A reply as text: `{json: …}` is that JSON.

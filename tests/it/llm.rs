@@ -36,6 +36,7 @@ fn person(service: Service) -> Person {
 
 fn request(person: Person) -> ModelRequest {
     ModelRequest {
+        node_label: "write".to_owned(),
         service: person.service.expect("a service"),
         person: Arc::new(person),
         messages: vec![ChatMessage::new("system", "Be brief."), ChatMessage::new("user", "Two words please")],

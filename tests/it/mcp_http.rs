@@ -299,14 +299,14 @@ async fn a_call_with_a_progress_token_is_answered_as_a_stream() {
 async fn a_client_that_hangs_up_does_not_end_the_execution() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
-    let mut params = call("dipeo_run", json!({"content": ENDLESS, "timeout": 20, "idempotency_key": "k"}));
+    let mut params = call("dipeo_run", json!({"content": ENDLESS, "timeout": 20}));
     params["_meta"] = json!({"progressToken": "p"});
     let mut response = server.post("/mcp", &modern(1, "tools/call", params)).await;
     assert!(response.chunk().await.expect("a stream").is_some());
     drop(response);
-    let again = json!({"content": ENDLESS, "timeout": 20, "idempotency_key": "k", "wait_seconds": 0});
-    let running = server.call("dipeo_run", again).await["structuredContent"].clone();
-    assert_eq!(running["status"], "running", "{running}");
-    let abort = json!({"execution_id": running["execution_id"], "action": "abort"});
+    let listed = server.request("resources/read", json!({"uri": "dipeo://executions"})).await["result"].clone();
+    let list: Value = serde_json::from_str(listed["contents"][0]["text"].as_str().expect("text")).expect("JSON");
+    assert_eq!((&list["total"], &list["executions"][0]["status"]), (&json!(1), &json!("running")), "{list}");
+    let abort = json!({"execution_id": list["executions"][0]["execution_id"], "action": "abort"});
     assert_eq!(server.call("control_execution", abort).await["structuredContent"]["status"], "aborted");
 }

@@ -194,6 +194,7 @@ fn resources_are_listed_read_and_completed() {
     assert_eq!((&read["contents"][0]["text"], &read["cacheScope"]), (&json!(HELLO), &json!("private")));
     let missing = client.request("resources/read", json!({"uri": "dipeo://diagrams/nothing"}));
     assert_eq!(missing["error"]["code"], -32602, "{missing}");
+    assert_eq!(missing["error"]["data"]["uri"], "dipeo://diagrams/nothing");
     assert!(missing["error"]["data"]["forms"].to_string().contains("dipeo://diagrams/{name}"), "{missing}");
     let reference = json!({"type": "ref/resource", "uri": "dipeo://diagrams/{name}"});
     let params = json!({"ref": reference, "argument": {"name": "name", "value": "gre"}});
@@ -254,8 +255,7 @@ fn progress_increases_and_a_run_that_fails_is_an_error() {
 fn cancelling_a_call_ends_the_wait_and_not_the_execution() {
     let workspace = workspace();
     let mut client = StdioClient::start(&workspace);
-    let arguments = json!({"content": ENDLESS, "timeout": 20, "idempotency_key": "k"});
-    let mut params = call("dipeo_run", arguments.clone());
+    let mut params = call("dipeo_run", json!({"content": ENDLESS, "timeout": 20}));
     params["_meta"] = json!({"progressToken": 1});
     let id = client.send("tools/call", params);
     // The first sign of life says that the execution is there.
@@ -263,11 +263,10 @@ fn cancelling_a_call_ends_the_wait_and_not_the_execution() {
     client.write(
         &json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}).to_string(),
     );
-    let mut again = arguments;
-    again["wait_seconds"] = json!(0);
-    let running = client.call("dipeo_run", again)["structuredContent"].clone();
-    assert_eq!(running["status"], "running", "{running}");
-    let abort = json!({"execution_id": running["execution_id"], "action": "abort"});
+    let listed = client.request("resources/read", json!({"uri": "dipeo://executions"}))["result"].clone();
+    let list: Value = serde_json::from_str(listed["contents"][0]["text"].as_str().expect("text")).expect("JSON");
+    assert_eq!((&list["total"], &list["executions"][0]["status"]), (&json!(1), &json!("running")), "{list}");
+    let abort = json!({"execution_id": list["executions"][0]["execution_id"], "action": "abort"});
     assert_eq!(client.call("control_execution", abort)["structuredContent"]["status"], "aborted");
 }
 

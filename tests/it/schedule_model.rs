@@ -20,7 +20,7 @@ pub struct Model {
     started: Vec<u32>,
     running: BTreeSet<NodeIdx>,
     held: bool,
-    pub ended: bool,
+    ended: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Model {
         self.tokens.iter().any(|&edge| self.is_usable(edge))
     }
 
-    /// Whether `node` lies on `cycle`, and `cycle` is a way round along connections.
+    /// Whether connections lead along `cycle` and back to its beginning.
     pub fn is_way_round(&self, cycle: &[NodeIdx]) -> bool {
         let leads = |from: NodeIdx, to: NodeIdx| self.edges.iter().any(|it| it.from == from && it.to == to);
         (0..cycle.len()).all(|it| leads(cycle[it], cycle[(it + 1) % cycle.len()]))

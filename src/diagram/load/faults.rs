@@ -52,7 +52,7 @@ pub(super) fn syntax_hint(kind: &ErrorKind, line: &str) -> String {
             "indent with blanks, not with tabs".to_owned()
         }
         ErrorKind::UnclosedFlowCollection { open } => format!("close the `{open}`, or quote the text it stands in"),
-        ErrorKind::UnclosedQuotedScalar => "close the quotes".to_owned(),
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => "close the quotes".to_owned(),
         ErrorKind::UnknownAnchor => {
             "define the anchor first (`&name`), or quote a text that begins with `*`".to_owned()
         }

@@ -5,6 +5,8 @@
 mod faults;
 mod frames;
 pub(super) mod scalar;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 
@@ -54,7 +56,7 @@ pub(super) fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
 pub(super) fn check_json(text: &str) -> Result<(), Vec<Diagnostic>> {
     check_size(text)?;
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(body) else { return Ok(()) };
+    let Err(error) = serde_json::from_str::<serde_json::Value>(body) else { return Ok(()) };
     let index = LineIndex::new(text);
     let (line, column) = (u32::try_from(error.line()).unwrap_or(1), u32::try_from(error.column()).unwrap_or(1));
     // The JSON parser counts bytes within the line, and calls the place before the first one column 0.
@@ -316,11 +318,14 @@ impl<'a> Loader<'a> {
 
     /// The parser lets a tab stand before the first key of a text; then nothing below lines up.
     fn check_indentation(&self, span: Span) -> Result<(), Problem> {
+        // Within `{…}` tabs are fine, and a line may be long and hold all keys of the text.
+        if self.text[self.open.last().map_or(0, |it| it.span.offset)..].starts_with('{') {
+            return Ok(());
+        }
         let before = &self.text[..span.offset];
         let line_start = before.rfind(['\n', '\r']).map_or(0, |it| it + 1);
         let indentation = &before[line_start..];
-        let is_flow = self.text[self.open.last().map_or(0, |it| it.span.offset)..].starts_with('{');
-        if is_flow || !indentation.contains('\t') || !indentation.trim().is_empty() {
+        if !indentation.contains('\t') || !indentation.trim().is_empty() {
             return Ok(());
         }
         let place = Span { line: span.line, column: 1, offset: line_start, len: indentation.len() };

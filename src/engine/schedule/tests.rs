@@ -429,7 +429,7 @@ fn a_failure_ends_the_run_at_once() {
     schedule.step(Input::Started);
     schedule.step(Input::NodeDone { node: 0, published: Published::Normal });
     assert_eq!(schedule.step(Input::NodeFailed { node: 1 }), [Action::Finish(Ending::Failed { node: 1 })]);
-    assert_eq!(schedule.running().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(schedule.running().collect::<Vec<_>>(), [2], "what is left to cancel");
     for input in [Input::NodeDone { node: 2, published: Published::Normal }, Input::Cancelled, Input::Release] {
         assert_eq!(schedule.step(input), []);
     }

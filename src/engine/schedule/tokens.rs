@@ -28,14 +28,19 @@ impl Schedule {
         edges
     }
 
-    /// Makes `node` stop running and puts its value on the edges it publishes on. Returns the edges
-    /// where that replaced a token.
-    pub(super) fn put_tokens(&mut self, node: NodeIdx, published: Published) -> Vec<EdgeIdx> {
+    /// Makes `node` stop running.
+    pub(super) fn stop(&mut self, node: NodeIdx) {
         if self.running.contains(node) {
             self.running.remove(node);
             self.n_running -= 1;
         }
         self.note_state(node);
+    }
+
+    /// Makes `node` stop running and puts its value on the edges it publishes on. Returns the edges
+    /// where that replaced a token.
+    pub(super) fn put_tokens(&mut self, node: NodeIdx, published: Published) -> Vec<EdgeIdx> {
+        self.stop(node);
         let graph = self.graph.clone();
         let mut replaced = Vec::new();
         for &edge in graph.outgoing(node).iter().filter(|&&it| publishes(published, graph.edges[it].output)) {

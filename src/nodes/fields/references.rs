@@ -24,7 +24,9 @@ impl Fields<'_> {
         }
         let mut diagnostic = Diagnostic::new("E501", tree.span, format!("no person is named `{name}`")).field(key);
         diagnostic = match nearest(name, persons.iter().map(|it| it.label.as_str())) {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, near),
+            Some(near) => {
+                diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, self.respelled(tree, near))
+            }
             None => diagnostic.hint(self.persons_hint()),
         };
         self.report(diagnostic);
@@ -85,7 +87,8 @@ impl Fields<'_> {
     }
 }
 
-/// Finds a person by id, by label, then as `person_<label>` with `_` for blanks (diagrams.md 1.1).
+/// Finds a person by id, by label, then as `person_<label>` with `_` for blanks (diagrams.md 1.1): the original
+/// wrote such ids, on either side of the reference.
 pub(crate) fn find_person(persons: &[Person], name: &str) -> Option<usize> {
     let name = name.trim();
     let legacy = format!("person_{}", name.replace(' ', "_"));
@@ -94,6 +97,7 @@ pub(crate) fn find_person(persons: &[Person], name: &str) -> Option<usize> {
         .position(|it| it.id == name)
         .or_else(|| persons.iter().position(|it| it.label == name))
         .or_else(|| persons.iter().position(|it| it.id == legacy || it.label == legacy))
+        .or_else(|| persons.iter().position(|it| format!("person_{}", it.label.replace(' ', "_")) == name))
 }
 
 /// Finds a node by id, then by label.

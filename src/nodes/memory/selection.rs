@@ -58,6 +58,7 @@ pub async fn select<'m>(
         .ports
         .models
         .call(ModelRequest {
+            node_label: cx.label.to_string(),
             person: Arc::clone(ask.person),
             service: ask.service,
             messages: vec![ChatMessage::new("user", prompt)],

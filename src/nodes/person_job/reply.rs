@@ -61,9 +61,9 @@ impl<'a> Answered<'a> {
             person_id: &self.person.id,
             model,
             prompt: self.prompt,
-            prompt_id: id(1),
+            prompt_id: id(0),
             reply: &self.reply.text,
-            reply_id: id(2),
+            reply_id: id(1),
         };
         conversation::published(&self.recalled.window(&cx.messages), &turn)
     }

@@ -1,325 +1,17 @@
 //! The node as a whole, against fake ports: what is sent, what comes out, what is refused.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+mod talk;
 
-use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
-use super::TYPE;
-use crate::clock::{TestClock, Timestamp};
-use crate::diagram::{
-    Connection, ContentType, Diagram, DiagramNode, Field, Format, Handle, NodeKind, Person, Script, Service, Settings,
-    Span, Spanned, Tree, TreeKind,
-};
-use crate::error::Error;
-use crate::ids::ExecutionId;
-use crate::nodes::context::{CallCounter, History, Note, Notes};
-use crate::nodes::memory::Message;
+use serde_json::{Value, json};
+
+use self::talk::{EXECUTION, Talk, diagram, person, problems, read};
+use crate::diagram::Service;
+use crate::nodes::context::Note;
 use crate::nodes::output::ChatMessage;
-use crate::nodes::ports::{
-    CodeFacts, CodeJob, CodeResult, CodeRunner, Files, Language, Languages, ModelReply, ModelRequest, Models, Ports,
-    Purpose, SyntaxProblem, Truth, Usage,
-};
-use crate::nodes::{
-    Fields, Inputs, Names, Node, NodeContext, Origin, Outcome, Output, Question, ReadContext, Rights, Surroundings,
-};
-
-const EXECUTION: &str = "exec_00000000000000000000000000000001";
-
-/// Answers calls from a list and keeps what it was sent.
-#[derive(Default)]
-struct FakeModels {
-    replies: Mutex<VecDeque<Result<String, Error>>>,
-    requests: Mutex<Vec<ModelRequest>>,
-}
-
-impl Models for FakeModels {
-    fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
-        self.requests.lock().unwrap().push(request);
-        let reply = self.replies.lock().unwrap().pop_front().expect("a reply for every call");
-        Box::pin(async move {
-            let usage = Usage { input: 10, output: 2, cached: 1 };
-            let (model, finish_reason) = (Some("fake-1".to_owned()), Some("stop".to_owned()));
-            reply.map(|text| ModelReply { text, model, usage, finish_reason })
-        })
-    }
-}
-
-struct NoCode;
-
-impl CodeRunner for NoCode {
-    fn run(&self, _: CodeJob) -> BoxFuture<'_, Result<CodeResult, Error>> {
-        Box::pin(async { Err(Error::internal("no code here")) })
-    }
-
-    fn evaluate<'a>(&'a self, _: &'a str, _: &'a Map<String, Value>) -> BoxFuture<'a, Result<Truth, Error>> {
-        Box::pin(async { Err(Error::internal("no code here")) })
-    }
-}
-
-impl Languages for NoCode {
-    fn check_expression(&self, _: &str) -> Result<(), SyntaxProblem> {
-        Ok(())
-    }
-
-    fn check_code(&self, _: Language, _: &str) -> Result<CodeFacts, SyntaxProblem> {
-        Ok(CodeFacts::default())
-    }
-}
-
-/// Holds `schema.json` and nothing else.
-struct OneFile;
-
-impl Files for OneFile {
-    fn read<'a>(&'a self, path: &'a str, _: &'a Rights) -> BoxFuture<'a, Result<Vec<u8>, Error>> {
-        Box::pin(async move {
-            match path {
-                "late.json" => Ok(br#"{"type": "object", "required": ["a"]}"#.to_vec()),
-                _ => Err(Error::external("FILE_NOT_FOUND", format!("`{path}` is not there"))),
-            }
-        })
-    }
-
-    fn write<'a>(&'a self, _: &'a str, _: &'a [u8], _: &'a Rights) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn glob<'a>(&'a self, _: &'a str, _: &'a Rights) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn exists<'a>(&'a self, _: &'a str, _: &'a Rights) -> BoxFuture<'a, bool> {
-        Box::pin(async { false })
-    }
-
-    fn root(&self) -> PathBuf {
-        PathBuf::new()
-    }
-}
-
-struct World(Rights);
-
-impl Surroundings for World {
-    fn structure_only(&self) -> bool {
-        false
-    }
-
-    fn rights(&self) -> &Rights {
-        &self.0
-    }
-
-    fn languages(&self) -> &dyn Languages {
-        &NoCode
-    }
-
-    fn prompt_file(&self, name: &str) -> Result<String, Vec<String>> {
-        match name {
-            "hello.txt" => Ok("hello from a file".to_owned()),
-            _ => Err(vec!["here".to_owned(), "there".to_owned()]),
-        }
-    }
-
-    fn file(&self, path: &str) -> Option<String> {
-        (path == "schema.json").then(|| r#"{"type": "object", "required": ["a"]}"#.to_owned())
-    }
-
-    fn has_key(&self, _: Service, _: Option<&str>) -> bool {
-        true
-    }
-
-    fn default_model(&self, _: Service) -> Option<String> {
-        None
-    }
-}
-
-fn rights() -> Rights {
-    Rights::of(Origin::Local, false, false)
-}
-
-fn person(id: &str, label: &str, service: Service, system_prompt: Option<&str>) -> Person {
-    Person {
-        id: id.to_owned(),
-        label: label.to_owned(),
-        service: Some(service),
-        model: None,
-        api_key_id: None,
-        base_url: None,
-        system_prompt: system_prompt.map(str::to_owned),
-        prompt_file: None,
-        temperature: Some(0.5),
-        max_tokens: None,
-        tools: None,
-        script: Script::default(),
-        span: Span::default(),
-    }
-}
-
-fn tree(value: &Value) -> Tree {
-    let kind = match value {
-        Value::Null => TreeKind::Null,
-        Value::Bool(it) => TreeKind::Bool(*it),
-        Value::Number(it) => TreeKind::Number(it.clone()),
-        Value::String(it) => TreeKind::Text(it.clone()),
-        Value::Array(items) => TreeKind::List(items.iter().map(tree).collect()),
-        Value::Object(map) => TreeKind::Map(
-            map.iter().map(|(key, it)| (Spanned { value: key.clone(), span: Span::default() }, tree(it))).collect(),
-        ),
-    };
-    Tree { span: Span::default(), kind }
-}
-
-/// A diagram of one person_job with these fields, these labelled inputs and one output.
-fn diagram(persons: &[Arc<Person>], fields: &Value, inputs: &[&str], asked: Option<ContentType>) -> Diagram {
-    let fields = fields.as_object().expect("fields are a map");
-    let node = DiagramNode {
-        id: "n".to_owned(),
-        label: "n".to_owned(),
-        kind: Some(NodeKind::PersonJob),
-        position: None,
-        fields: fields
-            .iter()
-            .map(|(key, it)| Field { key: key.clone(), key_span: Span::default(), value: tree(it) })
-            .collect(),
-        span: Span::default(),
-    };
-    let connection = |from, to, label: Option<&str>, content_type| Connection {
-        index: 0,
-        id: String::new(),
-        from,
-        output: Handle::Default,
-        to,
-        input: Handle::Default,
-        label: label.map(|it| Spanned { value: it.to_owned(), span: Span::default() }),
-        content_type,
-        data: None,
-        execution_priority: None,
-        span: Span::default(),
-    };
-    let mut connections: Vec<_> = inputs.iter().map(|it| connection(1, 0, Some(it), None)).collect();
-    connections.push(connection(0, 1, None, asked));
-    Diagram {
-        format: Format::Light,
-        nodes: vec![node],
-        connection_count: connections.len(),
-        connections,
-        persons: persons.iter().map(|it| Person::clone(it)).collect(),
-        settings: Settings::default(),
-        inputs: Vec::new(),
-        tool: None,
-        metadata: Map::new(),
-    }
-}
-
-/// The diagnostics of a node with these fields: `CODE field`, sorted.
-fn problems(fields: Value, inputs: &[&str]) -> String {
-    let persons: Vec<_> = ["Ann", "Ben"].map(|it| Arc::new(person(it, it, Service::Scripted, None))).into();
-    let diagram = diagram(&persons, &fields, inputs, None);
-    let (_, found) = read(&diagram);
-    found
-}
-
-fn read(diagram: &Diagram) -> (Box<dyn Node>, String) {
-    let world = World(rights());
-    let cx = ReadContext { diagram, surroundings: &world };
-    let mut fields = Fields::new(0, &cx);
-    let node = (TYPE.read)(&mut fields);
-    let mut found: Vec<_> =
-        fields.finish().into_iter().map(|it| format!("{} {}", it.code, it.field.unwrap_or_default())).collect();
-    found.sort();
-    (node, found.join(", "))
-}
-
-/// A conversation being had: persons, what was said, and the fake provider.
-struct Talk {
-    persons: Vec<Arc<Person>>,
-    messages: Vec<Message>,
-    models: Arc<FakeModels>,
-    calls: Arc<CallCounter>,
-    notes: Notes,
-    models_override: Option<Service>,
-}
-
-impl Talk {
-    fn new(persons: Vec<Person>, replies: &[&str]) -> Self {
-        let models = FakeModels::default();
-        models.replies.lock().unwrap().extend(replies.iter().map(|it| Ok((*it).to_owned())));
-        Self {
-            persons: persons.into_iter().map(Arc::new).collect(),
-            messages: Vec::new(),
-            models: Arc::new(models),
-            calls: Arc::default(),
-            notes: Notes::default(),
-            models_override: None,
-        }
-    }
-
-    fn context(&self, label: &str, iteration: u32, inputs: Value) -> NodeContext {
-        let mut named = Inputs::default();
-        for (key, value) in inputs.as_object().expect("inputs are a map") {
-            named.insert(key, Arc::new(value.clone()));
-        }
-        let ports = Ports {
-            code: Arc::new(NoCode),
-            models: Arc::clone(&self.models) as Arc<dyn Models>,
-            files: Arc::new(OneFile),
-            clock: Arc::new(TestClock::new(Timestamp(0))),
-        };
-        NodeContext {
-            execution_id: ExecutionId::parse(EXECUTION).unwrap(),
-            node_id: label.into(),
-            label: label.into(),
-            iteration,
-            attempt: 1,
-            names: Names { inputs: named, node_id: label.into(), ..Names::default() },
-            strict_templates: false,
-            timeout: None,
-            rights: Arc::new(rights()),
-            ports: Arc::new(ports),
-            persons: self.persons.clone().into(),
-            models_override: self.models_override,
-            messages: Arc::new(self.messages.clone()),
-            history: Arc::new(History::default()),
-            calls: Arc::clone(&self.calls),
-            notes: self.notes.clone(),
-        }
-    }
-
-    /// A node whose connection asks for a conversation.
-    fn node(&self, fields: &Value, inputs: &Value) -> Box<dyn Node> {
-        let labels: Vec<&str> = inputs.as_object().expect("inputs are a map").keys().map(String::as_str).collect();
-        let (node, found) = read(&diagram(&self.persons, fields, &labels, Some(ContentType::ConversationState)));
-        assert!(!found.contains('E'), "{found}");
-        node
-    }
-
-    async fn try_run(&mut self, label: &str, iteration: u32, fields: Value, inputs: Value) -> Result<Output, Error> {
-        let node = self.node(&fields, &inputs);
-        match node.run(&self.context(label, iteration, inputs)).await? {
-            Outcome::Done(output) => Ok(self.stored(label, iteration, output)),
-            Outcome::Wait(question) => panic!("nobody to ask: {question:?}"),
-        }
-    }
-
-    async fn run(&mut self, label: &str, iteration: u32, fields: Value, inputs: Value) -> Output {
-        self.try_run(label, iteration, fields, inputs).await.expect("the node runs")
-    }
-
-    fn stored(&mut self, label: &str, iteration: u32, output: Output) -> Output {
-        let execution = ExecutionId::parse(EXECUTION).unwrap();
-        for (k, new) in output.messages.iter().enumerate() {
-            let seq = self.messages.len() as u64 + 1;
-            self.messages.push(Message::stored(new, &execution, (label, iteration), k + 1, seq));
-        }
-        output
-    }
-
-    /// What the calls so far were sent: one line per call, messages separated by ` | `.
-    fn sent(&self) -> Vec<String> {
-        self.models.requests.lock().unwrap().iter().map(|it| shown(&it.messages)).collect()
-    }
-}
+use crate::nodes::ports::Purpose;
+use crate::nodes::{Node, Outcome, Output, Question};
 
 fn shown(messages: &[ChatMessage]) -> String {
     messages.iter().map(|it| format!("{}: {}", it.role, it.content)).collect::<Vec<_>>().join(" | ")
@@ -412,13 +104,13 @@ async fn a_reply_has_its_forms_messages_and_facts() {
     let output = talk.run("n", 3, ask("Ann", "say", json!({})), json!({})).await;
     assert_eq!(*output.body, json!("hi"));
     let prompt =
-        json!({"id": format!("{EXECUTION}:n:3:1"), "from": "system", "to": "p1", "role": "user", "content": "say"});
+        json!({"id": format!("{EXECUTION}:n:3:0"), "from": "system", "to": "p1", "role": "user", "content": "say"});
     let reply =
-        json!({"id": format!("{EXECUTION}:n:3:2"), "from": "p1", "to": "system", "role": "assistant", "content": "hi"});
+        json!({"id": format!("{EXECUTION}:n:3:1"), "from": "p1", "to": "system", "role": "assistant", "content": "hi"});
     let expected = json!({"messages": [prompt, reply], "last_message": "hi", "person_id": "p1", "model": "fake-1"});
     assert_eq!(conversation(&output), expected);
     let stored: Vec<_> = talk.messages.iter().map(|it| it.id.clone()).collect();
-    assert_eq!(stored, [format!("{EXECUTION}:n:3:1"), format!("{EXECUTION}:n:3:2")]);
+    assert_eq!(stored, [format!("{EXECUTION}:n:3:0"), format!("{EXECUTION}:n:3:1")]);
     let expected = json!({
         "person_id": "p1",
         "model": "fake-1",
@@ -437,7 +129,7 @@ async fn the_model_chooses_memory_only_when_there_is_something_to_choose() {
     let fields = ask("Ben", "q b1", json!({"memorize_to": "what Ann said first"}));
     let output = talk.run("b1", 1, fields, json!({})).await;
     assert_eq!(talk.sent()[2], "user: [Ann]: ann 1 | user: q b1");
-    let chosen = json!([format!("{EXECUTION}:a0:1:2")]);
+    let chosen = json!([format!("{EXECUTION}:a0:1:1")]);
     let expected = json!({"preset": "what Ann said first", "shown": 1, "total": 2, "selected_ids": chosen});
     assert_eq!(output.meta["memory"], expected);
     assert_eq!(output.meta["llm_usage"]["total"], json!(24), "choosing costs too");
