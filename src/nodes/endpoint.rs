@@ -38,7 +38,8 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
         Some("yaml") => Some(FileFormat::Yaml),
         _ => None,
     };
-    if path.is_some() && !saves {
+    // An explicit `save_to_file: false` is meant: the path only waits to be switched on again.
+    if path.is_some() && !fields.is_given("save_to_file") {
         let hint = "add `save_to_file: true`, or remove the path";
         fields.problem("W402", "file_name", "a file path without `save_to_file` writes nothing", hint);
     }
@@ -163,6 +164,7 @@ mod tests {
     fn diagnostics_say_what_has_no_effect_or_is_not_allowed() {
         for (fields, expected) in [
             (json!({"file_name": "files/x.txt"}), vec!["W402"]),
+            (json!({"save_to_file": false, "file_name": "files/x.txt"}), vec![]),
             (json!({"save_to_file": "yes", "file_name": "files/x.txt"}), vec!["W103"]),
             (json!({"save_to_file": true, "file_name": "../x.txt"}), vec!["E702"]),
             (json!({"save_to_file": true, "file_name": "/etc/x.txt"}), vec!["E702"]),

@@ -24,7 +24,7 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
         fields.text("hook_event");
     }
     fields.object_or_empty("hook_filters");
-    if fields.tree("output_data_structure").is_some() {
+    if fields.tree("output_data_structure").is_some_and(|it| !it.entries().is_empty() || !it.is_map()) {
         fields.problem("W402", "output_data_structure", "`output_data_structure` has no effect", "remove it");
     }
     Box::new(Start { custom_data: fields.object_or_empty("custom_data"), is_hook: mode == Some("hook") })
@@ -70,6 +70,7 @@ mod tests {
             (json!({"trigger_mode": "automatic", "custom_data": [1, 2]}), vec!["E403", "E402"]),
             (json!({"trigger_mode": "hook"}), vec!["E401"]),
             (json!({"output_data_structure": {"a": "b"}}), vec!["W402"]),
+            (json!({"output_data_structure": {}}), vec![]),
         ] {
             assert_eq!(codes(NodeKind::Start, fields.clone()), expected, "{fields}");
         }
