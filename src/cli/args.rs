@@ -145,9 +145,9 @@ pub struct RunArgs {
     /// One input; VALUE is JSON if it parses, else text
     #[arg(long = "input", value_name = "NAME=VALUE")]
     pub input: Vec<String>,
-    /// Seconds the run may take; pauses do not count
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
-    pub timeout: f64,
+    /// Seconds the run may take, 300 unless the diagram says otherwise; pauses do not count
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
     /// Print the id and return; the run goes on by itself
     #[arg(long)]
     pub background: bool,

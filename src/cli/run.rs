@@ -22,7 +22,7 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
     let mut request = Request {
         format_type: args.format.name(),
         input_data: inputs(&args)?,
-        timeout: Some(args.timeout),
+        timeout: args.timeout,
         models: args.models.map(|it| if it == Models::Caller { "caller".into() } else { "scripted".into() }),
         idempotency_key: args.idempotency_key.clone(),
         ..Request::default()

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::failure::Failure;
 use super::job::{Dialect, Done, Job};
 use super::sandbox::Sandbox;
-use crate::nearest::nearest;
 use crate::error::Error;
+use crate::nearest::nearest;
 use crate::nodes::lookup::look_into;
 use crate::nodes::ports::Truth;
 

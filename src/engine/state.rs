@@ -108,7 +108,8 @@ impl ExecutionState {
             .enumerate()
             .filter_map(|(idx, node)| node.waiting.as_ref().filter(|it| it.answer.is_none()).map(|it| (idx, it)))
             .collect();
-        open.sort_by_key(|(idx, it)| (it.since, *idx));
+        // Nodes that started together ask together, whichever was the first to write its question down.
+        open.sort_by_key(|(idx, it)| (self.nodes[*idx].started_at.unwrap_or(it.since), *idx));
         open
     }
 

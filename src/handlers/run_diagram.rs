@@ -44,7 +44,7 @@ pub struct Request {
     /// Seconds to wait for the end, 0 to 25 (20).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
-    /// Seconds the run itself may take (300); waiting for answers does not count.
+    /// Seconds the run itself may take (the diagram's own limit, else 300); waiting for answers does not count.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timeout: Option<f64>,
     /// `caller`: you answer every prompt. `scripted`: persons answer from their script.
@@ -155,6 +155,10 @@ impl Prepared {
         };
         let compiled = compile(&source.text, format, &world);
         options.texts = world.into_read();
+        if let Some(own) = compiled.plan.as_ref().and_then(|it| it.settings.timeout) {
+            // What the caller asked for can only shorten what the diagram allows itself.
+            options.timeout = Some(request.timeout.map_or(own, |it| it.min(own)));
+        }
         let Some(plan) = &compiled.plan else {
             return Err(report::invalid(&Report::new(&compiled, &source.text)));
         };

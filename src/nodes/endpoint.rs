@@ -149,6 +149,18 @@ mod tests {
         assert_eq!(harness.files.paths(), ["files/results/node_0.json"]);
     }
 
+    #[tokio::test]
+    async fn an_unresolved_name_in_a_path_is_a_warning_or_a_failure_where_templates_are_strict() {
+        let fields = json!({"save_to_file": true, "file_name": "files/{nobody}.txt"});
+        let mut harness = Harness::new(NodeKind::Endpoint, fields).inputs(json!({"default": 1}));
+        harness.body().await.expect("it runs");
+        assert_eq!(harness.warned(), ["W601 nobody"]);
+        harness.cx.strict_templates = true;
+        let error = harness.body().await.expect_err("it is strict");
+        assert_eq!(error.code(), "TEMPLATE_FAILED");
+        assert!(error.message().contains("`nobody`"), "{error}");
+    }
+
     #[test]
     fn diagnostics_say_what_has_no_effect_or_is_not_allowed() {
         for (fields, expected) in [

@@ -30,7 +30,6 @@ pub struct Harness {
     pub cx: NodeContext,
     pub files: Arc<MemoryFiles>,
     pub code: Arc<ScriptedCode>,
-    pub clock: Arc<TestClock>,
 }
 
 impl Harness {
@@ -54,12 +53,11 @@ impl Harness {
         let errors: Vec<_> = fields.finish().into_iter().filter(|it| it.code.starts_with('E')).collect();
         assert!(errors.is_empty(), "{errors:?}");
         let (files, code) = (Arc::new(MemoryFiles::default()), Arc::new(ScriptedCode::default()));
-        let clock = Arc::new(TestClock::new(Timestamp(1_767_323_045_678)));
         let ports = Ports {
             code: Arc::clone(&code) as Arc<dyn CodeRunner>,
             models: Arc::new(NoModels),
             files: Arc::clone(&files) as Arc<dyn Files>,
-            clock: Arc::clone(&clock) as Arc<dyn crate::clock::Clock>,
+            clock: Arc::new(TestClock::new(Timestamp(1_767_323_045_678))),
         };
         let started = vec![0; diagram.nodes.len()];
         let cx = NodeContext {
@@ -80,7 +78,7 @@ impl Harness {
             calls: Arc::new(CallCounter::default()),
             notes: Notes::default(),
         };
-        Self { node, cx, files, code, clock }
+        Self { node, cx, files, code }
     }
 
     /// Gives the node its inputs, by name.

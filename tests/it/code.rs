@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dipeo::code::{Code, Settings};
 use dipeo::error::Error;
-use dipeo::nodes::ports::{CodeJob, CodeResult, CodeRunner, Language, Runtime};
+use dipeo::nodes::ports::{CodeJob, CodeResult, CodeRunner, Language, Languages, Runtime};
 use serde_json::{Map, Value, json};
 
 fn settings() -> Settings {
@@ -474,6 +474,37 @@ async fn conditions_that_are_not_straight_go_to_the_worker() {
         assert_eq!(error.code(), "EXPRESSION_FAILED", "{expression}");
         assert!(error.message().contains(said), "{}", error.message());
     }
+}
+
+#[test]
+fn the_corpus_stays_within_the_sandbox() {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/micro"));
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        println!("skipped: ../shared is not there");
+        return;
+    };
+    let code = Code::new(settings());
+    let mut n_checked = 0;
+    for path in files.filter_map(|it| Some(it.ok()?.path())) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("bad_") || !name.ends_with(".light.yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let diagram: Value = serde_yaml::from_str(&text).unwrap();
+        for node in diagram["nodes"].as_array().into_iter().flatten() {
+            if let Some(expression) = node["expression"].as_str() {
+                assert_eq!(code.check_expression(expression), Ok(()), "{name}: {expression}");
+                n_checked += 1;
+            }
+            if let (Some(source), None | Some("python")) = (node["code"].as_str(), node["language"].as_str()) {
+                let facts = code.check_code(Language::Python, source);
+                assert_eq!(facts.map(|it| it.needs_host), Ok(None), "{name}: {source}");
+                n_checked += 1;
+            }
+        }
+    }
+    assert!(n_checked > 50, "only {n_checked} texts were found");
 }
 
 /// Not a test of speed, only a way to see it: `cargo test --test it -- --ignored --nocapture figures`.

@@ -5,6 +5,7 @@
 mod shell;
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -120,10 +121,13 @@ fn start_driver(program: &OsStr, flag: &str, driver: &str, place: &Place) -> Res
     command.arg("-c").arg(REDIRECT).arg(&path).arg(flag).arg(driver);
     command.arg(limits::CODE_OUTPUT_BYTES_MAX.to_string());
     place.apply(&mut command);
-    Process::start(&mut command, true).map_err(|error| Failure::NotInstalled {
-        program: program.to_string_lossy().into_owned(),
-        reason: error.to_string(),
-    })
+    Process::start(&mut command, true).map_err(|error| not_started(program, &error))
+}
+
+/// The program is there, but the system does not start it.
+fn not_started(program: &OsStr, error: &io::Error) -> Failure {
+    let message = format!("cannot start `{}`: {error}", program.to_string_lossy());
+    Failure::Raised { exception: "OSError".into(), message, line: None }
 }
 
 fn ended_itself(status: ExitStatus) -> Failure {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use super::{Inputs, Place};
+use super::{Inputs, Place, not_started};
 use crate::code::failure::Failure;
 use crate::code::job::{Done, Reply};
 use crate::code::pool::failed;
@@ -50,7 +50,12 @@ pub(super) async fn run(program: &Path, source: &str, inputs: &Inputs<'_>, place
     command.process_group(0).kill_on_drop(true);
     let running = match command.spawn() {
         Ok(child) => Running(child),
-        Err(error) => return failed(not_started(program, &error)),
+        Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong => {
+            return failed(raised(
+                "an input is too large for a variable of the shell: write it to a file first".into(),
+            ));
+        }
+        Err(error) => return failed(not_started(program.as_os_str(), &error)),
     };
     match tokio::time::timeout(inputs.time_max, finish(running)).await {
         Err(_) => failed(Failure::TimedOut),
@@ -107,13 +112,6 @@ fn variable_name(input: &str) -> String {
 
 fn raised(message: String) -> Failure {
     Failure::Raised { exception: "ExitStatus".into(), message, line: None }
-}
-
-fn not_started(program: &Path, error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::ArgumentListTooLong {
-        return raised("an input is too large for a variable of the shell: write it to a file first".into());
-    }
-    Failure::NotInstalled { program: program.to_string_lossy().into_owned(), reason: error.to_string() }
 }
 
 fn bug(error: &io::Error) -> Failure {

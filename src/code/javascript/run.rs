@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rquickjs::context::EvalOptions;
 use rquickjs::{
-    CatchResultExt, CaughtError, Context, Ctx, Error, Function, Object, Promise, Runtime, Value as JsValue,
+    CatchResultExt, CaughtError, Context, Ctx, Error, Exception, Function, Object, Promise, Runtime, Value as JsValue,
 };
 use tokio::time::Instant;
 
@@ -56,8 +56,11 @@ fn evaluate(job: &Job, code: &str, printed: &Rc<RefCell<String>>) -> Result<Done
     })));
     let context = Context::full(&runtime).map_err(|error| bug(&error))?;
     context.with(|ctx| {
-        let value = evaluate_in(&ctx, job, code, printed, &marks);
-        value.catch(&ctx).map_err(|error| to_failure(&error, &marks)).and_then(|text| read_value(text.as_deref()))
+        let value = evaluate_in(&ctx, job, code, printed, &marks).catch(&ctx);
+        if marks.has_printed_too_much.get() {
+            return Err(Failure::TooLarge { what: "what the code printed".into() });
+        }
+        value.map_err(|error| to_failure(&error, &marks)).and_then(|text| read_value(text.as_deref()))
     })
 }
 
@@ -106,15 +109,16 @@ fn bind_console<'js>(
     marks: &Marks,
 ) -> rquickjs::Result<()> {
     let (printed, marks) = (Rc::clone(printed), marks.clone());
-    let write = Function::new(ctx.clone(), move |line: String| {
+    let write = Function::new(ctx.clone(), move |ctx: Ctx<'js>, line: String| {
         let mut printed = printed.borrow_mut();
         if printed.len() + line.len() > limits::CODE_OUTPUT_BYTES_MAX {
+            // Code may catch what is thrown here, but its next check of the deadline ends it then.
             marks.has_printed_too_much.set(true);
-            // Nothing the code catches: the next check of the deadline ends it.
             marks.is_late.set(true);
-        } else {
-            printed.push_str(&line);
+            return Err(Exception::throw_range(&ctx, "too much output"));
         }
+        printed.push_str(&line);
+        Ok(())
     })?;
     let bind: Function<'js> = ctx.eval(
         "((shared, write) => { const log = (...values) => write(shared.toLine(values)); \
@@ -134,9 +138,6 @@ fn read_value(text: Option<&str>) -> Result<Done, Failure> {
 }
 
 fn to_failure(error: &CaughtError<'_>, marks: &Marks) -> Failure {
-    if marks.has_printed_too_much.get() {
-        return Failure::TooLarge { what: "what the code printed".into() };
-    }
     if marks.is_late.get() {
         return Failure::TimedOut;
     }

@@ -44,10 +44,14 @@ pub(in crate::code) fn compile_failure(exception: &MontyException) -> Failure {
 
 /// Says what the interpreter does not know, when that is why a text does not compile.
 pub(in crate::code) fn unsupported(exception: &MontyException) -> Option<String> {
+    let message = exception.message().unwrap_or("syntax of this kind");
+    // Chains count as nesting there, so this may well be right Python.
+    if exception.exc_type() == ExcType::SyntaxError && message.contains("too deeply nested") {
+        return Some("code nested this deeply".into());
+    }
     if exception.exc_type() != ExcType::NotImplementedError {
         return None;
     }
-    let message = exception.message().unwrap_or("syntax of this kind");
     let what = message.split_once("does not yet support ").map_or(message, |(_, what)| what);
     Some(what.replace('\'', "`"))
 }

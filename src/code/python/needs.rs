@@ -308,6 +308,7 @@ mod tests {
             ("'%s' % x", "`%` on texts", 1),
             ("open('a')", "`open()`", 1),
             ("import time\nimport csv", "module `time`", 1),
+            (&format!("x = 1{}", " + 1".repeat(300)), "code nested this deeply", 1),
         ] {
             assert_eq!(need(source), Some((what.to_owned(), line)), "{source}");
         }

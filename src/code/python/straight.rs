@@ -15,12 +15,13 @@ const NODES_MAX: u32 = 500;
 const WEIGHT_MAX: u32 = 1_000;
 /// Weight of a text or list repeated by a number that only the run knows: the interpreter refuses
 /// results above the memory limit of an inline run, which is this many times [`INPUT_BYTES_MAX`].
-const REPEATED_WEIGHT: u32 = 16;
+const REPEATED_WEIGHT: u32 = 2;
 /// Largest input of an inline run, in bytes: what the weight of 1 stands for.
 pub(in crate::code) const INPUT_BYTES_MAX: usize = 64 * 1024;
-/// Largest single allocation of an inline run, in bytes.
-pub(in crate::code) const MEMORY_BYTES_MAX: usize = 1024 * 1024;
-/// Largest exponent of a power: a few of them on 64-bit numbers stay below 100,000 digits.
+/// Largest single allocation of an inline run, in bytes. It also bounds integers, whose conversion to
+/// text takes time with the square of their length and cannot be interrupted.
+pub(in crate::code) const MEMORY_BYTES_MAX: usize = 128 * 1024;
+/// Largest exponent of a power.
 const EXPONENT_MAX: i64 = 8;
 /// Largest width in a format specification, in digits.
 const FORMAT_DIGITS_MAX: usize = 3;
@@ -76,13 +77,13 @@ const METHODS: [&str; 21] = [
 
 /// Whether a text of these statements may run inline; `function_name` is called once at its end.
 pub(in crate::code) fn is_straight(body: &[Stmt], function_name: &str) -> bool {
-    let mut weigher = Weigher { n_nodes: 0, weights: HashMap::new(), function_name };
-    weigher.block(body).is_some()
+    let mut weigher = Weigher { n_nodes: 0, weights: HashMap::new(), functions: Vec::new(), function_name };
+    weigher.block(body).and_then(|()| weigher.called_at_the_end()).is_some()
 }
 
 /// Whether one expression may be evaluated inline.
 pub(in crate::code) fn is_straight_expression(expression: &Expr) -> bool {
-    let mut weigher = Weigher { n_nodes: 0, weights: HashMap::new(), function_name: "" };
+    let mut weigher = Weigher { n_nodes: 0, weights: HashMap::new(), functions: Vec::new(), function_name: "" };
     weigher.weigh(expression).is_some()
 }
 
@@ -90,6 +91,8 @@ struct Weigher<'a> {
     n_nodes: u32,
     /// Heaviest value so far of each name the text assigns.
     weights: HashMap<&'a str, u32>,
+    /// Functions that wait to be weighed: they see what is assigned after them.
+    functions: Vec<&'a [Stmt]>,
     function_name: &'a str,
 }
 
@@ -130,21 +133,33 @@ impl<'a> Weigher<'a> {
                     && it.decorator_list.is_empty() =>
             {
                 for parameter in it.parameters.iter_non_variadic_params() {
-                    self.weigh_option(parameter.default.as_deref())?;
+                    let weight = self.weigh_option(parameter.default.as_deref())?;
+                    self.note(parameter.parameter.name.as_str(), weight)?;
                 }
-                self.block(&it.body)
+                self.functions.push(&it.body);
+                Some(())
             }
             _ => None,
         }
     }
 
+    fn called_at_the_end(&mut self) -> Option<()> {
+        std::mem::take(&mut self.functions).into_iter().try_for_each(|it| self.block(it))?;
+        // A function within a function would be weighed by nobody.
+        self.functions.is_empty().then_some(())
+    }
+
     /// Changing a value in place would also change what shares it, so only names are assigned.
     fn assign(&mut self, target: &'a Expr, weight: u32) -> Option<()> {
         let Expr::Name(name) = target else { return None };
-        if FUNCTIONS.contains(&name.id.as_str()) {
+        self.note(name.id.as_str(), weight)
+    }
+
+    fn note(&mut self, name: &'a str, weight: u32) -> Option<()> {
+        if FUNCTIONS.contains(&name) {
             return None;
         }
-        let known = self.weights.entry(name.id.as_str()).or_insert(0);
+        let known = self.weights.entry(name).or_insert(0);
         *known = (*known).max(weight);
         Some(())
     }
@@ -276,6 +291,9 @@ mod tests {
     fn whatever_could_take_long_or_grow_is_not() {
         let doubling = (0..20).map(|_| "x = [x, x]\n").collect::<String>();
         let adding = (0..20).map(|_| "x = x + x\n").collect::<String>();
+        let heavy = format!("x = [{}]\n", "1, ".repeat(100));
+        let by_default = format!("{heavy}def main(y=x): return [{}]", "y, ".repeat(100));
+        let by_order = format!("def main(): return [{}]\n{heavy}", "x, ".repeat(100));
         let long = format!("result = [{}]", "1, ".repeat(600));
         for source in [
             "while True: pass",
@@ -299,6 +317,9 @@ mod tests {
             "result = f'{x:>9999}'",
             "result = f'{x:{n}}'",
             "result = range(9)",
+            "def main():\n    def main(): pass",
+            by_default.as_str(),
+            by_order.as_str(),
             doubling.as_str(),
             adding.as_str(),
             long.as_str(),

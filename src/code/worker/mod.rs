@@ -61,13 +61,18 @@ fn report(error: &io::Error) -> ExitCode {
 fn work(queue: &Receiver<Vec<u8>>, watch: &MemoryWatch) {
     let mut interpreters = Interpreters::default();
     while let Ok(body) = queue.recv() {
+        let job = serde_json::from_slice::<Job>(&body);
+        drop(body);
+        // What the job brings along is not the doing of its code, so counting begins here.
         watch.begin();
-        let reply = panic::catch_unwind(AssertUnwindSafe(|| interpreters.answer(&body)));
+        let reply = match job {
+            Ok(job) => panic::catch_unwind(AssertUnwindSafe(|| interpreters.run(&job))).unwrap_or_else(|_| {
+                interpreters = Interpreters::default();
+                failed(Failure::Bug { message: "an interpreter panicked".into() })
+            }),
+            Err(error) => failed(Failure::Bug { message: format!("the worker got an unreadable job: {error}") }),
+        };
         watch.end();
-        let reply = reply.unwrap_or_else(|_| {
-            interpreters = Interpreters::default();
-            failed(Failure::Bug { message: "an interpreter panicked".into() })
-        });
         let body = serde_json::to_vec(&reply).unwrap_or_default();
         if frame::write(&mut io::stdout().lock(), &body).is_err() {
             return;
@@ -83,13 +88,6 @@ struct Interpreters {
 }
 
 impl Interpreters {
-    fn answer(&self, body: &[u8]) -> Reply {
-        match serde_json::from_slice::<Job>(body) {
-            Ok(job) => self.run(&job),
-            Err(error) => failed(Failure::Bug { message: format!("the worker got an unreadable job: {error}") }),
-        }
-    }
-
     fn run(&self, job: &Job) -> Reply {
         match job.dialect {
             Dialect::Python => match self.program(job) {

@@ -1,0 +1,82 @@
+//! Prints what was found, as tables that can stand in the README.
+
+use crate::measure::{Memory, Series};
+
+/// What a workload found.
+pub enum Finding {
+    Timing(Timing),
+    Memory(Size),
+}
+
+/// Times of both sides.
+pub struct Timing {
+    pub name: String,
+    /// What the times are of: `step`, `call`, `start`.
+    pub unit: &'static str,
+    pub ours: Series,
+    pub bare: Option<Series>,
+    pub goal: String,
+}
+
+/// Memory of a process.
+pub struct Size {
+    pub name: String,
+    pub memory: Memory,
+    pub goal: String,
+}
+
+/// Prints one table of times and one of sizes, leaving out what is empty.
+pub fn print(findings: &[Finding]) {
+    let timings: Vec<&Timing> =
+        findings.iter().filter_map(|it| if let Finding::Timing(it) = it { Some(it) } else { None }).collect();
+    if !timings.is_empty() {
+        println!(
+            "| workload | per | ours: median | best | per second | CPU | commits | bare: median | best | CPU | commits | wall | CPU | goal |"
+        );
+        println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|");
+        timings.iter().for_each(|it| println!("{}", timing_line(it)));
+    }
+    let sizes: Vec<&Size> =
+        findings.iter().filter_map(|it| if let Finding::Memory(it) = it { Some(it) } else { None }).collect();
+    if !sizes.is_empty() {
+        println!("\n| process | resident | peak | goal |\n|---|--:|--:|---|");
+        for Size { name, memory, goal } in sizes {
+            println!("| {name} | {} | {} | {goal} |", megabytes(memory.now_kib), megabytes(memory.peak_kib));
+        }
+    }
+}
+
+fn timing_line(timing: &Timing) -> String {
+    let Timing { name, unit, ours, bare, goal } = timing;
+    let commits = |series: &Series| series.commits().map(|it| format!("{it:.3}")).unwrap_or_default();
+    let mut cells = vec![
+        name.clone(),
+        (*unit).to_owned(),
+        time(ours.median_us()),
+        time(ours.best_us()),
+        format!("{:.0}", 1e6 / ours.median_us()),
+        time(ours.cpu_us()),
+        commits(ours),
+    ];
+    match bare {
+        Some(bare) => cells.extend([
+            time(bare.median_us()),
+            time(bare.best_us()),
+            time(bare.cpu_us()),
+            commits(bare),
+            format!("{:.2}x", ours.median_us() / bare.median_us()),
+            format!("{:.2}x", ours.cpu_us() / bare.cpu_us()),
+        ]),
+        None => cells.extend(vec![String::new(); 6]),
+    }
+    cells.push(goal.clone());
+    format!("| {} |", cells.join(" | "))
+}
+
+fn time(us: f64) -> String {
+    if us < 1_000.0 { format!("{us:.1} µs") } else { format!("{:.2} ms", us / 1_000.0) }
+}
+
+fn megabytes(kib: u64) -> String {
+    if kib == 0 { String::new() } else { format!("{:.1} MB", kib as f64 * 1_024.0 / 1e6) }
+}
