@@ -355,3 +355,30 @@ fn the_patches_of_a_diagram_repair_what_they_are_about() {
     let left: Vec<_> = compiled(&repaired).diagnostics.iter().map(|it| it.code).collect();
     assert_eq!(left, ["E601"], "{repaired}");
 }
+
+#[test]
+fn repairs_of_json_stay_json() {
+    let text = r#"{"nodes": [
+        {"id": "a", "type": "start", "data": {"label": "a", "trigger_mod": "manul"}},
+        {"id": "b", "type": "db", "data": {"label": "b", "operation": "raed", "file": "x.txt", "timeout": "3"}}
+    ], "arrows": [{"source": "a_default_output", "target": "b_default_input"}]}"#;
+    let before = compiled(text);
+    let codes: Vec<_> = before.diagnostics.iter().map(|it| it.code).collect();
+    assert_eq!(codes, ["W401", "E403", "W104"]);
+    let once = apply_patches(text, &before.diagnostics);
+    let twice = apply_patches(&once, &compiled(&once).diagnostics);
+    assert!(twice.contains(r#""trigger_mode": "manual""#), "{twice}");
+    assert!(twice.contains(r#""operation": "read", "file": "x.txt", "timeout": 3}"#), "{twice}");
+    assert_eq!(compiled(&twice).diagnostics, []);
+}
+
+#[test]
+fn a_problem_inside_a_block_of_text_points_at_its_own_line() {
+    let text = light(
+        "- label: p\n  type: person_job\n  person: P\n  default_prompt: |\n    first line\n    then {{#if x}}\n\
+         connections:\n- {from: s, to: p}\n",
+    );
+    let compiled = compiled(&text);
+    let [problem] = compiled.diagnostics.as_slice() else { panic!("{:?}", compiled.diagnostics) };
+    assert_eq!((problem.code, problem.span.line, problem.span.column), ("E602", 11, 10));
+}

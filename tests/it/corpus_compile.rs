@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dipeo::code::{Code, Settings};
-use dipeo::compile::{Compiled, compile};
+use dipeo::compile::{Compiled, apply_patches, compile};
 use dipeo::diagram::{Diagnostic, Service, Severity};
 use dipeo::nodes::ports::Languages;
 use dipeo::nodes::{Origin, Rights, Surroundings};
+use proptest::test_runner::{Config, TestRunner};
 use serde::Deserialize;
 
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
+use crate::harness::corpus;
 
 /// These depend on the machine and are left out on both sides (corpus/README.md).
 const OF_THE_MACHINE: [&str; 3] = ["W502", "W504", "W505"];
@@ -113,22 +114,26 @@ fn languages() -> Arc<dyn Languages> {
     Code::new(Settings::new(Vec::new(), PathBuf::from(".")))
 }
 
+fn expectations() -> Option<(PathBuf, Expectations)> {
+    let corpus = corpus()?;
+    let text = std::fs::read_to_string(corpus.join("expected.yaml")).unwrap();
+    Some((corpus, serde_yaml::from_str(&text).unwrap()))
+}
+
+fn compile_in(file: &Path, text: &str, languages: &Arc<dyn Languages>) -> Compiled {
+    let dir = file.parent().map(Path::to_owned).unwrap_or_default();
+    let folder = Folder { dir, rights: Rights::of(Origin::Local, false, false), languages: Arc::clone(languages) };
+    compile(text, None, &folder)
+}
+
 #[test]
 fn every_diagram_of_the_corpus_gives_the_diagnostics_expected_of_it() {
-    let corpus = Path::new(SHARED).join("corpus");
-    let Ok(text) = std::fs::read_to_string(corpus.join("expected.yaml")) else {
-        println!("skipped: ../shared is not there");
-        return;
-    };
-    let expectations: Expectations = serde_yaml::from_str(&text).unwrap();
+    let Some((corpus, expectations)) = expectations() else { return };
     let languages = languages();
     let mut differences = Vec::new();
     for (path, expectation) in &expectations.diagrams {
         let file = corpus.join(path);
-        let Some(dir) = file.parent() else { continue };
-        let rights = Rights::of(Origin::Local, false, false);
-        let folder = Folder { dir: dir.to_owned(), rights, languages: Arc::clone(&languages) };
-        let compiled = compile(&std::fs::read_to_string(&file).unwrap(), None, &folder);
+        let compiled = compile_in(&file, &std::fs::read_to_string(&file).unwrap(), &languages);
         let found = match OUT_OF_SCOPE.iter().find(|(name, _, _)| name == path) {
             None => differences_of(expectation, &compiled, &Compared::Everything),
             Some((_, nodes, what)) => {
@@ -216,4 +221,51 @@ fn fits(entry: &Expected, diagnostic: &Diagnostic) -> bool {
         && entry.at.as_ref().is_none_or(is_at)
         && entry.line.is_none_or(|it| it == diagnostic.span.line)
         && entry.suggestion_mentions.as_ref().is_none_or(names_it)
+}
+
+#[test]
+fn a_repair_removes_what_it_is_about_and_breaks_nothing() {
+    let Some((corpus, expectations)) = expectations() else { return };
+    let languages = languages();
+    let mut n_repairs = 0;
+    for path in expectations.diagrams.keys() {
+        let file = corpus.join(path);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let before = compile_in(&file, &text, &languages).diagnostics;
+        let repaired = apply_patches(&text, &before);
+        let after = compile_in(&file, &repaired, &languages).diagnostics;
+        for old in before.iter().filter(|it| it.patch.is_some()) {
+            n_repairs += 1;
+            let is_left = after.iter().any(|it| (it.code, &it.message, &it.at) == (old.code, &old.message, &old.at));
+            assert!(!is_left, "{path}: {old:?}\n{repaired}");
+        }
+        let is_broken =
+            after.iter().any(|it| it.code.starts_with("E1") && before.iter().all(|old| old.code != it.code));
+        assert!(!is_broken, "{path}: {after:?}\n{repaired}");
+    }
+    assert!(10 < n_repairs, "{n_repairs} repairs");
+}
+
+#[test]
+fn damaged_diagrams_compile_to_diagnostics_that_lie_within_their_text() {
+    let Some((corpus, expectations)) = expectations() else { return };
+    let languages = languages();
+    let files: Vec<PathBuf> = expectations.diagrams.keys().map(|it| corpus.join(it)).collect();
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let damage = (0..files.len(), 0.0..1.0_f64, 0..40_usize, "[-\\[\\]{}:,\"'|\n a-z0-9é]{0,6}");
+    let outcome = runner.run(&damage, |(file, at, n_cut, inserted)| {
+        let characters: Vec<char> = std::fs::read_to_string(&files[file]).unwrap().chars().collect();
+        let start = (characters.len() as f64 * at) as usize;
+        let end = (start + n_cut).min(characters.len());
+        let (head, tail) = (&characters[..start], &characters[end..]);
+        let text: String = head.iter().copied().chain(inserted.chars()).chain(tail.iter().copied()).collect();
+        let compiled = compile_in(&files[file], &text, &languages);
+        for it in &compiled.diagnostics {
+            assert!(text.get(it.span.offset..it.span.offset + it.span.len).is_some(), "{it:?}");
+        }
+        let has_error = compiled.diagnostics.iter().any(|it| it.severity() == Severity::Error);
+        assert_eq!(compiled.is_valid(), !has_error);
+        Ok(())
+    });
+    outcome.unwrap();
 }

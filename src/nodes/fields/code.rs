@@ -55,24 +55,20 @@ impl Fields<'_> {
     }
 }
 
-/// Finds line and column of `text` in `raw`, the scalar at `span` that it was read from.
+/// Finds line and column of `text` in `raw`, the scalar at `span` that it was read from: without escapes
+/// on one line, or a block, which begins with its first line and keeps its indentation from the second on.
 fn place_within(raw: &str, span: Span, text: &str, (line, column): (u32, u32)) -> Option<Span> {
-    let wanted = text.lines().nth(line.checked_sub(1)? as usize).unwrap_or_default();
-    if !raw.starts_with(['|', '>']) {
-        // A plain or quoted scalar on one line without escapes.
-        let before = raw.find(text).filter(|_| !raw.contains('\n'))?;
-        return Some(moved(span, raw, before, wanted, column));
-    }
-    let mut start = raw.find('\n')? + 1;
-    let mut at = Span { line: span.line + 1, column: 1, offset: span.offset + start, len: 0 };
-    for _ in 1..line {
-        let next = raw[start..].find('\n')? + 1;
-        start += next;
-        at = Span { line: at.line + 1, offset: at.offset + next, ..at };
+    let nth = line.checked_sub(1)?;
+    let wanted = text.lines().nth(nth as usize).unwrap_or_default();
+    let mut start = 0;
+    for _ in 0..nth {
+        start += raw[start..].find('\n')? + 1;
     }
     let here = raw[start..].lines().next().unwrap_or_default();
-    let indentation = here.len().checked_sub(wanted.len()).filter(|_| here.ends_with(wanted))?;
-    Some(moved(at, &raw[start..], indentation, wanted, column))
+    let before = if nth == 0 { here.find(wanted)? } else { here.strip_suffix(wanted)?.len() };
+    let first_column = if nth == 0 { span.column } else { 1 };
+    let at = Span { line: span.line.saturating_add(nth), column: first_column, offset: span.offset + start, len: 0 };
+    Some(moved(at, here, before, wanted, column))
 }
 
 /// The place `column` characters into `wanted`, which stands `before` bytes into `raw`, which begins at `at`.
@@ -103,10 +99,11 @@ mod tests {
             ("n >= and 3", "n >= and 3", (1, 6), Some((4, 12, 105))),
             ("\"n >= and 3\"", "n >= and 3", (1, 6), Some((4, 13, 106))),
             ("'ü + '", "ü + ", (1, 5), Some((4, 12, 106))),
-            ("|\n  a = 1\n  b = (\n", "a = 1\nb = (\n", (2, 5), Some((6, 7, 116))),
-            ("|-\n    a\n\n    b (", "a\n\nb (", (3, 3), Some((7, 7, 116))),
+            ("a = 1\n  b = (\n", "a = 1\nb = (\n", (2, 5), Some((5, 7, 112))),
+            ("| a\n\n    b (", "| a\n\nb (", (3, 3), Some((6, 7, 111))),
+            ("| a\n\n    b (", "| a\n\nb (", (1, 3), Some((4, 9, 102))),
             (r#""a\nb""#, "a\nb", (2, 1), None),
-            (">\n  a\n  b\n", "a b\n", (1, 3), None),
+            ("a\n  b\n", "a b\n", (1, 3), None),
         ];
         for (raw, text, place, expected) in cases {
             let found = place_within(raw, span, text, place).map(|it| (it.line, it.column, it.offset));
