@@ -62,12 +62,11 @@ fn shape(object: &ExecutionObject) -> Value {
         .flatten()
         .map(|it| json!({"label": it.label, "status": it.status, "iterations": it.iterations, "output": it.output}))
         .collect();
-    let conversation: Vec<Value> = object
-        .conversation
-        .iter()
-        .flatten()
-        .map(|it| json!({"from": it.from, "to": it.to, "content": it.content}))
-        .collect();
+    // Nodes side by side may speak in any order; each node's own messages keep theirs.
+    let mut messages: Vec<_> = object.conversation.iter().flatten().collect();
+    messages.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+    let conversation: Vec<Value> =
+        messages.into_iter().map(|it| json!({"from": it.from, "to": it.to, "content": it.content})).collect();
     json!({
         "status": object.status,
         "outputs": object.outputs,

@@ -64,13 +64,25 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|it| it == "rs") {
                 let text = std::fs::read_to_string(&path).expect("readable file");
-                let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                let code = without_tests(&text);
                 files.push((path, code));
             }
         }
     }
     files.sort();
     files
+}
+
+/// Cuts a file where its inline test module begins.
+fn without_tests(text: &str) -> String {
+    let mut end = text.len();
+    for (at, _) in text.match_indices("\n#[cfg(test)]\nmod ") {
+        let line = text[at..].lines().nth(2).unwrap_or_default();
+        if line.ends_with('{') {
+            end = end.min(at);
+        }
+    }
+    text[..end].to_owned()
 }
 
 fn room_of(path: &Path) -> String {
