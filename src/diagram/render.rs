@@ -169,7 +169,7 @@ mod tests {
     fn carets_stand_under_the_token_and_end_with_the_line() {
         let text = "one\n\tü: wrong\nlast";
         for (offset, len, expected) in
-            [(0, 3, "^^^"), (8, 5, "\t   ^^^^^"), (8, 9, "\t   ^^^^^"), (3, 0, "   ^"), (99, 1, "    ^")]
+            [(0, 3, "^^^"), (9, 5, "\t   ^^^^^"), (9, 9, "\t   ^^^^^"), (3, 0, "   ^"), (99, 1, "    ^")]
         {
             assert_eq!(carets(text, Span { offset, len, ..Span::default() }), expected, "{offset}");
         }

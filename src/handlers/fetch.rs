@@ -60,6 +60,7 @@ enum Target<'a> {
 pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
     let uri = request.id.as_str();
     let target = target(uri).ok_or_else(|| not_found(uri))?;
+    let mut status = None;
     let (title, text, mime_type) = match target {
         Target::Diagrams => {
             let list = list_diagrams::list_diagrams(app, caller, Default::default()).await?;
@@ -76,6 +77,7 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
             ("Executions, newest first".to_owned(), to_json(&list)?, JSON)
         }
         Target::Execution(id) => {
+            status = app.store()?.status(&id)?;
             let view = View { detail: Detail::Full, node: None, max_chars: limits::RESULT_CHARS_MAX };
             let object = present::execution(app, &id, &view).map_err(|e| as_resource(uri, e))?;
             (format!("Execution {id}"), to_json(&object)?, JSON)
@@ -93,6 +95,9 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
     };
     let mut metadata = Map::new();
     metadata.insert("mime_type".into(), mime_type.into());
+    if let Some(status) = status {
+        metadata.insert("status".into(), status.name().into());
+    }
     Ok(Response { id: uri.to_owned(), title, text, url: uri.to_owned(), metadata })
 }
 

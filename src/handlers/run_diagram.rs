@@ -44,7 +44,7 @@ pub struct Request {
     /// Seconds to wait for the end, 0 to 25 (20).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
-    /// Seconds the run itself may take (the diagram's own limit, else 300); waiting for answers does not count.
+    /// Seconds the run itself may take (300); waiting for answers does not count.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timeout: Option<f64>,
     /// `caller`: you answer every prompt. `scripted`: persons answer from their script.
@@ -138,7 +138,9 @@ struct Prepared {
 
 impl Prepared {
     fn new(app: &App, caller: &Caller, request: Request, extras: &Extras) -> Result<Self, Error> {
-        let request_hash = sha256(&serde_json::to_string(&request).unwrap_or_default());
+        // How long the caller waits is no part of what is asked for.
+        let asked = Request { wait_seconds: None, ..request.clone() };
+        let request_hash = sha256(&serde_json::to_string(&asked).unwrap_or_default());
         let format = format_of(request.format_type.as_deref())?;
         let source = open(app, caller, &request, format)?;
         let mut options = options_of(&request, extras, &source)?;

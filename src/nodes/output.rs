@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 
 /// How a run of a node ended well.
-#[expect(clippy::large_enum_variant, reason = "a value is the usual case; boxing it would cost an allocation for each node")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a value is the usual case; boxing it would cost an allocation for each node"
+)]
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// It has a value.
