@@ -32,6 +32,10 @@ pub use inventory::manifest;
 pub use mount::{McpConfig, ROUTES, mount, router};
 pub use server::McpServer;
 
+/// What a log filter should say about the protocol library: on its own it logs every message at `info`
+/// and calls a client that went away an error.
+pub const LOG_DIRECTIVE: &str = "rmcp=off";
+
 #[cfg(test)]
 mod tests {
     //! What several tests of this module share.
