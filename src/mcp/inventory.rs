@@ -47,7 +47,7 @@ fn inventory() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::testing::assert_same_as_file;
+    use crate::mcp::tests::assert_same_as_file;
 
     #[test]
     fn the_committed_manifest_is_what_the_code_makes() {

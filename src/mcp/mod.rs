@@ -37,7 +37,7 @@ pub use server::McpServer;
 pub const LOG_DIRECTIVE: &str = "rmcp=off";
 
 #[cfg(test)]
-mod testing {
+mod tests {
     //! What several tests of this module share.
 
     use std::path::Path;

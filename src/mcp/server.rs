@@ -206,7 +206,7 @@ fn unknown_tool(name: &str) -> ErrorData {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::testing::app;
+    use crate::mcp::tests::app;
 
     #[test]
     fn instructions_and_discovery_keep_their_size() {

@@ -130,7 +130,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::mcp::testing::assert_same_as_file;
+    use crate::mcp::tests::assert_same_as_file;
 
     #[test]
     fn the_list_is_what_the_golden_file_says_and_smaller_than_6_kb() {
