@@ -55,7 +55,7 @@ impl BareWriter {
 
 fn write(connection: Connection, jobs: &Receiver<Job>) -> Outcome<u64> {
     let mut commits = 0;
-    let mut seq = 0_u64;
+    let mut seq = 0_i64;
     while let Ok(first) = jobs.recv() {
         let group: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(GROUP_MAX - 1)).collect();
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -63,7 +63,7 @@ fn write(connection: Connection, jobs: &Receiver<Job>) -> Outcome<u64> {
             let mut insert = connection.prepare_cached("INSERT INTO steps VALUES (?1, ?2, ?3)")?;
             for (run, output) in group.iter().flat_map(|it| &it.rows) {
                 seq += 1;
-                insert.execute(params![run, seq, output])?;
+                insert.execute(params![i64::try_from(*run).unwrap_or_default(), seq, output])?;
             }
         }
         connection.prepare_cached("COMMIT")?.execute([])?;

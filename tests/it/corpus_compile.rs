@@ -116,8 +116,8 @@ fn languages() -> Arc<dyn Languages> {
 
 fn expectations() -> Option<(PathBuf, Expectations)> {
     let corpus = corpus()?;
-    let text = std::fs::read_to_string(corpus.join("expected.yaml")).unwrap();
-    Some((corpus, serde_yaml::from_str(&text).unwrap()))
+    let text = std::fs::read_to_string(corpus.join("expected.yaml")).expect("readable");
+    Some((corpus, serde_yaml::from_str(&text).expect("valid YAML")))
 }
 
 fn compile_in(file: &Path, text: &str, languages: &Arc<dyn Languages>) -> Compiled {

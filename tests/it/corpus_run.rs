@@ -368,7 +368,7 @@ fn compare(row: &Value, object: &ExecutionObject, seen: &Seen, models: &Scripted
     }
     compare_errors(row, object, &mut expect);
     compare_files(row, root, &mut expect);
-    let warnings: Vec<String> = object.warnings.iter().map(|it| short_warning(it)).collect();
+    let warnings: Vec<String> = object.warnings.iter().map(short_warning).collect();
     expect("run_warnings", sorted(&json!(warnings)), &sorted(&row["run_warnings"]));
     problems
 }
