@@ -31,7 +31,7 @@ pub fn run_3(bench: &Bench) -> Outcome<Vec<Finding>> {
     run_once(&used)?;
     let (mut empty, mut existing) = (Series::default(), Series::default());
     for _ in 0..bench.rounds {
-        empty.0.push(runs(|_| prepared(), |place| run_once(place))?);
+        empty.0.push(runs(|_| prepared(), run_once)?);
         existing.0.push(runs(|_| Ok(&used), |place| run_once(place))?);
     }
     let timing = |name: &str, ours| {

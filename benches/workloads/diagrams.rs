@@ -10,8 +10,11 @@ pub const N_STEPS: usize = 100;
 /// Length of each step's payload.
 const PAYLOAD_CHARS: usize = 256;
 
+/// Makes the text of a diagram.
+type Make = fn() -> String;
+
 /// Every diagram under the name of its file.
-const ALL: &[(&str, fn() -> String)] = &[
+const ALL: &[(&str, Make)] = &[
     ("chain_pure", chain_pure),
     ("chain_effect", chain_effect),
     ("loop_of_100", loop_of_100),

@@ -1,6 +1,6 @@
 //! The sandbox worker: a process of ours that runs one piece of code at a time and may die of it.
 //! It reads jobs from its standard input and writes replies to its standard output. Before the first
-//! job it gives up whatever it does not need ([`confine`]).
+//! job it gives up whatever it does not need (`confine`).
 
 mod confine;
 mod memory;
