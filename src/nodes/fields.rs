@@ -363,7 +363,9 @@ impl<'a> Fields<'a> {
         for field in unknown {
             let message = format!("{} has no field `{}`", self.kind_name(), field.key);
             let diagnostic = Diagnostic::new("W401", field.key_span, message).field(&field.key);
-            self.report(match nearest(&field.key, self.asked.iter().copied()) {
+            // The keys of every node are no fields, and misspelt all the same.
+            let known = self.asked.iter().copied().chain(["type", "label", "position"]);
+            self.report(match nearest(&field.key, known) {
                 Some(near) if self.node.field(near).is_none() => self.renamed(diagnostic, field, near),
                 Some(near) => diagnostic.hint(format!("did you mean `{near}`? it is given as well; remove one")),
                 None => diagnostic.hint("it is kept and has no effect"),
