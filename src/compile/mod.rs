@@ -16,6 +16,7 @@ mod read;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod without_effect;
 
 pub use check::{Compiled, compile};
 pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, Loop, NodeIdx, NodeSet, Rank};

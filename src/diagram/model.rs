@@ -124,6 +124,8 @@ pub struct Settings {
     pub max_parallel: Option<u32>,
     /// `{usd, tokens}`, kept as written.
     pub budget: Option<Value>,
+    /// Where `budget` stands.
+    pub budget_span: Option<Span>,
 }
 
 /// One declared input of a run.

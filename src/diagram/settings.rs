@@ -23,6 +23,7 @@ pub(super) fn read(tree: &Tree, draft: &mut Draft<'_>) -> Settings {
         max_node_iterations: fields.small_integer("max_node_iterations", 1),
         max_parallel: fields.small_integer("max_parallel", 1),
         budget: fields.tree("budget").filter(|it| it.is_map()).map(Tree::to_json),
+        budget_span: fields.tree("budget").map(|it| it.span),
     };
     match fields.tree("budget") {
         Some(budget) if !budget.is_map() => {
@@ -115,8 +116,10 @@ mod tests {
             max_node_iterations: None,
             max_parallel: Some(2),
             budget: Some(json!({"usd": 0.5})),
+            budget_span: diagram.settings.budget_span,
         };
         assert_eq!(diagram.settings, expected);
+        assert_eq!(diagram.settings.budget_span.map(|it| it.line), Some(3));
         let [a, b] = diagram.inputs.as_slice() else { panic!("{:?}", diagram.inputs) };
         assert_eq!((a.name.as_str(), &a.value_type, a.required), ("a", &None, false));
         assert_eq!((b.value_type.as_deref(), &b.default), (Some("integer"), &Some(json!(3))));

@@ -207,7 +207,7 @@ impl Supervisor {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = renewal.tick() => {
-                    self.log(self.store.renew_lease(&self.owner).await);
+                    self.log(self.renew_lease().await);
                     if self.takes_open_executions() {
                         self.log(release_dead(&self.store).await);
                         self.log(self.claim_all().await);
@@ -223,6 +223,14 @@ impl Supervisor {
                     }
                 }
             }
+        }
+    }
+
+    /// Renews the lease; a process that was suspended too long makes itself known again.
+    async fn renew_lease(&self) -> Result<(), Error> {
+        match self.store.renew_lease(&self.owner).await {
+            Err(e) if e.code() == "LEASE_LOST" => self.store.register_owner(self.as_owner()).await,
+            outcome => outcome,
         }
     }
 
@@ -296,11 +304,13 @@ impl Supervisor {
         }
     }
 
-    /// Returns when nothing has been running here and nothing was open for `idle`.
+    /// Returns when nothing has kept this process busy and nothing was open for `idle`. Executions that only
+    /// wait for an answer do not count: whoever answers takes them over.
     pub async fn drained(self: &Arc<Self>, idle: Duration) {
         loop {
             let mut changes = self.store.changes();
-            let is_idle = self.running_count() == 0 && self.store.unowned_open().unwrap_or(0) == 0;
+            let is_busy = self.store.busy(&self.owner).unwrap_or(0) > 0;
+            let is_idle = !is_busy && self.store.unowned_open().unwrap_or(0) == 0;
             if !is_idle {
                 // Something ends or starts only with a commit.
                 if changes.changed().await.is_err() {

@@ -106,6 +106,18 @@ impl Store {
         })
     }
 
+    /// Counts the executions of `owner` that keep it busy: not those that only wait for an answer.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn busy(&self, owner: &str) -> Result<u64, Error> {
+        self.readers.read(|connection| {
+            let sql = format!("SELECT count(*) FROM executions WHERE {NOT_ENDED} AND owner = ?1 AND {NEEDS_SOMEBODY}");
+            Ok(connection.prepare_cached(&sql)?.query_row([owner], |row| row.get::<_, Whole>(0))?.0)
+        })
+    }
+
     /// Returns the owners whose lease holds, oldest first.
     ///
     /// # Errors
@@ -315,6 +327,16 @@ mod tests {
         let control = NewControl { execution_id: id(1), action: "answer".into(), node: None, value: None, actor: None };
         test.store.add_control(control).await.expect("added");
         assert_eq!(test.store.unowned_open().expect("reads"), 1);
+    }
+
+    #[tokio::test]
+    async fn only_what_cannot_wait_keeps_an_owner_busy() {
+        let test = TestStore::new();
+        test.store.register_owner(owner("own_a")).await.expect("registered");
+        create(&test, 1, Some("own_a")).await;
+        assert_eq!(test.store.busy("own_a").expect("readable"), 1);
+        end(&test, 1, "own_a", Status::Paused).await;
+        assert_eq!(test.store.busy("own_a").expect("readable"), 0);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
