@@ -11,6 +11,7 @@ mod llm;
 mod mcp_client;
 mod mcp_http;
 mod mcp_stdio;
+mod same_answers;
 mod schedule_model;
 mod schedule_random;
 mod tidy;

@@ -1,4 +1,5 @@
-//! MCP clients that see every byte: raw JSON lines on stdio, raw requests over HTTP.
+//! MCP clients that see every byte: raw JSON lines on stdio, raw requests over HTTP. And one that sees none:
+//! the client library other programs use.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
@@ -6,6 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
+use rmcp::ServiceExt;
+use rmcp::model::CallToolRequestParams;
+use rmcp::service::{RoleClient, RunningService};
+use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
 use serde_json::{Value, json};
 
 use crate::harness::Workspace;
@@ -218,6 +223,36 @@ impl Drop for HttpServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A client of the library, on either transport.
+pub struct LibraryClient {
+    service: RunningService<RoleClient, ()>,
+}
+
+impl LibraryClient {
+    /// Starts `dipeo mcp` in `workspace` and shakes hands.
+    pub async fn stdio(workspace: &Workspace) -> Self {
+        let mut command = workspace.command();
+        command.arg("mcp");
+        let child = TokioChildProcess::builder(tokio::process::Command::from(command)).stderr(Stdio::null());
+        let (transport, _) = child.spawn().expect("the program starts");
+        Self { service: ().serve(transport).await.expect("a handshake") }
+    }
+
+    /// Connects to a running server and shakes hands.
+    pub async fn http(server: &HttpServer) -> Self {
+        let transport = StreamableHttpClientTransport::from_uri(format!("{}/mcp", server.url));
+        Self { service: ().serve(transport).await.expect("a handshake") }
+    }
+
+    /// Calls a tool and returns its result.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Value {
+        let arguments = arguments.as_object().cloned().expect("an object");
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let called = tokio::time::timeout(PATIENCE, self.service.call_tool(params)).await.expect("in time");
+        serde_json::to_value(called.expect("a result")).expect("JSON")
     }
 }
 
