@@ -6,6 +6,7 @@ mod corpus_parse;
 mod corpus_run;
 mod crash;
 mod examples;
+mod handoff;
 mod harness;
 mod llm;
 mod mcp_client;
