@@ -8,6 +8,7 @@ mod crash;
 mod examples;
 mod handoff;
 mod harness;
+mod hostile;
 mod llm;
 mod mcp_client;
 mod mcp_http;

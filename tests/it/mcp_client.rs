@@ -121,6 +121,11 @@ impl StdioClient {
         answer["result"].clone()
     }
 
+    /// The most memory the server has used so far, in bytes; `None` where the system does not tell.
+    pub fn peak_memory_bytes(&self) -> Option<u64> {
+        peak_memory_bytes(&self.child)
+    }
+
     /// Closes the input and returns how the process ended, how long that took, and what it still wrote.
     pub fn finish(mut self) -> (ExitStatus, Duration, Vec<Value>) {
         drop(self.input.take());
@@ -209,6 +214,11 @@ impl HttpServer {
         answer["result"].clone()
     }
 
+    /// The most memory the server has used so far, in bytes; `None` where the system does not tell.
+    pub fn peak_memory_bytes(&self) -> Option<u64> {
+        peak_memory_bytes(&self.child)
+    }
+
     /// Asks the process to stop and returns how it ended and how long that took.
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let asked_at = Instant::now();
@@ -254,6 +264,13 @@ impl LibraryClient {
         let called = tokio::time::timeout(PATIENCE, self.service.call_tool(params)).await.expect("in time");
         serde_json::to_value(called.expect("a result")).expect("JSON")
     }
+}
+
+/// The most memory a process has used so far, in bytes; `None` where the system does not tell.
+fn peak_memory_bytes(child: &Child) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024)
 }
 
 /// The messages of an SSE body.
