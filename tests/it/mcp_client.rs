@@ -1,4 +1,5 @@
-//! MCP clients that see every byte: raw JSON lines on stdio, raw requests over HTTP.
+//! MCP clients that see every byte: raw JSON lines on stdio, raw requests over HTTP. And one that sees none:
+//! the client library other programs use.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
@@ -6,6 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
+use rmcp::ServiceExt;
+use rmcp::model::CallToolRequestParams;
+use rmcp::service::{RoleClient, RunningService};
+use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -117,6 +122,11 @@ impl StdioClient {
         answer["result"].clone()
     }
 
+    /// The most memory the server has used so far, in bytes; `None` where the system does not tell.
+    pub fn peak_memory_bytes(&self) -> Option<u64> {
+        peak_memory_bytes(&self.child)
+    }
+
     /// Closes the input and returns how the process ended, how long that took, and what it still wrote.
     pub fn finish(mut self) -> (ExitStatus, Duration, Vec<Value>) {
         drop(self.input.take());
@@ -205,6 +215,11 @@ impl HttpServer {
         answer["result"].clone()
     }
 
+    /// The most memory the server has used so far, in bytes; `None` where the system does not tell.
+    pub fn peak_memory_bytes(&self) -> Option<u64> {
+        peak_memory_bytes(&self.child)
+    }
+
     /// Asks the process to stop and returns how it ended and how long that took.
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let asked_at = Instant::now();
@@ -220,6 +235,43 @@ impl Drop for HttpServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A client of the library, on either transport.
+pub struct LibraryClient {
+    service: RunningService<RoleClient, ()>,
+}
+
+impl LibraryClient {
+    /// Starts `dipeo mcp` in `workspace` and shakes hands.
+    pub async fn stdio(workspace: &Workspace) -> Self {
+        let mut command = workspace.command();
+        command.arg("mcp");
+        let child = TokioChildProcess::builder(tokio::process::Command::from(command)).stderr(Stdio::null());
+        let (transport, _) = child.spawn().expect("the program starts");
+        Self { service: ().serve(transport).await.expect("a handshake") }
+    }
+
+    /// Connects to a running server and shakes hands.
+    pub async fn http(server: &HttpServer) -> Self {
+        let transport = StreamableHttpClientTransport::from_uri(format!("{}/mcp", server.url));
+        Self { service: ().serve(transport).await.expect("a handshake") }
+    }
+
+    /// Calls a tool and returns its result.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Value {
+        let arguments = arguments.as_object().cloned().expect("an object");
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let called = tokio::time::timeout(PATIENCE, self.service.call_tool(params)).await.expect("in time");
+        serde_json::to_value(called.expect("a result")).expect("JSON")
+    }
+}
+
+/// The most memory a process has used so far, in bytes; `None` where the system does not tell.
+fn peak_memory_bytes(child: &Child) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024)
 }
 
 /// The messages of an SSE body.

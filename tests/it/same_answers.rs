@@ -1,0 +1,257 @@
+//! One request through every surface: the command line, MCP on stdio, MCP over HTTP. The answer is the same
+//! JSON, because all of them call the same handler.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Workspace, workspace};
+use crate::mcp_client::{ASKS_CALLER, HELLO, HttpServer, LibraryClient};
+
+/// Stands in a request for the execution that has ended before the first one is made.
+const ENDED: &str = "EXECUTION";
+const NOBODYS: &str = "exec_00000000000000000000000000000000";
+
+/// What differs from one run to the next, whoever asked for it.
+const OF_ONE_RUN: [&str; 7] = ["execution_id", "session_id", "started_at", "ended_at", "duration_ms", "since", "next"];
+
+const BROKEN: &str = "\
+version: light
+nodes:
+- {label: start, type: start}
+- {label: spin, type: code_jbo, code: \"result = (\"}
+- {label: end, type: endpoint, save: true}
+connections:
+- {from: start, to: spinn}
+";
+
+const FAILS: &str = "\
+version: light
+nodes:
+- {label: start, type: start, custom_data: {n: 0}}
+- {label: divide, type: code_job, code: \"result = 1 / n\"}
+- {label: end, type: endpoint}
+connections:
+- {from: start, to: divide}
+- {from: divide, to: end}
+";
+
+const TAKES_INPUT: &str = "\
+version: light
+inputs:
+  n: {type: integer, required: true}
+nodes:
+- {label: start, type: start}
+- {label: rows, type: code_job, code: \"result = {'rows': ['x' * 100] * n}\"}
+- {label: end, type: endpoint}
+connections:
+- {from: start, to: rows}
+- {from: rows, to: end}
+";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Answers {
+    /// To the last byte.
+    Equal,
+    /// Each surface makes a run of its own.
+    EqualButForTheRun,
+}
+
+#[tokio::test]
+async fn every_surface_gives_the_same_answer() {
+    use Answers::{Equal, EqualButForTheRun};
+    let surfaces = Surfaces::start().await;
+    // What is typed, which tool with which arguments says the same, how alike the answers are, and one value of
+    // them, so that three equal failures do not pass for three equal results.
+    for (typed, tool, arguments, answers, (pointer, value)) in [
+        (
+            "run greeting",
+            "dipeo_run",
+            json!({"diagram": "greeting"}),
+            EqualButForTheRun,
+            ("/final_output", "Hello, world!"),
+        ),
+        (
+            "run asks",
+            "dipeo_run",
+            json!({"diagram": "asks"}),
+            EqualButForTheRun,
+            ("/waiting_for/0/prompt", "Best tea?"),
+        ),
+        ("run fails", "dipeo_run", json!({"diagram": "fails"}), EqualButForTheRun, ("/error/code", "CODE_FAILED")),
+        (
+            "run takes --input n=2",
+            "dipeo_run",
+            json!({"diagram": "takes", "input_data": {"n": 2}}),
+            EqualButForTheRun,
+            ("/status", "completed"),
+        ),
+        (
+            "run takes --input n=900",
+            "dipeo_run",
+            json!({"diagram": "takes", "input_data": {"n": 900}}),
+            EqualButForTheRun,
+            ("/status", "completed"),
+        ),
+        (
+            "run takes --input m=2",
+            "dipeo_run",
+            json!({"diagram": "takes", "input_data": {"m": 2}}),
+            Equal,
+            ("/error/code", "INVALID_INPUT"),
+        ),
+        (
+            "run greeting --timeout 0",
+            "dipeo_run",
+            json!({"diagram": "greeting", "timeout": 0.0}),
+            Equal,
+            ("/error/code", "INVALID_INPUT"),
+        ),
+        ("run broken", "dipeo_run", json!({"diagram": "broken"}), Equal, ("/error/code", "INVALID_DIAGRAM")),
+        ("run greting", "dipeo_run", json!({"diagram": "greting"}), Equal, ("/error/code", "DIAGRAM_NOT_FOUND")),
+        ("run ../greeting", "dipeo_run", json!({"diagram": "../greeting"}), Equal, ("/error/code", "INVALID_NAME")),
+        ("results EXECUTION", "see_result", json!({"execution_id": ENDED}), Equal, ("/status", "completed")),
+        (
+            "results EXECUTION --verbose",
+            "see_result",
+            json!({"execution_id": ENDED, "detail": "full"}),
+            Equal,
+            ("/nodes/1/output", "Hello, world!"),
+        ),
+        (
+            "results EXECUTION --node compose",
+            "see_result",
+            json!({"execution_id": ENDED, "node": "compose"}),
+            Equal,
+            ("/status", "completed"),
+        ),
+        (
+            "results EXECUTION --node compse",
+            "see_result",
+            json!({"execution_id": ENDED, "node": "compse"}),
+            Equal,
+            ("/error/code", "NODE_NOT_FOUND"),
+        ),
+        (
+            "results EXECUTION --max-chars 7",
+            "see_result",
+            json!({"execution_id": ENDED, "max_chars": 7}),
+            Equal,
+            ("/error/code", "INVALID_INPUT"),
+        ),
+        (
+            "results exec_00000000000000000000000000000000",
+            "see_result",
+            json!({"execution_id": NOBODYS}),
+            Equal,
+            ("/error/code", "EXECUTION_NOT_FOUND"),
+        ),
+        (
+            "results exec_12",
+            "see_result",
+            json!({"execution_id": "exec_12"}),
+            Equal,
+            ("/error/code", "INVALID_EXECUTION_ID"),
+        ),
+        (
+            "control EXECUTION abort",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "abort"}),
+            Equal,
+            ("/error/code", "EXECUTION_ENDED"),
+        ),
+        (
+            "control EXECUTION abrot",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "abrot"}),
+            Equal,
+            ("/error/code", "INVALID_INPUT"),
+        ),
+        (
+            "control exec_12 abort",
+            "control_execution",
+            json!({"execution_id": "exec_12", "action": "abort"}),
+            Equal,
+            ("/error/code", "INVALID_EXECUTION_ID"),
+        ),
+        ("compile broken", "compile_diagram", json!({"content": BROKEN}), Equal, ("/format", "light")),
+        ("compile greeting", "compile_diagram", json!({"content": HELLO}), Equal, ("/format", "light")),
+        (
+            "compile greeting --push-as ../x",
+            "compile_diagram",
+            json!({"content": HELLO, "push_as": "../x"}),
+            Equal,
+            ("/error/code", "INVALID_NAME"),
+        ),
+    ] {
+        surfaces.compare(typed, tool, arguments, answers, pointer, value).await;
+    }
+}
+
+struct Surfaces {
+    workspace: Workspace,
+    stdio: LibraryClient,
+    http: LibraryClient,
+    ended: String,
+    _server: HttpServer,
+}
+
+impl Surfaces {
+    async fn start() -> Self {
+        let workspace = workspace();
+        for (name, text) in
+            [("greeting", HELLO), ("asks", ASKS_CALLER), ("broken", BROKEN), ("fails", FAILS), ("takes", TAKES_INPUT)]
+        {
+            workspace.write(&format!("projects/{name}.light.yaml"), text);
+        }
+        let server = HttpServer::start(&workspace);
+        let (stdio, http) = (LibraryClient::stdio(&workspace).await, LibraryClient::http(&server).await);
+        let ran = stdio.call("dipeo_run", json!({"diagram": "greeting"})).await;
+        let ended = ran["structuredContent"]["execution_id"].as_str().expect("an id").to_owned();
+        Self { workspace, stdio, http, ended, _server: server }
+    }
+
+    async fn compare(&self, typed: &str, tool: &str, arguments: Value, answers: Answers, pointer: &str, value: &str) {
+        let typed = typed.replace(ENDED, &self.ended);
+        let arguments: Value = parsed(&arguments.to_string().replace(ENDED, &self.ended));
+        let normalised = |it: Value| if answers == Answers::Equal { it } else { without_the_run(&it) };
+        let at_terminal = normalised(self.terminal(&typed).await);
+        let over_stdio = self.stdio.call(tool, arguments.clone()).await;
+        let over_http = self.http.call(tool, arguments).await;
+        assert_eq!(over_stdio["isError"], over_http["isError"], "{typed}");
+        assert_eq!(at_terminal.pointer(pointer), Some(&json!(value)), "{typed}: {at_terminal:#}");
+        for (surface, result) in [("stdio", over_stdio), ("HTTP", over_http)] {
+            let answer = normalised(result["structuredContent"].clone());
+            assert_eq!(answer, at_terminal, "{typed}: {surface} and the command line differ");
+        }
+    }
+
+    /// What the command line prints with `--json`.
+    async fn terminal(&self, typed: &str) -> Value {
+        let mut command = tokio::process::Command::from(self.workspace.command());
+        let output = command.args(typed.split(' ')).arg("--json").output().await.expect("the program runs");
+        parsed(&String::from_utf8(output.stdout).expect("UTF-8"))
+    }
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// The answer with what belongs to one run alone taken out; that it was there still shows.
+fn without_the_run(answer: &Value) -> Value {
+    let id = answer["execution_id"].as_str().unwrap_or_else(|| panic!("no run: {answer:#}"));
+    let mut answer = parsed(&answer.to_string().replace(id, "ID"));
+    blank(&mut answer);
+    answer
+}
+
+fn blank(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if OF_ONE_RUN.contains(&key.as_str()) { *value = "…".into() } else { blank(value) }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(blank),
+        _ => {}
+    }
+}
