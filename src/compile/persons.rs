@@ -2,7 +2,7 @@
 
 use crate::diagram::kinds::fold;
 use crate::diagram::{Diagnostic, Diagram, Person, Service, Span, Tree, TreeKind};
-use crate::nodes::Surroundings;
+use crate::nodes::{Surroundings, prompt_file_hint};
 
 /// Checks every person.
 pub(super) fn check(diagram: &Diagram, surroundings: &dyn Surroundings) -> Vec<Diagnostic> {
@@ -33,7 +33,7 @@ fn prompt_file_missing(person: &Person, surroundings: &dyn Surroundings) -> Opti
     let file = person.prompt_file.as_ref()?;
     let searched = surroundings.prompt_file(&file.value).err()?;
     let diagnostic = Diagnostic::new("E504", file.span, format!("prompt file `{}` was not found", file.value));
-    Some(diagnostic.at(&person.label).field("prompt_file").hint(format!("looked for {}", searched.join(", "))))
+    Some(diagnostic.at(&person.label).field("prompt_file").hint(prompt_file_hint(&searched)))
 }
 
 fn model_not_given(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagnostic> {

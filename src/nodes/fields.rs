@@ -31,7 +31,7 @@ pub trait Surroundings: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The places searched.
+    /// The places searched; none for a name that leaves the workspace.
     fn prompt_file(&self, name: &str) -> Result<String, Vec<String>>;
 
     /// Returns the content of a workspace file if it is there now.
@@ -42,6 +42,14 @@ pub trait Surroundings: Send + Sync {
 
     /// The model a person of `service` gets when it names none (W505).
     fn default_model(&self, service: crate::diagram::Service) -> Option<String>;
+}
+
+/// What to do about a prompt file that was searched in `places` and is not there.
+pub fn prompt_file_hint(places: &[String]) -> String {
+    if places.is_empty() {
+        return "write a path inside the workspace, relative and without `..`".to_owned();
+    }
+    format!("looked for {}", places.join(", "))
 }
 
 /// What reading a node may look at besides its own fields.

@@ -35,7 +35,7 @@ use crate::diagram::NodeKind;
 use crate::error::Error;
 
 pub use context::NodeContext;
-pub use fields::{Fields, ReadContext, Surroundings};
+pub use fields::{Fields, ReadContext, Surroundings, prompt_file_hint};
 pub use lookup::{Inputs, Names};
 pub use output::{Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
 pub use policy::{Backoff, OnError, Policy, Retry};

@@ -323,6 +323,9 @@ fn no_file_field_leads_out_of_the_workspace() {
         let mut diagram: Value = serde_json::from_str(&around(node, json!({}))).expect("JSON");
         diagram["persons"] = persons;
         let arguments = json!({"content": diagram.to_string(), "format_type": "light"});
+        let refused = besieged.client.call("dipeo_run", arguments.clone())["structuredContent"]["error"].clone();
+        let hint = refused["hint"].as_str().expect("a hint");
+        assert!(hint.contains("inside the workspace") || hint.contains("looked for files/"), "{path}: {hint}");
         besieged.expect(path, "dipeo_run", arguments, "E504");
     }
     besieged.survived();

@@ -4,7 +4,7 @@ use crate::diagram::Diagnostic;
 use crate::error::Error;
 use crate::nodes::content;
 use crate::nodes::context::NodeContext;
-use crate::nodes::fields::Fields;
+use crate::nodes::fields::{Fields, prompt_file_hint};
 use crate::nodes::memory::conversation;
 use crate::nodes::template::{self, Template};
 
@@ -100,7 +100,7 @@ fn read_file(fields: &mut Fields<'_>, key: &'static str, file: &str) -> Option<T
     match surroundings.prompt_file(file) {
         Ok(text) => fields.template(key, &text),
         Err(searched) => {
-            let hint = format!("searched: {}", searched.join(", "));
+            let hint = prompt_file_hint(&searched);
             fields.problem("E504", key, format!("prompt file `{file}` is not there"), hint);
             None
         }
