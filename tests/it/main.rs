@@ -13,6 +13,7 @@ mod llm;
 mod mcp_client;
 mod mcp_http;
 mod mcp_stdio;
+mod readme;
 mod same_answers;
 mod schedule_model;
 mod schedule_random;
