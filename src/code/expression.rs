@@ -31,7 +31,7 @@ pub(super) async fn evaluate(
     let mut unknown = Vec::new();
     let outcome = match prepare(sandbox, expression, names, &mut unknown) {
         Ok(Prepared::Done(outcome)) => outcome,
-        Ok(Prepared::Needs(names)) => sandbox.evaluate(&job(expression, names, now_ms)).await,
+        Ok(Prepared::Needs(names)) => sandbox.run_in_worker(&job(expression, names, now_ms)).await,
         Err(failure) => Err(failure),
     };
     match outcome {

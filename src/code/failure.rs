@@ -32,6 +32,8 @@ pub(super) enum Failure {
     Crashed,
     /// The interpreter of the host is not there.
     NotInstalled { program: String, reason: String },
+    /// A template could not be rendered.
+    Template { message: String, hint: String },
     /// A bug of ours.
     Bug { message: String },
 }
@@ -72,6 +74,7 @@ impl Failure {
             Self::NotInstalled { program, reason } => failed(format!("`{program}` is not installed"))
                 .hint(format!("install `{program}` or leave out `runtime: host` ({reason})"))
                 .retryable(false),
+            Self::Template { message, hint } => Error::invalid("TEMPLATE_FAILED", message).hint(hint),
             Self::Bug { message } => Error::internal(message),
         };
         if printed.is_empty() { error } else { error.details(json!({"printed": tail(printed)})) }
@@ -88,7 +91,7 @@ impl Failure {
             Self::NeedsHost { what, .. } => format!("an expression cannot use {what}"),
             Self::Crashed => "it ran out of memory or was nested too deep".into(),
             Self::NotInstalled { program, .. } => format!("`{program}` is not installed"),
-            Self::Bug { message } => message.clone(),
+            Self::Template { message, .. } | Self::Bug { message } => message.clone(),
         }
     }
 }

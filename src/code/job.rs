@@ -21,6 +21,8 @@ pub(super) enum Dialect {
     TypeScript,
     /// TypeScript that is only to be made JavaScript.
     StripTypes,
+    /// A Jinja2 template; `globals` are the variables of its node.
+    Template,
 }
 
 /// A text with everything it may read.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `check` | what a text is checked for when a diagram is compiled |
 //! | `expression` | conditions: names, and the error that explains a failure |
+//! | `template` | Jinja2 templates, which always go to a worker |
 //! | `sandbox` | chooses between running right here and a worker process |
 //! | [`worker`] | the worker process: the other end of the pipe |
 //! | `python`, `javascript` | the interpreters; nobody else names them |
@@ -25,6 +26,7 @@ mod pool;
 mod process;
 mod python;
 mod sandbox;
+mod template;
 pub mod worker;
 
 use std::ffi::OsString;
@@ -37,7 +39,7 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::nodes::ports::{
-    CodeFacts, CodeJob, CodeResult, CodeRunner, Language, Languages, Runtime, SyntaxProblem, Truth,
+    CodeFacts, CodeJob, CodeResult, CodeRunner, Language, Languages, RenderJob, Runtime, SyntaxProblem, Truth,
 };
 use failure::Failure;
 use host::{Host, Inputs, Place, Programs};
@@ -150,6 +152,10 @@ impl CodeRunner for Code {
         names: &'a Map<String, Value>,
     ) -> BoxFuture<'a, Result<Truth, Error>> {
         Box::pin(expression::evaluate(&self.sandbox, expression, names, self.clock.now().0))
+    }
+
+    fn render(&self, job: RenderJob) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(template::render(&self.sandbox, job))
     }
 }
 

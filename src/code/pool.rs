@@ -94,7 +94,11 @@ impl Pool {
 fn is_spent(reply: &Reply) -> bool {
     matches!(
         reply.outcome,
-        Err(Failure::TimedOut | Failure::OutOfMemory | Failure::TooLarge { .. } | Failure::Bug { .. })
+        Err(Failure::TimedOut
+            | Failure::OutOfMemory
+            | Failure::Crashed
+            | Failure::TooLarge { .. }
+            | Failure::Bug { .. })
     )
 }
 

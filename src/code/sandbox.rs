@@ -115,8 +115,8 @@ impl Sandbox {
         (!needed_more(&outcome)).then_some(outcome)
     }
 
-    /// Evaluates an expression in a worker.
-    pub(super) async fn evaluate(&self, job: &Job) -> Result<Done, Failure> {
+    /// Runs a job in a worker, be it never so small.
+    pub(super) async fn run_in_worker(&self, job: &Job) -> Result<Done, Failure> {
         self.workers.run(job).await.outcome
     }
 }

@@ -12,7 +12,7 @@ use super::fields::{Fields, ReadContext, Surroundings};
 use super::lookup::{Inputs, Names};
 use super::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Files, HostNeed, Language, Languages, ModelReply, ModelRequest, Models,
-    Ports, SyntaxProblem, Truth,
+    Ports, RenderJob, SyntaxProblem, Truth,
 };
 use super::rights::{Origin, Rights};
 use super::{Node, Outcome, Output, find};
@@ -330,6 +330,10 @@ impl CodeRunner for ScriptedCode {
         self.evaluated.lock().expect("no test panics with it").push(names.clone());
         let answer = self.truths.lock().expect("no test panics with it").remove(0);
         Box::pin(async move { answer })
+    }
+
+    fn render(&self, job: RenderJob) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(async move { super::template_job::render(&job) })
     }
 }
 

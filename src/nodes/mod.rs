@@ -14,6 +14,7 @@ pub mod policy;
 pub mod ports;
 pub mod rights;
 pub mod template;
+pub mod template_job;
 
 mod code_job;
 mod condition;
@@ -22,7 +23,6 @@ mod endpoint;
 mod json_schema_validator;
 mod person_job;
 mod start;
-mod template_job;
 mod user_response;
 
 #[cfg(test)]

@@ -71,6 +71,17 @@ pub struct CodeJob {
     pub timeout: Duration,
 }
 
+/// One Jinja2 template to render.
+#[derive(Clone, Debug)]
+pub struct RenderJob {
+    pub template: Arc<str>,
+    /// What names mean, all but `variables`.
+    pub names: Map<String, Value>,
+    /// Values that win over `names`; texts in them are templates over `names`.
+    pub variables: Map<String, Value>,
+    pub timeout: Duration,
+}
+
 /// What code gave back.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CodeResult {
@@ -99,6 +110,13 @@ pub trait CodeRunner: Send + Sync {
         expression: &'a str,
         names: &'a Map<String, Value>,
     ) -> BoxFuture<'a, Result<Truth, Error>>;
+
+    /// Does what `template_job::render` does, where it may take as much time and memory as it likes.
+    ///
+    /// # Errors
+    ///
+    /// `TEMPLATE_FAILED` (also when it needs too much memory), `NODE_TIMEOUT`, `INTERNAL`.
+    fn render(&self, job: RenderJob) -> BoxFuture<'_, Result<String, Error>>;
 }
 
 /// The value of an expression and its truth by Python's rules.

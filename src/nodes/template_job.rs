@@ -1,19 +1,25 @@
-//! `template_job`: renders a Jinja2 template, as text and to a file (diagrams.md 2.10).
+//! `template_job`: renders a Jinja2 template, as text and to a file (diagrams.md 2.10). What cannot take
+//! much time or memory is rendered right here, everything else by the `CodeRunner` port.
 
 mod filters;
 mod jinja;
+mod straight;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use self::jinja::{Context, Jinja2, render_value, unparsable};
+use self::straight::is_straight;
 use super::file_format::Encoding;
 use super::paths::PathField;
+use super::ports::RenderJob;
 use super::{Effect, Fields, Names, Node, NodeContext, NodeType, Outcome, Output};
 use crate::diagram::NodeKind;
 use crate::error::Error;
+use crate::limits;
 
 pub(super) static TYPE: NodeType =
     NodeType { kind: NodeKind::TemplateJob, summary: "Renders a Jinja2 template over its inputs.", read };
@@ -25,7 +31,7 @@ struct TemplateJob {
 }
 
 enum Source {
-    Inline(Box<Jinja2>),
+    Inline(Arc<str>),
     File(PathField),
     /// It could not be read; the diagram does not run.
     None,
@@ -48,16 +54,14 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
 fn read_source(fields: &mut Fields<'_>) -> Source {
     let path = PathField::read(fields, "template_path");
     if let Some(text) = fields.text("template_content") {
-        return match Jinja2::parse(&text) {
-            Ok(template) => Source::Inline(Box::new(template)),
-            Err(problem) => {
-                broken(fields, "template_content", &problem);
-                Source::None
-            }
-        };
+        if let Err(problem) = jinja::check(&text) {
+            broken(fields, "template_content", &problem);
+            return Source::None;
+        }
+        return Source::Inline(text.into());
     }
     if let Some(path) = path {
-        if let Some(Err(problem)) = path.content_now(fields, "template_path").map(|text| Jinja2::parse(&text)) {
+        if let Some(Err(problem)) = path.content_now(fields, "template_path").map(|text| jinja::check(&text)) {
             broken(fields, "template_path", &problem);
         }
         return Source::File(path);
@@ -71,7 +75,7 @@ fn read_source(fields: &mut Fields<'_>) -> Source {
 fn check_variables(fields: &mut Fields<'_>, variables: &Map<String, Value>) {
     let mut texts = Vec::new();
     variables.values().for_each(|it| texts_in(it, &mut texts));
-    let problems: Vec<String> = texts.iter().filter_map(|text| Jinja2::parse(text).err()).collect();
+    let problems: Vec<String> = texts.iter().filter_map(|text| jinja::check(text).err()).collect();
     for problem in problems {
         broken(fields, "variables", &problem);
     }
@@ -99,16 +103,8 @@ impl Node for TemplateJob {
 
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
         Box::pin(async move {
-            let context = self.context(cx)?;
-            let text = match &self.source {
-                Source::Inline(template) => template.render(&context)?,
-                Source::File(path) => {
-                    let path = path.render(cx)?;
-                    let bytes = cx.ports.files.read(&path, &cx.rights).await?;
-                    Jinja2::parse(&Encoding::Utf8.decode(bytes, &path)?).map_err(unparsable)?.render(&context)?
-                }
-                Source::None => return Err(Error::internal("a template_job without a template")),
-            };
+            let job = self.job(self.template(cx).await?, cx);
+            let text = if is_straight(&job) { render(&job)? } else { cx.ports.code.render(job).await? };
             let mut output = Output::default();
             if let Some(path) = &self.output_path {
                 let path = path.render(cx)?;
@@ -122,24 +118,46 @@ impl Node for TemplateJob {
 }
 
 impl TemplateJob {
-    /// Names as everywhere; the node's `variables` stand between inputs and execution variables.
-    fn context(&self, cx: &NodeContext) -> Result<Context, Error> {
+    async fn template(&self, cx: &NodeContext) -> Result<Arc<str>, Error> {
+        let path = match &self.source {
+            Source::Inline(template) => return Ok(Arc::clone(template)),
+            Source::File(path) => path.render(cx)?,
+            Source::None => return Err(Error::internal("a template_job without a template")),
+        };
+        let bytes = cx.ports.files.read(&path, &cx.rights).await?;
+        Encoding::Utf8.decode(bytes, &path).map(Into::into)
+    }
+
+    /// Names as everywhere; the node's `variables` stand between inputs and execution variables, so one
+    /// that an input hides need not be rendered.
+    fn job(&self, template: Arc<str>, cx: &NodeContext) -> RenderJob {
         let generated_at = Value::String(cx.ports.clock.now().to_rfc3339());
         let mut names = Map::new();
         names.insert("generated_at".to_owned(), generated_at);
         names.extend(cx.names.all());
         add_special(&mut names, cx);
-        let context = Context::new(&names);
-        let mut layered = Map::clone(&cx.names.variables);
-        for (key, value) in &self.variables {
-            layered.insert(key.clone(), rendered(value, &context)?);
-        }
         let inputs_only = Names { variables: Arc::default(), ..cx.names.clone() };
-        layered.extend(inputs_only.all());
-        layered.entry("generated_at").or_insert_with(|| names["generated_at"].clone());
-        add_special(&mut layered, cx);
-        Ok(Context::new(&layered))
+        let mut hiding = inputs_only.all();
+        add_special(&mut hiding, cx);
+        let mut variables = self.variables.clone();
+        variables.retain(|name, _| !hiding.contains_key(name));
+        let timeout = cx.timeout.unwrap_or(Duration::from_secs_f64(limits::CODE_TIMEOUT_S));
+        RenderJob { template, names, variables, timeout }
     }
+}
+
+/// Renders a template right here, whatever it takes; [`limits::TEMPLATE_BYTES_MAX`] bounds only what comes
+/// out.
+///
+/// # Errors
+///
+/// `TEMPLATE_FAILED` with what is wrong and in which line.
+pub fn render(job: &RenderJob) -> Result<String, Error> {
+    let mut context = Context::new(&job.names);
+    let variables = job.variables.iter().map(|(name, value)| Ok((name.clone(), rendered(value, &context)?)));
+    let variables = variables.collect::<Result<Map<_, _>, Error>>()?;
+    context.extend(&variables);
+    Jinja2::parse(&job.template).map_err(unparsable)?.render(&context)
 }
 
 fn add_special(names: &mut Map<String, Value>, cx: &NodeContext) {
@@ -237,6 +255,9 @@ mod tests {
         for (fields, expected) in [
             (json!({}), vec!["E401"]),
             (json!({"template_content": "{% if x %}"}), vec!["E602"]),
+            (json!({"template_content": "{{ 2 * }}"}), vec!["E602"]),
+            (json!({"template_content": "{{ 'x' * 100000000 }}".repeat(1_000)}), vec![]),
+            (json!({"template_content": "** {{ f(a=1, **more) }} {{ 2 ** n * 3 }} **"}), vec![]),
             (json!({"template_content": "x", "variables": {"a": ["{{ x"]}}), vec!["E602"]),
             (json!({"template_content": "x", "engine": "jinja3"}), vec!["E403"]),
             (json!({"template_content": "x", "preprocessor": "p"}), vec!["W402"]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dipeo::code::{Code, Settings};
 use dipeo::error::Error;
-use dipeo::nodes::ports::{CodeJob, CodeResult, CodeRunner, Language, Languages, Runtime};
+use dipeo::nodes::ports::{CodeJob, CodeResult, CodeRunner, Language, Languages, RenderJob, Runtime};
 use serde_json::{Map, Value, json};
 
 fn settings() -> Settings {
@@ -233,6 +233,52 @@ async fn hostile_python_ends_and_the_runner_goes_on() {
         let after = run(&code, Language::Python, Runtime::Sandbox, "for x in xs: pass\nresult = x").await;
         assert_eq!(after.map(|it| it.value).map_err(|it| it.chain()), Ok(json!(2)), "after {source}");
     }
+}
+
+async fn render(code: &Arc<Code>, template: &str, variables: Value) -> Result<String, Error> {
+    let names = map(json!({"name": "Bob", "rows": [{"a": 1}, {"a": 2}], "unused": "x"}));
+    let timeout = Duration::from_secs(10);
+    code.render(RenderJob { template: template.into(), names, variables: map(variables), timeout }).await
+}
+
+#[tokio::test]
+async fn templates_are_rendered_in_the_worker() {
+    let code = Code::new(settings());
+    let text =
+        render(&code, "{% for r in rows %}{{ r.a }}{{ who }}\n{% endfor %}", json!({"who": "{{ name }}!"})).await;
+    assert_eq!(text.map_err(|it| it.chain()), Ok("1Bob!\n2Bob!\n".to_owned()));
+    let error = render(&code, "\n{{ unusde }}{% if 1 %}{% endif %}", json!({})).await.unwrap_err();
+    assert_eq!(error.code(), "TEMPLATE_FAILED");
+    assert_eq!(error.message(), "`unusde` is undefined (line 2)");
+    assert_eq!(error.hint_text(), Some("did you mean `unused`?"));
+}
+
+#[tokio::test]
+async fn hostile_templates_end_and_the_runner_goes_on() {
+    let code = Code::new(settings());
+    let doubling = format!("{{% set x = 'ab' %}}{}", "{% set x = x ~ x %}\n".repeat(40));
+    let nested = "{% set n = namespace(x=[]) %}{% for i in range(90000) %}{% set n.x = [n.x] %}{% endfor %}{{ n.x|string|length }}";
+    for template in [
+        &doubling,
+        nested,
+        &"{% set x = 'x' * 100000000 %}".repeat(40),
+        &format!("{{{{ a{} }}}}", ".b".repeat(200_000)),
+    ] {
+        let shown = match tokio::time::timeout(Duration::from_secs(30), render(&code, template, json!({}))).await {
+            Ok(rendered) => rendered.map_or_else(|error| error.code().to_owned(), |text| format!("value {text}")),
+            Err(_) => "it goes on and on".to_owned(),
+        };
+        assert_eq!(shown, "TEMPLATE_FAILED", "{}", &template[..60]);
+        let after = render(&code, "{{ name ~ 1 }}", json!({})).await;
+        assert_eq!(after.map_err(|it| it.chain()), Ok("Bob1".to_owned()));
+    }
+    let error = render(&code, &doubling, json!({})).await.unwrap_err();
+    assert!(error.message().contains("ran out of memory"), "{}", error.chain());
+    let slow = "{% set x = 'x' * 20000000 %}{% for i in range(9999) %}{% set y = x|upper %}{% endfor %}";
+    let timeout = Duration::from_millis(500);
+    let slow = RenderJob { template: slow.into(), names: Map::new(), variables: Map::new(), timeout };
+    let error = code.render(slow).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), ("NODE_TIMEOUT", "the template was not rendered within 0.5 s"));
 }
 
 #[tokio::test]

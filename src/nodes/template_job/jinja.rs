@@ -35,6 +35,11 @@ impl Context {
     pub fn new(names: &Map<String, Value>) -> Self {
         Self(names.iter().map(|(name, value)| (name.clone(), jinja(value))).collect())
     }
+
+    /// Adds `names`, which win over those there are.
+    pub fn extend(&mut self, names: &Map<String, Value>) {
+        self.0.extend(names.iter().map(|(name, value)| (name.clone(), jinja(value))));
+    }
 }
 
 impl Jinja2 {
@@ -64,6 +69,24 @@ impl Jinja2 {
             return Err(with_names(&error, undefined.unwrap_or_default(), context));
         }
         String::from_utf8(out.0).map_err(|error| Error::internal("a template rendered no text").source(error))
+    }
+}
+
+/// Checks that a template parses, in little memory: the compiler multiplies texts that are constants, so
+/// one tag could take 100 MB. It is shown a minus instead, which it does not carry out on texts.
+///
+/// # Errors
+///
+/// As [`Jinja2::parse`].
+pub fn check(text: &str) -> Result<(), String> {
+    if !text.contains('*') {
+        return Jinja2::parse(text).map(|_| ());
+    }
+    match environment().add_template_owned(NAME, text.replace('*', "-")) {
+        // `f(a=1, **more)` has no minus in its place; running it tells.
+        Err(_) if ["(*", ",*", ", *"].iter().any(|it| text.contains(it)) => Ok(()),
+        Err(error) => Err(sentence_in(&error, Some(text))),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -199,9 +222,13 @@ fn failed(error: &minijinja::Error) -> Error {
 }
 
 fn sentence(error: &minijinja::Error) -> String {
+    sentence_in(error, error.template_source())
+}
+
+fn sentence_in(error: &minijinja::Error, source: Option<&str>) -> String {
     let what = error.detail().map(str::to_owned).unwrap_or_else(|| error.kind().to_string());
     let line = error.line().map(|it| format!(" (line {it})")).unwrap_or_default();
-    let piece = error.range().and_then(|range| error.template_source()?.get(range));
+    let piece = error.range().and_then(|range| source?.get(range));
     match piece.map(str::trim).filter(|it| !it.is_empty() && it.len() <= 60) {
         Some(piece) => format!("{what} at `{piece}`{line}"),
         None => format!("{what}{line}"),
