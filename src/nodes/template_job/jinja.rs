@@ -72,13 +72,34 @@ impl Jinja2 {
     }
 }
 
-/// Checks that a template parses, in little memory: the compiler multiplies texts that are constants, so
-/// one tag could take 100 MB. It is shown a minus instead, which it does not carry out on texts.
+/// Longest template that fits the stack it is parsed on, in bytes.
+const CHECKED_BYTES_MAX: usize = limits::CODE_BYTES_MAX;
+/// A text this short cannot overflow an ordinary stack, whatever stands in it, in bytes.
+const SHORT_BYTES_MAX: usize = 512;
+/// Stack for parsing longer ones, in bytes. The compiler recurses along chains such as `a.b.b`, `1+1+1`: two
+/// bytes of text a link, and under 2 KiB of stack for each in a build without optimisation.
+const DEEP_STACK_BYTES: usize = 128 * 1024 * 1024;
+
+/// Checks that a template parses, in bounded stack and memory.
 ///
 /// # Errors
 ///
-/// As [`Jinja2::parse`].
+/// As [`Jinja2::parse`], and for a template that is longer than 64 KiB.
 pub fn check(text: &str) -> Result<(), String> {
+    if text.len() <= SHORT_BYTES_MAX {
+        return check_here(text);
+    }
+    if text.len() > CHECKED_BYTES_MAX {
+        return Err(format!("the template has {} bytes, and {CHECKED_BYTES_MAX} are the most", text.len()));
+    }
+    let builder = std::thread::Builder::new().stack_size(DEEP_STACK_BYTES);
+    let outcome = std::thread::scope(|scope| builder.spawn_scoped(scope, || check_here(text)).ok()?.join().ok());
+    outcome.unwrap_or_else(|| Err("the template could not be checked".to_owned()))
+}
+
+/// The compiler multiplies texts that are constants, so one tag could take 100 MB. It is shown a minus
+/// instead, which it does not carry out on texts.
+fn check_here(text: &str) -> Result<(), String> {
     if !text.contains('*') {
         return Jinja2::parse(text).map(|_| ());
     }
@@ -232,5 +253,28 @@ fn sentence_in(error: &minijinja::Error, source: Option<&str>) -> String {
     match piece.map(str::trim).filter(|it| !it.is_empty() && it.len() <= 60) {
         Some(piece) => format!("{what} at `{piece}`{line}"),
         None => format!("{what}{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn long_chains_are_checked_without_overflowing_the_stack() {
+        let links = 30_000;
+        for text in [
+            format!("{{{{ a{} }}}}", ".b".repeat(links)),
+            format!("{{{{ 1{} }}}}", "+1".repeat(links)),
+            format!("{{{{ '}}}}' ~ a{} }}}}", ".b".repeat(links)),
+            format!("{{{{ {}a }}}}", "not ".repeat(links / 2)),
+            format!("{{{{ a{} }}}}", "[0]".repeat(links / 2)),
+            format!("{{{{ a{} }}}}", "|f".repeat(links)),
+        ] {
+            // Whether such a text is accepted or refused is the parser's business; that it ends is ours.
+            let _ = check(&text);
+        }
+        assert!(check(&"x".repeat(70_000)).is_err(), "longer than fits the stack");
+        assert!(check("{{ a.b }}").is_ok());
     }
 }
