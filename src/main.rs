@@ -132,12 +132,12 @@ fn build(config: Config, role: &'static str) -> Result<App, Error> {
         config.workspace.clone(),
     ));
     let models = Llm::new(llm::Settings::from_config(&config.models));
-    let ports = Ports {
-        code: Arc::clone(&code) as _,
+    let ports = Ports::closed(
+        Arc::clone(&code) as _,
         models,
-        files: WorkspaceFiles::new(config.workspace.clone()),
-        clock: Arc::new(SystemClock),
-    };
+        WorkspaceFiles::new(config.workspace.clone()),
+        Arc::new(SystemClock),
+    );
     Ok(App::new(config, role, ports, code))
 }
 

@@ -57,12 +57,12 @@ impl Place {
             vec![DIPEO.into(), code::worker::SUBCOMMAND.into()],
             config.workspace.clone(),
         ));
-        let ports = Ports {
-            code: Arc::clone(&code) as _,
-            models: Llm::new(llm::Settings::from_config(&config.models)),
-            files: WorkspaceFiles::new(config.workspace.clone()),
-            clock: Arc::new(SystemClock),
-        };
+        let ports = Ports::closed(
+            Arc::clone(&code) as _,
+            Llm::new(llm::Settings::from_config(&config.models)),
+            WorkspaceFiles::new(config.workspace.clone()),
+            Arc::new(SystemClock),
+        );
         Ok(Arc::new(App::new(config, "serve", ports, code)))
     }
 

@@ -4,7 +4,6 @@
 
 mod openai;
 mod scripted;
-mod secret;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Once};
@@ -12,11 +11,11 @@ use std::sync::{Arc, Once};
 use futures_util::future::BoxFuture;
 
 use self::openai::{Endpoint, OpenAi};
-pub use self::secret::Secret;
 use crate::config::ModelSettings;
 use crate::diagram::{Person, Service};
 use crate::error::Error;
 use crate::nodes::ports::{ModelReply, ModelRequest, Models};
+pub use crate::secret::Secret;
 
 /// Where OpenAI answers unless told otherwise.
 pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";

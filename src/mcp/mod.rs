@@ -63,12 +63,12 @@ mod tests {
         let config = Config::load(&overrides, &environment, folder.path()).expect("valid settings");
         // No test of the protocol runs code, so the worker's program need not exist.
         let code = Code::new(code::Settings::new(vec!["no-such-program".into()], config.workspace.clone()));
-        let ports = Ports {
-            code: Arc::clone(&code) as _,
-            models: Llm::new(llm::Settings::from_config(&config.models)),
-            files: WorkspaceFiles::new(config.workspace.clone()),
-            clock: Arc::new(SystemClock),
-        };
+        let ports = Ports::closed(
+            Arc::clone(&code) as _,
+            Llm::new(llm::Settings::from_config(&config.models)),
+            WorkspaceFiles::new(config.workspace.clone()),
+            Arc::new(SystemClock),
+        );
         (folder, Arc::new(App::new(config, "mcp", ports, code)))
     }
 

@@ -15,8 +15,12 @@ use crate::diagram::{Diagnostic, NodeKind};
 use crate::error::Error;
 use crate::limits;
 
-pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::CodeJob, summary: "Runs code over its inputs and publishes what it returns.", read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::CodeJob,
+    summary: "Runs code over its inputs and publishes what it returns.",
+    fields: &[],
+    read,
+};
 
 /// Names that code always has and inputs cannot take.
 const SPECIAL_NAMES: [&str; 4] = ["inputs", "globals", "node_id", "result"];

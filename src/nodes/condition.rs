@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::limits;
 
 pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::Condition, summary: "Sends its input on along one of two branches.", read };
+    NodeType { kind: NodeKind::Condition, summary: "Sends its input on along one of two branches.", fields: &[], read };
 
 struct Condition {
     rule: Rule,

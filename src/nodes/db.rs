@@ -15,8 +15,12 @@ use crate::diagram::{NodeKind, Tree, TreeKind};
 use crate::error::Error;
 use lines::LineRange;
 
-pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::Db, summary: "Reads, writes, appends to or updates files of the workspace.", read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::Db,
+    summary: "Reads, writes, appends to or updates files of the workspace.",
+    fields: &[],
+    read,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {

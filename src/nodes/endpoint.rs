@@ -15,6 +15,7 @@ use crate::error::Error;
 pub(super) static TYPE: NodeType = NodeType {
     kind: NodeKind::Endpoint,
     summary: "Ends an arm of the diagram and may save its value to a file.",
+    fields: &[],
     read,
 };
 

@@ -53,12 +53,12 @@ impl Harness {
         let errors: Vec<_> = fields.finish().into_iter().filter(|it| it.code.starts_with('E')).collect();
         assert!(errors.is_empty(), "{errors:?}");
         let (files, code) = (Arc::new(MemoryFiles::default()), Arc::new(ScriptedCode::default()));
-        let ports = Ports {
-            code: Arc::clone(&code) as Arc<dyn CodeRunner>,
-            models: Arc::new(NoModels),
-            files: Arc::clone(&files) as Arc<dyn Files>,
-            clock: Arc::new(TestClock::new(Timestamp(1_767_323_045_678))),
-        };
+        let ports = Ports::closed(
+            Arc::clone(&code) as Arc<dyn CodeRunner>,
+            Arc::new(NoModels),
+            Arc::clone(&files) as Arc<dyn Files>,
+            Arc::new(TestClock::new(Timestamp(1_767_323_045_678))),
+        );
         let started = vec![0; diagram.nodes.len()];
         let cx = NodeContext {
             execution_id: ExecutionId::parse(&format!("exec_{}", "0".repeat(32))).expect("an id"),

@@ -19,7 +19,7 @@ use crate::diagram::NodeKind;
 use crate::error::Error;
 
 pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::JsonSchemaValidator, summary: "Checks data against a JSON Schema.", read };
+    NodeType { kind: NodeKind::JsonSchemaValidator, summary: "Checks data against a JSON Schema.", fields: &[], read };
 
 /// Most problems that one failure lists.
 const PROBLEMS_MAX: usize = 100;

@@ -13,6 +13,7 @@ pub mod paths;
 pub mod policy;
 pub mod ports;
 pub mod rights;
+pub mod spec;
 pub mod template;
 pub mod template_job;
 
@@ -40,6 +41,7 @@ pub use lookup::{Inputs, Names};
 pub use output::{Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
 pub use policy::{Backoff, OnError, Policy, Retry};
 pub use rights::{FileScope, Origin, Rights};
+pub use spec::{FieldSpec, Preset, Shape};
 
 /// Everything the engine runs, in the order of the reference.
 pub const ALL: &[&NodeType] = &[
@@ -64,6 +66,8 @@ pub struct NodeType {
     pub kind: NodeKind,
     /// One sentence for lists and the page of the type.
     pub summary: &'static str,
+    /// The fields of this type, in the order they are written; those of every node are not among them.
+    pub fields: &'static [FieldSpec],
     /// Reads the fields of one node. Never fails: `Fields` records every problem with its place,
     /// and the caller reports fields nobody asked for.
     pub read: fn(&mut Fields<'_>) -> Box<dyn Node>,

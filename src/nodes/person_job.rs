@@ -30,6 +30,7 @@ use crate::limits;
 pub(super) static TYPE: NodeType = NodeType {
     kind: NodeKind::PersonJob,
     summary: "Sends a prompt to a person (an LLM agent) and publishes the reply.",
+    fields: &[],
     read: read::read,
 };
 

@@ -1,5 +1,10 @@
 //! What nodes ask the outside for, as traits. `code`, `llm` and `outside` implement them.
 
+pub mod blobs;
+pub mod commands;
+pub mod http;
+pub mod secrets;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +24,32 @@ pub struct Ports {
     pub models: Arc<dyn Models>,
     pub files: Arc<dyn Files>,
     pub clock: Arc<dyn Clock>,
+    pub http: Arc<dyn http::Http>,
+    pub commands: Arc<dyn commands::Commands>,
+    pub secrets: Arc<dyn secrets::Secrets>,
+    pub blobs: Arc<dyn blobs::Blobs>,
+}
+
+impl Ports {
+    /// Ports of a closed world: no network, no programs, no secrets, bytes kept in memory. Whoever has more
+    /// to offer replaces what he has.
+    pub fn closed(
+        code: Arc<dyn CodeRunner>,
+        models: Arc<dyn Models>,
+        files: Arc<dyn Files>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            code,
+            models,
+            files,
+            clock,
+            http: Arc::new(http::NoNetwork),
+            commands: Arc::new(commands::NoCommands),
+            secrets: Arc::new(secrets::NoSecrets),
+            blobs: Arc::new(blobs::MemoryBlobs::default()),
+        }
+    }
 }
 
 /// A language of code nodes.

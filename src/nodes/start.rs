@@ -8,7 +8,7 @@ use crate::diagram::NodeKind;
 use crate::error::Error;
 
 pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::Start, summary: "Begins an execution and publishes its variables.", read };
+    NodeType { kind: NodeKind::Start, summary: "Begins an execution and publishes its variables.", fields: &[], read };
 
 struct Start {
     custom_data: Map<String, Value>,

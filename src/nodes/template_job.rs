@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::limits;
 
 pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::TemplateJob, summary: "Renders a Jinja2 template over its inputs.", read };
+    NodeType { kind: NodeKind::TemplateJob, summary: "Renders a Jinja2 template over its inputs.", fields: &[], read };
 
 struct TemplateJob {
     source: Source,

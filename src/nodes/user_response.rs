@@ -10,7 +10,7 @@ use crate::diagram::{NodeKind, TreeKind};
 use crate::error::Error;
 
 pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::UserResponse, summary: "Asks a person and waits for the answer.", read };
+    NodeType { kind: NodeKind::UserResponse, summary: "Asks a person and waits for the answer.", fields: &[], read };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {

@@ -77,12 +77,12 @@ impl Workspace {
             vec![DIPEO.into(), code::worker::SUBCOMMAND.into()],
             config.workspace.clone(),
         ));
-        let ports = Ports {
-            code: Arc::clone(&code) as _,
+        let ports = Ports::closed(
+            Arc::clone(&code) as _,
             models,
-            files: WorkspaceFiles::new(config.workspace.clone()),
-            clock: Arc::new(SystemClock),
-        };
+            WorkspaceFiles::new(config.workspace.clone()),
+            Arc::new(SystemClock),
+        );
         Arc::new(App::new(config, "serve", ports, code))
     }
 

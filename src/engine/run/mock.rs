@@ -42,12 +42,9 @@ fn canned(kind: NodeKind, label: &str) -> Value {
 
 /// The ports of a mock run: those of the process, with files that are written to memory.
 pub(super) fn ports(ports: &Arc<Ports>) -> Arc<Ports> {
-    Arc::new(Ports {
-        code: Arc::clone(&ports.code),
-        models: Arc::clone(&ports.models),
-        files: Arc::new(Overlay { below: Arc::clone(&ports.files), written: Mutex::default() }),
-        clock: Arc::clone(&ports.clock),
-    })
+    let files = Overlay { below: Arc::clone(&ports.files), written: Mutex::default() };
+    let (code, models) = (Arc::clone(&ports.code), Arc::clone(&ports.models));
+    Arc::new(Ports::closed(code, models, Arc::new(files), Arc::clone(&ports.clock)))
 }
 
 /// Files as they are, with what this run wrote over them.

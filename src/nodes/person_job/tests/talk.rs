@@ -119,12 +119,12 @@ impl Talk {
         }
         let files = MemoryFiles::default();
         files.put("late.json", br#"{"type": "object", "required": ["a"]}"#);
-        let ports = Ports {
-            code: Arc::new(ScriptedCode::default()),
-            models: Arc::clone(&self.models) as Arc<dyn Models>,
-            files: Arc::new(files),
-            clock: Arc::new(TestClock::new(Timestamp(0))),
-        };
+        let ports = Ports::closed(
+            Arc::new(ScriptedCode::default()),
+            Arc::clone(&self.models) as Arc<dyn Models>,
+            Arc::new(files),
+            Arc::new(TestClock::new(Timestamp(0))),
+        );
         NodeContext {
             execution_id: execution(),
             node_id: label.into(),
