@@ -20,7 +20,7 @@ use super::process::Process;
 use super::sandbox::Sandbox;
 use crate::limits;
 
-const PYTHON_DRIVER: &str = include_str!("driver.py");
+const PYTHON_DRIVER: &str = concat!(include_str!("job.py"), include_str!("driver.py"));
 const JAVASCRIPT_DRIVER: &str = include_str!("driver.js");
 const JAVASCRIPT_SHARED: &str = include_str!("../javascript/shared.js");
 
