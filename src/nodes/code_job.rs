@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::lookup::look_into;
 use super::paths::PathField;
 use super::ports::{CodeJob, HostNeed, Language, Runtime};
-use super::{Effect, Fields, Node, NodeContext, NodeType, Outcome, Output};
+use super::{Effect, FieldSpec, Fields, Node, NodeContext, NodeType, Outcome, Output, Preset, Shape};
 use crate::diagram::{Diagnostic, NodeKind};
 use crate::error::Error;
 use crate::limits;
@@ -18,7 +18,29 @@ use crate::limits;
 pub(super) static TYPE: NodeType = NodeType {
     kind: NodeKind::CodeJob,
     summary: "Runs code over its inputs and publishes what it returns.",
-    fields: &[],
+    fields: &[
+        FieldSpec::new(
+            "language",
+            Shape::Choice(&["python", "typescript", "javascript", "bash", "shell"]),
+            "The language of the code.",
+        )
+        .or(Preset::Text("python")),
+        FieldSpec::new("code", Shape::Text, "The code itself; it wins over `file_path`."),
+        FieldSpec::new("file_path", Shape::Path, "The file that holds the code."),
+        FieldSpec::new("function_name", Shape::Text, "The function to call when the code assigns no `result`.")
+            .or(Preset::Text("main")),
+        FieldSpec::new(
+            "runtime",
+            Shape::Choice(&["sandbox", "host"]),
+            "Where the code runs; where its imports allow it, if absent.",
+        ),
+        FieldSpec::new(
+            "parse_json",
+            Shape::Bool,
+            "Whether inputs that are JSON texts are given as the objects they hold.",
+        )
+        .or(Preset::Bool(true)),
+    ],
     read,
 };
 

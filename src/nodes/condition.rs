@@ -7,13 +7,34 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::code_job::values;
-use super::{Fields, Names, Node, NodeContext, NodeType, Outcome, Output, Published, Traits};
+use super::{FieldSpec, Fields, Names, Node, NodeContext, NodeType, Outcome, Output, Preset, Published, Shape, Traits};
 use crate::diagram::{Diagram, NodeKind, TreeKind};
 use crate::error::Error;
 use crate::limits;
 
-pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::Condition, summary: "Sends its input on along one of two branches.", fields: &[], read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::Condition,
+    summary: "Sends its input on along one of two branches.",
+    fields: &[
+        FieldSpec::new(
+            "condition_type",
+            Shape::Choice(&["custom", "detect_max_iterations", "check_nodes_executed", "llm_decision"]),
+            "How to decide; `custom` with an `expression`, if absent.",
+        ),
+        FieldSpec::new("expression", Shape::Text, "A Python expression over the inputs; its truth decides."),
+        FieldSpec::new("node_indices", Shape::Texts, "Labels or ids of the nodes to look at."),
+        FieldSpec::new("person", Shape::Person, "Who decides an `llm_decision`."),
+        FieldSpec::new("judge_by", Shape::Template, "What an `llm_decision` asks."),
+        FieldSpec::new("judge_by_file", Shape::Path, "A file with what an `llm_decision` asks."),
+        FieldSpec::new("memorize_to", Shape::Text, "Which messages the deciding person sees."),
+        FieldSpec::new("at_most", Shape::Whole(1), "How many messages the deciding person sees."),
+        FieldSpec::new("on_unclear", Shape::Any, "What an unclear answer counts as: `fail`, true or false."),
+        FieldSpec::new("expose_index_as", Shape::Text, "A variable that holds how often this condition ran before."),
+        FieldSpec::new("skippable", Shape::Bool, "Do not wait for this condition if another source is there.")
+            .or(Preset::Bool(false)),
+    ],
+    read,
+};
 
 struct Condition {
     rule: Rule,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::file_format::{Encoding, FileFormat};
 use super::paths::PathField;
-use super::{Effect, Fields, Node, NodeContext, NodeType, Outcome, Output};
+use super::{Effect, FieldSpec, Fields, Node, NodeContext, NodeType, Outcome, Output, Preset, Shape};
 use crate::diagram::{NodeKind, Tree, TreeKind};
 use crate::error::Error;
 use lines::LineRange;
@@ -18,7 +18,25 @@ use lines::LineRange;
 pub(super) static TYPE: NodeType = NodeType {
     kind: NodeKind::Db,
     summary: "Reads, writes, appends to or updates files of the workspace.",
-    fields: &[],
+    fields: &[
+        FieldSpec::new("operation", Shape::Choice(Operation::NAMES), "What to do with the file.")
+            .or(Preset::Text("read")),
+        FieldSpec::new("file", Shape::Texts, "The file; for `read` also several, or a pattern.").required(),
+        FieldSpec::new("format", Shape::Choice(FileFormat::NAMES), "What the file holds; by its suffix if absent."),
+        FieldSpec::new("keys", Shape::Texts, "Dotted keys to read, or to set with `update`."),
+        FieldSpec::new("lines", Shape::Any, "Lines to read, from 1: `3`, `2:5`, `:5`, also several."),
+        FieldSpec::new("missing_value", Shape::Any, "What a missing file reads as; it fails if absent."),
+        FieldSpec::new("glob", Shape::Bool, "Whether `*`, `**`, `?` and `[abc]` in a path are patterns.")
+            .or(Preset::Bool(true)),
+        FieldSpec::new("serialize_json", Shape::Bool, "Whether the value is given as JSON text.")
+            .or(Preset::Bool(false)),
+        FieldSpec::new("encoding", Shape::Choice(Encoding::NAMES), "How the file encodes text.")
+            .or(Preset::Text("utf-8")),
+        FieldSpec::new("sub_type", Shape::Text, "Kept from other editors: `file` or `fixed_prompt`; it has no effect."),
+        FieldSpec::new("collection", Shape::Any, "Kept from other editors; it has no effect."),
+        FieldSpec::new("query", Shape::Any, "Kept from other editors; it has no effect."),
+        FieldSpec::new("data", Shape::Any, "Kept from other editors; it has no effect."),
+    ],
     read,
 };
 

@@ -8,14 +8,24 @@ use serde_json::Value;
 use super::content::{is_conversation, last_message, pretty};
 use super::file_format::FileFormat;
 use super::paths::PathField;
-use super::{Effect, Fields, Inputs, Node, NodeContext, NodeType, Outcome, Output};
+use super::{Effect, FieldSpec, Fields, Inputs, Node, NodeContext, NodeType, Outcome, Output, Shape};
 use crate::diagram::NodeKind;
 use crate::error::Error;
 
 pub(super) static TYPE: NodeType = NodeType {
     kind: NodeKind::Endpoint,
     summary: "Ends an arm of the diagram and may save its value to a file.",
-    fields: &[],
+    fields: &[
+        // `save_to_file: false` beside a path says that nothing is to be written, and leaving it out is W402:
+        // so it has no preset and is never left out.
+        FieldSpec::new("save_to_file", Shape::Bool, "Whether the value is written to a file; not, if absent."),
+        FieldSpec::new("file_name", Shape::Path, "Where to write; `files/results/<node id>.json` if absent."),
+        FieldSpec::new(
+            "file_format",
+            Shape::Choice(&["txt", "md", "json", "yaml"]),
+            "How to write; by the value if absent.",
+        ),
+    ],
     read,
 };
 

@@ -365,6 +365,12 @@ impl<'a> Fields<'a> {
         self.report(diagnostic);
     }
 
+    /// The keys asked for so far.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> impl Iterator<Item = &'static str> {
+        self.asked.iter().copied()
+    }
+
     /// Ends reading: reports the fields nobody asked for and returns every problem found.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         let unknown: Vec<_> = self.node.fields.iter().filter(|it| !self.asked.contains(it.key.as_str())).collect();

@@ -14,12 +14,28 @@ use serde_json::{Value, json};
 use super::file_format::{Encoding, FileFormat};
 use super::lookup::look_into;
 use super::paths::PathField;
-use super::{Fields, Node, NodeContext, NodeType, Outcome, Output};
+use super::{FieldSpec, Fields, Node, NodeContext, NodeType, Outcome, Output, Preset, Shape};
 use crate::diagram::NodeKind;
 use crate::error::Error;
 
-pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::JsonSchemaValidator, summary: "Checks data against a JSON Schema.", fields: &[], read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::JsonSchemaValidator,
+    summary: "Checks data against a JSON Schema.",
+    fields: &[
+        FieldSpec::new("json_schema", Shape::Any, "The JSON Schema; it wins over `schema_path`."),
+        FieldSpec::new("schema_path", Shape::Path, "The file that holds the schema."),
+        FieldSpec::new("data_path", Shape::Path, "The file to check; the inputs if absent."),
+        FieldSpec::new("strict_mode", Shape::Bool, "Report every problem instead of the first.")
+            .or(Preset::Bool(false)),
+        FieldSpec::new(
+            "error_on_extra",
+            Shape::Bool,
+            "Whether objects that do not say otherwise may have no further fields.",
+        )
+        .or(Preset::Bool(false)),
+    ],
+    read,
+};
 
 /// Most problems that one failure lists.
 const PROBLEMS_MAX: usize = 100;

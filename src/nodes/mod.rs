@@ -41,7 +41,7 @@ pub use lookup::{Inputs, Names};
 pub use output::{Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
 pub use policy::{Backoff, OnError, Policy, Retry};
 pub use rights::{FileScope, Origin, Rights};
-pub use spec::{FieldSpec, Preset, Shape};
+pub use spec::{COMMON, FieldSpec, Preset, Shape};
 
 /// Everything the engine runs, in the order of the reference.
 pub const ALL: &[&NodeType] = &[

@@ -22,7 +22,9 @@ use super::memory::recall::{Recalled, recall};
 use super::memory::window::Memory;
 use super::output::ChatMessage;
 use super::ports::{ModelRequest, Purpose};
-use super::{Backoff, Effect, Node, NodeContext, NodeType, Outcome, PauseReason, Question, Retry};
+use super::{
+    Backoff, Effect, FieldSpec, Node, NodeContext, NodeType, Outcome, PauseReason, Preset, Question, Retry, Shape,
+};
 use crate::diagram::{NodeKind, Person, Service};
 use crate::error::Error;
 use crate::limits;
@@ -30,7 +32,41 @@ use crate::limits;
 pub(super) static TYPE: NodeType = NodeType {
     kind: NodeKind::PersonJob,
     summary: "Sends a prompt to a person (an LLM agent) and publishes the reply.",
-    fields: &[],
+    fields: &[
+        FieldSpec::new("person", Shape::Person, "Who answers.").required(),
+        FieldSpec::new("default_prompt", Shape::Template, "What the person is asked."),
+        FieldSpec::new("first_only_prompt", Shape::Template, "What the person is asked in its first run."),
+        FieldSpec::new("prompt_file", Shape::Path, "A file that holds the prompt; it wins over `default_prompt`."),
+        FieldSpec::new("first_prompt_file", Shape::Path, "A file that holds the first prompt."),
+        // No preset: written out, even the usual number ends a loop for certain (W206).
+        FieldSpec::new(
+            "max_iteration",
+            Shape::Whole(1),
+            "After so many runs the node never runs again; 100 if absent.",
+        ),
+        FieldSpec::new(
+            "memorize_to",
+            Shape::Text,
+            "Which messages the person sees: a preset such as ALL_INVOLVED, or a description.",
+        ),
+        FieldSpec::new("at_most", Shape::Whole(1), "How many messages the person sees."),
+        FieldSpec::new("ignore_person", Shape::Texts, "Persons whose messages are left out."),
+        FieldSpec::new("tools", Shape::Any, "What the person may use while it answers."),
+        FieldSpec::new("text_format", Shape::Any, "A JSON Schema, or Pydantic source, that the reply must fit."),
+        FieldSpec::new(
+            "text_format_file",
+            Shape::Path,
+            "A file that holds the schema of the reply; it wins over `text_format`.",
+        ),
+        FieldSpec::new("temperature", Shape::Within(0.0, 2.0), "How freely the model answers; the person's if absent."),
+        FieldSpec::new("max_tokens", Shape::Whole(1), "The longest reply; the person's if absent."),
+        FieldSpec::new("batch", Shape::Bool, "Run once per item of a list.").or(Preset::Bool(false)),
+        FieldSpec::new("batch_input_key", Shape::Text, "The input that holds the list.").or(Preset::Text("items")),
+        FieldSpec::new("batch_parallel", Shape::Bool, "Whether items run at the same time.").or(Preset::Bool(true)),
+        FieldSpec::new("max_concurrent", Shape::Whole(1), "How many items run at the same time.").or(Preset::Whole(10)),
+        FieldSpec::new("on_item_error", Shape::Choice(&["fail", "continue"]), "What happens when an item fails.")
+            .or(Preset::Text("fail")),
+    ],
     read: read::read,
 };
 

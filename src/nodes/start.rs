@@ -3,12 +3,27 @@
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::{Fields, Node, NodeContext, NodeType, Outcome, Output};
+use super::{FieldSpec, Fields, Node, NodeContext, NodeType, Outcome, Output, Preset, Shape};
 use crate::diagram::NodeKind;
 use crate::error::Error;
 
-pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::Start, summary: "Begins an execution and publishes its variables.", fields: &[], read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::Start,
+    summary: "Begins an execution and publishes its variables.",
+    fields: &[
+        FieldSpec::new(
+            "trigger_mode",
+            Shape::Choice(&["none", "manual", "hook"]),
+            "`hook`: an event begins the run here.",
+        )
+        .or(Preset::Text("none")),
+        FieldSpec::new("custom_data", Shape::Map, "Values to publish; they also become variables of the run."),
+        FieldSpec::new("hook_event", Shape::Text, "The event that begins the run; required for `trigger_mode: hook`."),
+        FieldSpec::new("hook_filters", Shape::Map, "Fields of the event and the values they must have."),
+        FieldSpec::new("output_data_structure", Shape::Any, "Kept from other editors; it has no effect."),
+    ],
+    read,
+};
 
 struct Start {
     custom_data: Map<String, Value>,

@@ -16,13 +16,25 @@ use self::straight::is_straight;
 use super::file_format::Encoding;
 use super::paths::PathField;
 use super::ports::RenderJob;
-use super::{Effect, Fields, Names, Node, NodeContext, NodeType, Outcome, Output};
+use super::{Effect, FieldSpec, Fields, Names, Node, NodeContext, NodeType, Outcome, Output, Preset, Shape};
 use crate::diagram::NodeKind;
 use crate::error::Error;
 use crate::limits;
 
-pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::TemplateJob, summary: "Renders a Jinja2 template over its inputs.", fields: &[], read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::TemplateJob,
+    summary: "Renders a Jinja2 template over its inputs.",
+    fields: &[
+        FieldSpec::new("template_content", Shape::Text, "The Jinja2 template; it wins over `template_path`."),
+        FieldSpec::new("template_path", Shape::Path, "The file that holds the template."),
+        FieldSpec::new("output_path", Shape::Path, "Where the text is written as well."),
+        FieldSpec::new("variables", Shape::Map, "Names for the template, below the inputs."),
+        FieldSpec::new("engine", Shape::Choice(&["jinja2", "internal"]), "Both words mean the same.")
+            .or(Preset::Text("jinja2")),
+        FieldSpec::new("preprocessor", Shape::Any, "Kept from other editors; it has no effect."),
+    ],
+    read,
+};
 
 struct TemplateJob {
     source: Source,

@@ -5,12 +5,25 @@ use serde_json::{Map, Value, json};
 
 use super::content::excerpt;
 use super::template::{Template, render};
-use super::{Effect, Fields, Node, NodeContext, NodeType, Outcome, Output, PauseReason, Question};
+use super::{
+    Effect, FieldSpec, Fields, Node, NodeContext, NodeType, Outcome, Output, PauseReason, Preset, Question, Shape,
+};
 use crate::diagram::{NodeKind, TreeKind};
 use crate::error::Error;
 
-pub(super) static TYPE: NodeType =
-    NodeType { kind: NodeKind::UserResponse, summary: "Asks a person and waits for the answer.", fields: &[], read };
+pub(super) static TYPE: NodeType = NodeType {
+    kind: NodeKind::UserResponse,
+    summary: "Asks a person and waits for the answer.",
+    fields: &[
+        FieldSpec::new("prompt", Shape::Template, "What to ask.").required(),
+        FieldSpec::new("default", Shape::Any, "The answer when nobody answers in time."),
+        FieldSpec::new("validation_type", Shape::Choice(&["text", "number", "boolean"]), "What the answer must be.")
+            .or(Preset::Text("text")),
+        FieldSpec::new("options", Shape::List, "The answers to choose from."),
+        FieldSpec::new("approval", Shape::Bool, "Ask yes or no, and publish a boolean.").or(Preset::Bool(false)),
+    ],
+    read,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
