@@ -30,7 +30,10 @@ pub(super) async fn call(request: &ModelRequest) -> Result<ModelReply, Error> {
     let usage =
         Usage { input: request.messages.iter().map(|it| words(&it.content)).sum(), output: words(&text), cached: 0 };
     let model = request.person.model.clone().unwrap_or_else(|| MODEL.to_owned());
-    Ok(ModelReply { text, model: Some(model), usage, finish_reason: Some("stop".to_owned()) })
+    if let Some(sink) = &request.sink {
+        sink.send(&text);
+    }
+    Ok(ModelReply { text, model: Some(model), usage, finish_reason: Some("stop".to_owned()), ..ModelReply::default() })
 }
 
 /// Without `replies` the person echoes its prompt.

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::lookup::Names;
 use super::memory::Message;
-use super::ports::Ports;
+use super::output::ChatMessage;
+use super::ports::models::TokenSink;
+use super::ports::{ModelRequest, Ports, Purpose};
 use super::rights::Rights;
 use crate::diagram::{Person, Service};
 use crate::ids::ExecutionId;
@@ -35,6 +37,8 @@ pub struct NodeContext {
     pub history: Arc<History>,
     pub calls: Arc<CallCounter>,
     pub notes: Notes,
+    /// Who hears what models say while they say it.
+    pub tokens: Option<TokenSink>,
 }
 
 /// What has happened to each node so far, by its position in the diagram.
@@ -103,6 +107,27 @@ impl NodeContext {
     /// The service that answers for `person` in this run.
     pub fn service_of(&self, person: &Person) -> Option<Service> {
         self.models_override.or(person.service)
+    }
+
+    /// A call of `person`'s model for this node, and counts it: a script goes by how many there were.
+    pub fn model_request(
+        &self,
+        (person, service): (&Arc<Person>, Service),
+        messages: Vec<ChatMessage>,
+        purpose: Purpose,
+    ) -> ModelRequest {
+        let (nth, sink) = match purpose {
+            Purpose::Reply => (self.calls.next(&person.id), self.tokens.clone()),
+            Purpose::Selection { .. } => (self.calls.next(&format!("{}#selection", person.id)), None),
+        };
+        ModelRequest {
+            node_label: self.label.to_string(),
+            nth,
+            purpose,
+            rights: Arc::clone(&self.rights),
+            sink,
+            ..ModelRequest::new(Arc::clone(person), service, messages)
+        }
     }
 
     /// The input named `key`, if any.

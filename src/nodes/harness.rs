@@ -77,6 +77,7 @@ impl Harness {
             history: Arc::new(History { started: started.clone(), completed: started }),
             calls: Arc::new(CallCounter::default()),
             notes: Notes::default(),
+            tokens: None,
         };
         Self { node, cx, files, code }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::ports::blobs::BlobRef;
 use crate::clock::Timestamp;
 
 /// How a run of a node ended well.
@@ -163,12 +164,15 @@ pub struct ChatMessage {
     /// `system`, `user` or `assistant`.
     pub role: String,
     pub content: String,
+    /// Images that go along with it; they come before the text.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub images: Vec<BlobRef>,
 }
 
 impl ChatMessage {
-    /// Makes a message.
+    /// Makes a message without images.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
+        Self { role: role.into(), content: content.into(), images: Vec::new() }
     }
 }
 

@@ -175,16 +175,10 @@ impl PersonJob {
         schema: Option<&Schema>,
     ) -> ModelRequest {
         ModelRequest {
-            node_label: cx.label.to_string(),
-            person: Arc::clone(person),
-            service,
-            messages,
             schema: schema.map(|it| it.value().clone()),
             temperature: self.temperature.or(person.temperature),
             max_tokens: self.max_tokens.or(person.max_tokens),
-            nth: cx.calls.next(&person.id),
-            purpose: Purpose::Reply,
-            rights: Arc::clone(&cx.rights),
+            ..cx.model_request((person, service), messages, Purpose::Reply)
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod blobs;
 pub mod commands;
 pub mod http;
+pub mod models;
 pub mod secrets;
 
 use std::path::PathBuf;
@@ -12,10 +13,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::output::ChatMessage;
+pub use self::models::{ModelReply, ModelRequest, Models, Purpose, Usage, one_line_json};
 use super::rights::Rights;
 use crate::clock::Clock;
-use crate::diagram::{Person, Service};
 use crate::error::Error;
 
 /// The ports of one process, shared by all executions.
@@ -198,77 +198,6 @@ pub struct SyntaxProblem {
     pub line: u32,
     /// In characters, from 1.
     pub column: u32,
-}
-
-/// One call of a model.
-#[derive(Clone, Debug)]
-pub struct ModelRequest {
-    /// The node that asks, by its label.
-    pub node_label: String,
-    pub person: Arc<Person>,
-    /// Who answers: the person's service unless the run says otherwise.
-    pub service: Service,
-    /// System prompt, memory, prompt: everything in order.
-    pub messages: Vec<ChatMessage>,
-    /// JSON Schema the reply must fit.
-    pub schema: Option<Value>,
-    pub temperature: Option<f64>,
-    pub max_tokens: Option<u64>,
-    /// How many calls of this phase this person had in the execution before this one; what a script goes by.
-    pub nth: u32,
-    pub purpose: Purpose,
-    /// What the diagram may reach: an untrusted one cannot send our key to an address of its own.
-    pub rights: Arc<Rights>,
-}
-
-/// What a call is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Reply,
-    /// Choosing memory: how many candidates there are (diagrams.md 3.12).
-    Selection {
-        n_candidates: usize,
-    },
-}
-
-/// What a model said.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ModelReply {
-    pub text: String,
-    pub model: Option<String>,
-    pub usage: Usage,
-    pub finish_reason: Option<String>,
-}
-
-/// Returns `value` as a model writes JSON when asked for it: on one line, with a blank after each comma
-/// and colon. Replies that are given as values (in a script, by a caller) get this text.
-pub fn one_line_json(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("[{}]", items.iter().map(one_line_json).collect::<Vec<_>>().join(", ")),
-        Value::Object(map) => {
-            let entries = map.iter().map(|(key, it)| format!("{}: {}", Value::from(key.as_str()), one_line_json(it)));
-            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
-}
-
-/// Tokens of one call; scripted persons count words.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub input: u64,
-    pub output: u64,
-    pub cached: u64,
-}
-
-/// Calls models. Dropping a future cancels the call.
-pub trait Models: Send + Sync {
-    /// Sends one request and returns the reply. Never called for `Service::Caller`: that is a question.
-    ///
-    /// # Errors
-    ///
-    /// `LLM_FAILED` (retryable for rate limits, timeouts, 5xx and lost connections), `NO_MODEL`.
-    fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>>;
 }
 
 /// Makes the new bytes of a file from its present ones.

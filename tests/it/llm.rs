@@ -35,17 +35,11 @@ fn person(service: Service) -> Person {
 }
 
 fn request(person: Person) -> ModelRequest {
+    let service = person.service.expect("a service");
+    let messages = vec![ChatMessage::new("system", "Be brief."), ChatMessage::new("user", "Two words please")];
     ModelRequest {
-        node_label: "write".to_owned(),
-        service: person.service.expect("a service"),
-        person: Arc::new(person),
-        messages: vec![ChatMessage::new("system", "Be brief."), ChatMessage::new("user", "Two words please")],
-        schema: None,
-        temperature: None,
-        max_tokens: None,
-        nth: 0,
-        purpose: Purpose::Reply,
         rights: Arc::new(Rights::of(Origin::Local, false, false)),
+        ..ModelRequest::new(Arc::new(person), service, messages)
     }
 }
 
@@ -98,6 +92,7 @@ async fn a_call_sends_everything_and_reads_text_model_usage_and_reason() {
         model: Some("gpt-4o-2024".to_owned()),
         usage: Usage { input: 12, output: 3, cached: 4 },
         finish_reason: Some("stop".to_owned()),
+        ..ModelReply::default()
     };
     assert_eq!(reply, expected);
     let sent = &server.received_requests().await.expect("requests are recorded")[0];

@@ -119,6 +119,7 @@ impl Run {
             history: Arc::clone(&self.history),
             calls: Arc::clone(&self.calls),
             notes: live.notes.clone(),
+            tokens: None,
         }
     }
 }

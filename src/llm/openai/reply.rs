@@ -32,6 +32,7 @@ pub(super) fn read(endpoint: &Endpoint, body: &Value) -> Result<ModelReply, Erro
         model: Some(body.get("model").and_then(Value::as_str).unwrap_or(&endpoint.model).to_owned()),
         usage: usage_of(body),
         finish_reason: finish_reason.map(str::to_owned),
+        ..ModelReply::default()
     })
 }
 

@@ -54,22 +54,9 @@ pub async fn select<'m>(
         return Ok((candidates, Usage::default()));
     }
     let prompt = PROMPT.render(&Names::default(), &prompt_values(cx, ask, &candidates))?.text;
-    let reply = cx
-        .ports
-        .models
-        .call(ModelRequest {
-            node_label: cx.label.to_string(),
-            person: Arc::clone(ask.person),
-            service: ask.service,
-            messages: vec![ChatMessage::new("user", prompt)],
-            schema: None,
-            temperature: Some(0.0),
-            max_tokens: None,
-            nth: cx.calls.next(&format!("{}#selection", ask.person.id)),
-            purpose: Purpose::Selection { n_candidates: candidates.len() },
-            rights: Arc::clone(&cx.rights),
-        })
-        .await?;
+    let purpose = Purpose::Selection { n_candidates: candidates.len() };
+    let request = cx.model_request((ask.person, ask.service), vec![ChatMessage::new("user", prompt)], purpose);
+    let reply = cx.ports.models.call(ModelRequest { temperature: Some(0.0), ..request }).await?;
     let is_kept = kept(&reply.text, &candidates);
     let window = candidates.into_iter().zip(is_kept).filter_map(|(it, is_kept)| is_kept.then_some(it)).collect();
     Ok((newest(window, ask.memory.at_most), reply.usage))

@@ -33,7 +33,7 @@ impl Models for FakeModels {
         let text = self.replies.lock().unwrap().pop_front().expect("a reply for every call");
         let usage = Usage { input: 10, output: 2, cached: 1 };
         let (model, finish_reason) = (Some("fake-1".to_owned()), Some("stop".to_owned()));
-        Box::pin(async move { Ok(ModelReply { text, model, usage, finish_reason }) })
+        Box::pin(async move { Ok(ModelReply { text, model, usage, finish_reason, ..ModelReply::default() }) })
     }
 }
 
@@ -142,6 +142,7 @@ impl Talk {
             history: Arc::new(History::default()),
             calls: Arc::clone(&self.calls),
             notes: self.notes.clone(),
+            tokens: None,
         }
     }
 
