@@ -7,7 +7,7 @@
 //!
 //! | room | what it holds | what it must not know |
 //! |---|---|---|
-//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`config`] | the words everybody uses | anything below |
+//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`tls`] [`config`] | the words everybody uses | anything below |
 //! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
 //! | [`nodes`] | one file per node type; ports they ask through | how they are scheduled or stored |
 //! | [`compile`] | a diagram to a plan, or every problem at once | I/O |
@@ -40,3 +40,4 @@ pub mod nodes;
 pub mod outside;
 pub mod secret;
 pub mod store;
+pub mod tls;

@@ -48,6 +48,8 @@ pub const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub const GLOB_FILES_MAX: usize = 1_000;
 /// Largest rendered template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest answer to a request of a node, in bytes: what a file may hold.
+pub const HTTP_REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Largest answer of a model provider, in bytes.
 pub const MODEL_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 

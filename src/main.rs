@@ -17,7 +17,7 @@ use dipeo::handlers::{App, Caller, list_executions};
 use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
 use dipeo::nodes::ports::Ports;
-use dipeo::outside::{WorkspaceFiles, spawn_detached};
+use dipeo::outside::{GuardedHttp, WorkspaceFiles, spawn_detached};
 use dipeo::{code, http, limits, llm, mcp};
 use tokio_util::sync::CancellationToken;
 
@@ -132,12 +132,13 @@ fn build(config: Config, role: &'static str) -> Result<App, Error> {
         config.workspace.clone(),
     ));
     let models = Llm::new(llm::Settings::from_config(&config.models));
-    let ports = Ports::closed(
+    let closed = Ports::closed(
         Arc::clone(&code) as _,
         models,
         WorkspaceFiles::new(config.workspace.clone()),
         Arc::new(SystemClock),
     );
+    let ports = Ports { http: GuardedHttp::new(), ..closed };
     Ok(App::new(config, role, ports, code))
 }
 

@@ -6,7 +6,7 @@ mod openai;
 mod scripted;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
@@ -169,11 +169,7 @@ fn own_model(person: &Person) -> Option<&str> {
 
 /// Makes ring the TLS implementation of this process, once. Whoever builds an HTTP client calls it first.
 pub fn install_tls() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // An error means that one was installed already: then there is nothing to do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
+    crate::tls::install();
 }
 
 /// A person's own `base_url` is sent our key and may name any machine, so a diagram that a client sent

@@ -2,6 +2,7 @@
 //! struct when a diagram is compiled, and runs from that struct. What a node may ask for while it
 //! runs is a [`NodeContext`]; it reaches models, code and files only through the [`ports`].
 
+pub mod addresses;
 pub mod content;
 pub mod context;
 pub mod fields;

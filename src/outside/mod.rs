@@ -1,9 +1,12 @@
-//! The outside as nodes may reach it: files confined to the workspace. Implements the ports of `nodes`;
+//! The outside as nodes may reach it: files confined to the workspace, other
+//! machines by guarded HTTP. Implements the ports of `nodes`;
 //! knows nothing of engines, stores or adapters.
 
 mod confine;
 mod detach;
 pub mod files;
+pub mod http;
 
 pub use detach::spawn_detached;
 pub use files::WorkspaceFiles;
+pub use http::GuardedHttp;

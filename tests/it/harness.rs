@@ -9,7 +9,7 @@ use dipeo::config::{Config, Environment, Overrides};
 use dipeo::handlers::App;
 use dipeo::llm::{self, Llm};
 use dipeo::nodes::ports::{Models, Ports};
-use dipeo::outside::WorkspaceFiles;
+use dipeo::outside::{GuardedHttp, WorkspaceFiles};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -77,12 +77,13 @@ impl Workspace {
             vec![DIPEO.into(), code::worker::SUBCOMMAND.into()],
             config.workspace.clone(),
         ));
-        let ports = Ports::closed(
+        let closed = Ports::closed(
             Arc::clone(&code) as _,
             models,
             WorkspaceFiles::new(config.workspace.clone()),
             Arc::new(SystemClock),
         );
+        let ports = Ports { http: GuardedHttp::new(), ..closed };
         Arc::new(App::new(config, "serve", ports, code))
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dipeo::nodes;
 
-const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret"];
+const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret", "tls"];
 
 /// Room to the rooms it may use (style.md 2); the words everybody uses are allowed everywhere.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -43,7 +43,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("monty", &["code"]),
     ("rquickjs", &["code"]),
     ("oxc", &["code"]),
-    ("reqwest", &["llm"]),
+    ("reqwest", &["llm", "outside"]),
     ("minijinja", &["nodes"]),
     ("jsonschema", &["nodes", "handlers", "mcp"]),
     ("serde_yaml", &["diagram", "nodes"]),
