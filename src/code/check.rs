@@ -2,9 +2,10 @@
 
 use super::deep_stack;
 use super::javascript;
-use super::python::{condition, needs};
+use super::python::{self, condition, needs};
 use super::sandbox::check_length;
 use crate::error::Error;
+use crate::nodes::ports::classes::Class;
 use crate::nodes::ports::{CodeFacts, HostNeed, Language, SyntaxProblem};
 
 /// Checks that `expression` parses.
@@ -34,6 +35,16 @@ pub(super) fn code(language: Language, source: &str) -> Result<CodeFacts, Syntax
     };
     let needs_host = found.unwrap_or_else(|error| Err(unchecked(&error)))?;
     Ok(CodeFacts { needs_host })
+}
+
+/// Reads the classes that `source` declares.
+///
+/// # Errors
+///
+/// The first problem with its place.
+pub(super) fn classes(source: &str) -> Result<Vec<Class>, SyntaxProblem> {
+    check_size(source)?;
+    deep_stack::run(|| python::classes::read(source)).unwrap_or_else(|error| Err(unchecked(&error)))
 }
 
 fn check_size(text: &str) -> Result<(), SyntaxProblem> {

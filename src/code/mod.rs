@@ -38,6 +38,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::nodes::ports::classes::Class;
 use crate::nodes::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Language, Languages, RenderJob, Runtime, SyntaxProblem, Truth,
 };
@@ -166,5 +167,9 @@ impl Languages for Code {
 
     fn check_code(&self, language: Language, source: &str) -> Result<CodeFacts, SyntaxProblem> {
         check::code(language, source)
+    }
+
+    fn read_classes(&self, source: &str) -> Result<Vec<Class>, SyntaxProblem> {
+        check::classes(source)
     }
 }

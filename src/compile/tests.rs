@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 
 use super::{Compiled, Report, apply_patches, compile, invalid};
 use crate::diagram::Service;
+use crate::nodes::ports::classes::Class;
 use crate::nodes::ports::{CodeFacts, HostNeed, Language, Languages, SyntaxProblem};
 use crate::nodes::{Backoff, OnError, Origin, Retry, Rights, Surroundings};
 
@@ -28,6 +29,10 @@ impl Languages for World {
     fn check_code(&self, _language: Language, source: &str) -> Result<CodeFacts, SyntaxProblem> {
         let needs_host = source.contains("import csv").then(|| HostNeed { what: "module `csv`".to_owned(), line: 1 });
         Ok(CodeFacts { needs_host })
+    }
+
+    fn read_classes(&self, _source: &str) -> Result<Vec<Class>, SyntaxProblem> {
+        Ok(Vec::new())
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+pub(in crate::nodes) use self::code::line_and_column;
 use super::ports::Languages;
 use super::rights::Rights;
 use crate::diagram::render::{source, spelled_like};

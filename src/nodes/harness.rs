@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::context::{CallCounter, History, NodeContext, Note, Notes};
 use super::fields::{Fields, ReadContext, Surroundings};
 use super::lookup::{Inputs, Names};
+use super::ports::classes::Class;
 use super::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Files, HostNeed, Language, Languages, ModelReply, ModelRequest, Models,
     Ports, RenderJob, SyntaxProblem, Truth,
@@ -256,6 +257,10 @@ impl Languages for World {
         let need = || HostNeed { what: "module `host`".to_owned(), line: 1 };
         Ok(CodeFacts { needs_host: source.contains("import host").then(need) })
     }
+
+    fn read_classes(&self, _: &str) -> Result<Vec<Class>, SyntaxProblem> {
+        Err(SyntaxProblem { message: "this world has no classes".to_owned(), line: 1, column: 1 })
+    }
 }
 
 /// Files in memory.
@@ -308,6 +313,20 @@ impl Files for MemoryFiles {
 
     fn root(&self) -> PathBuf {
         PathBuf::from("workspace")
+    }
+}
+
+impl Languages for ScriptedCode {
+    fn check_expression(&self, expression: &str) -> Result<(), SyntaxProblem> {
+        World::default().check_expression(expression)
+    }
+
+    fn check_code(&self, language: Language, source: &str) -> Result<CodeFacts, SyntaxProblem> {
+        World::default().check_code(language, source)
+    }
+
+    fn read_classes(&self, source: &str) -> Result<Vec<Class>, SyntaxProblem> {
+        World::default().read_classes(source)
     }
 }
 

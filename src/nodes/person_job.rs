@@ -3,6 +3,7 @@
 //! (diagrams.md 2.3). It must not know providers or how messages are stored.
 
 mod prompt;
+mod pydantic;
 mod read;
 mod reply;
 mod schema;

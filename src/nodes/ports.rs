@@ -1,6 +1,7 @@
 //! What nodes ask the outside for, as traits. `code`, `llm` and `outside` implement them.
 
 pub mod blobs;
+pub mod classes;
 pub mod commands;
 pub mod http;
 pub mod models;
@@ -121,8 +122,8 @@ pub struct CodeResult {
     pub printed: String,
 }
 
-/// Runs code and expressions. Dropping a future stops what it started, host processes included.
-pub trait CodeRunner: Send + Sync {
+/// Runs code and expressions, and knows their languages. Dropping a future stops what it started, host processes included.
+pub trait CodeRunner: Languages {
     /// Runs `job` and returns its value as JSON.
     ///
     /// # Errors
@@ -157,7 +158,7 @@ pub struct Truth {
     pub truth: bool,
 }
 
-/// What a text in some language is checked for when a diagram is compiled.
+/// Parsers: what a text in some language is checked for, usually when a diagram is compiled.
 pub trait Languages: Send + Sync {
     /// Checks that `expression` parses.
     ///
@@ -172,6 +173,14 @@ pub trait Languages: Send + Sync {
     ///
     /// The place inside the code and what is wrong.
     fn check_code(&self, language: Language, source: &str) -> Result<CodeFacts, SyntaxProblem>;
+
+    /// Reads the classes that the Python text `source` declares, without running it. Imports, texts on their
+    /// own and `model_rebuild()` are passed over; nothing else may stand beside the classes.
+    ///
+    /// # Errors
+    ///
+    /// The place inside the text and what is wrong, or cannot be read as a declaration.
+    fn read_classes(&self, source: &str) -> Result<Vec<classes::Class>, SyntaxProblem>;
 }
 
 /// What the parser knows of a piece of code.

@@ -21,11 +21,6 @@ const OF_THE_MACHINE: [&str; 3] = ["W502", "W504", "W505"];
 /// Diagrams that use what this version does not have: the nodes that do, and what it is. Everything
 /// else about these diagrams must be as expected all the same.
 const OUT_OF_SCOPE: &[(&str, &[&str], &str)] = &[
-    (
-        "dipeo/examples/light_diagrams/text_format_pydantic_demo.light.yaml",
-        &["extract_person_info", "generate_ui_example"],
-        "text_format as Python classes",
-    ),
     ("dipeo/examples/native_diagrams/youtube_webhook.native.json", &["Hook"], "hook"),
     ("dipeo/examples/readable_diagrams/image_example.readable.yaml", &["Image_drawings"], "tools"),
     ("micro/at_least_once.light.yaml", &["once"], "hook"),
@@ -41,8 +36,7 @@ const OUT_OF_SCOPE: &[(&str, &[&str], &str)] = &[
     ("micro/sub.light.yaml", &["sub"], "sub_diagram"),
     ("micro/sub_memory.light.yaml", &["shared", "alone"], "sub_diagram"),
     ("micro/subb.light.yaml", &["sub"], "sub_diagram"),
-    ("micro/tf.light.yaml", &["a"], "tools and text_format as Python classes"),
-    ("micro/tf2.light.yaml", &["a"], "text_format as Python classes"),
+    ("micro/tf.light.yaml", &["a"], "tools"),
 ];
 
 #[derive(Deserialize)]

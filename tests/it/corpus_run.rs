@@ -18,9 +18,7 @@ use crate::harness;
 
 /// Diagrams that need what this version does not have, each with the reason.
 const OUT_OF_SCOPE: &[(&str, &str)] = &[
-    ("text_format_pydantic_demo", "Pydantic as text_format"),
     ("image_example", "image tool"),
-    ("micro/tf2", "Pydantic as text_format"),
     ("micro/at_least_once", "hook nodes"),
     ("micro/at_most_once", "hook nodes"),
     ("micro/batch_continue", "sub_diagram"),

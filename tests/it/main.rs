@@ -17,4 +17,5 @@ mod readme;
 mod same_answers;
 mod schedule_model;
 mod schedule_random;
+mod structured;
 mod tidy;

@@ -3,6 +3,7 @@
 //! time limits that must hold against hostile code are the business of `worker` and `sandbox`.
 
 pub(super) mod call;
+pub(super) mod classes;
 pub(super) mod condition;
 pub(super) mod exception;
 pub(super) mod facts;

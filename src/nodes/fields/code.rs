@@ -3,7 +3,7 @@
 
 use super::Fields;
 use crate::diagram::{Diagnostic, Span};
-use crate::nodes::ports::{CodeFacts, Language};
+use crate::nodes::ports::{CodeFacts, Language, SyntaxProblem};
 use crate::nodes::template::Template;
 
 impl Fields<'_> {
@@ -46,6 +46,13 @@ impl Fields<'_> {
         }
     }
 
+    /// Records a problem inside the text of `key`, at its place there.
+    pub fn problem_in(&mut self, code: &'static str, key: &'static str, text: &str, problem: (SyntaxProblem, &str)) {
+        let (SyntaxProblem { message, line, column }, hint) = problem;
+        let span = self.place_in(key, text, line, column);
+        self.report(Diagnostic::new(code, span, message).field(key).hint(hint));
+    }
+
     /// The place of a line and column (both from 1) inside the text of `key`, or the field itself where
     /// the text does not stand in the diagram as it is (escapes, folded lines, a file).
     fn place_in(&self, key: &str, text: &str, line: u32, column: u32) -> Span {
@@ -81,7 +88,8 @@ fn moved(at: Span, raw: &str, before: usize, wanted: &str, column: u32) -> Span 
     Span { line: at.line, column, offset: at.offset + before + within, len }
 }
 
-fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
+/// Line and column, both from 1, of a place in bytes; the column counts characters.
+pub(in crate::nodes) fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -1,13 +1,19 @@
-//! Structured replies: the JSON Schema of `text_format`, and reading a reply by it (diagrams.md 3.14).
+//! Structured replies: the schema of `text_format`, as JSON Schema or Pydantic source, and reading a reply by it (diagrams.md 3.14).
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::pydantic;
 use crate::error::Error;
 use crate::nodes::content;
 use crate::nodes::context::NodeContext;
 use crate::nodes::fields::Fields;
+use crate::nodes::ports::{Languages, SyntaxProblem};
+
+const JSON_SCHEMA_HINT: &str = "see https://json-schema.org for what a schema may say";
+const CLASSES_HINT: &str = "write Pydantic models with fields of str, int, float, bool, Any, List, Dict, Optional, \
+                            Union, Literal, Enums and models, or a JSON Schema as a mapping";
 
 /// Characters of a problem that a message shows: schema messages may repeat whole lists of choices.
 const PROBLEM_CHARS_MAX: usize = 300;
@@ -118,13 +124,16 @@ fn read_file(fields: &mut Fields<'_>, file: String) -> ReplyFormat {
 
 fn read_schema(fields: &mut Fields<'_>, key: &'static str, written: Value) -> ReplyFormat {
     let value = match written {
-        Value::String(text) => match serde_json::from_str::<Value>(&text) {
+        Value::String(text) => match read_text(fields.context().surroundings.languages(), &text) {
             Ok(value) => value,
-            Err(_) => {
-                let message = "`text_format` is not JSON; Python classes are not translated by this version";
-                let hint = "write the form of the reply as a JSON Schema, e.g. \
-                            `{type: object, properties: {name: {type: string}}, required: [name]}`";
-                fields.problem("E605", key, message, hint);
+            Err(Unreadable::Json(problem)) => {
+                let problem = SyntaxProblem { message: format!("`{key}` is not JSON: {}", problem.message), ..problem };
+                fields.problem_in("E604", key, &text, (problem, JSON_SCHEMA_HINT));
+                return ReplyFormat::Text;
+            }
+            Err(Unreadable::Classes(problem)) => {
+                let message = format!("`{key}`, line {}: {}", problem.line, problem.message);
+                fields.problem_in("E605", key, &text, (SyntaxProblem { message, ..problem }, CLASSES_HINT));
                 return ReplyFormat::Text;
             }
         },
@@ -134,9 +143,31 @@ fn read_schema(fields: &mut Fields<'_>, key: &'static str, written: Value) -> Re
         Ok(schema) => ReplyFormat::Schema(Arc::new(schema)),
         Err(problem) => {
             let message = format!("`{key}` is not a JSON Schema: {problem}");
-            fields.problem("E604", key, message, "see https://json-schema.org for what a schema may say");
+            fields.problem("E604", key, message, JSON_SCHEMA_HINT);
             ReplyFormat::Text
         }
+    }
+}
+
+/// A text that gives no schema.
+enum Unreadable {
+    Json(SyntaxProblem),
+    Classes(SyntaxProblem),
+}
+
+/// Reads the text of a schema: JSON when it looks like it, else Python classes.
+fn read_text(languages: &dyn Languages, text: &str) -> Result<Value, Unreadable> {
+    let looks_like_json = text.trim_start().starts_with(['{', '[', '"']);
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(error) if looks_like_json => {
+            let place = |it: usize| u32::try_from(it).unwrap_or(u32::MAX).max(1);
+            // The library ends its sentence with the place, which stands beside it here.
+            let message = error.to_string().split(" at line ").next().unwrap_or_default().to_owned();
+            let (line, column) = (place(error.line()), place(error.column()));
+            Err(Unreadable::Json(SyntaxProblem { message, line, column }))
+        }
+        Err(_) => pydantic::translate(languages, text).map_err(Unreadable::Classes),
     }
 }
 
@@ -144,16 +175,20 @@ fn read_schema(fields: &mut Fields<'_>, key: &'static str, written: Value) -> Re
 ///
 /// # Errors
 ///
-/// `FILE_NOT_FOUND` and the like; `PARSE_FAILED` when it holds no JSON Schema.
+/// `FILE_NOT_FOUND` and the like; `PARSE_FAILED` when it holds no schema.
 pub(super) async fn load(cx: &NodeContext, file: &str) -> Result<Schema, Error> {
+    let failed = |problem: String| {
+        Error::invalid("PARSE_FAILED", format!("`{file}` holds no schema: {problem}"))
+            .hint("`text_format_file` names a file with a JSON Schema or with Pydantic classes")
+    };
     let bytes = cx.ports.files.read(file, &cx.rights).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|it| format!("it is not JSON (line {}, column {})", it.line(), it.column()))
-        .and_then(Schema::new)
-        .map_err(|problem| {
-            Error::invalid("PARSE_FAILED", format!("`{file}` is not a JSON Schema: {problem}"))
-                .hint("`text_format_file` names a file with a JSON Schema")
-        })
+    let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
+    let value = read_text(&*cx.ports.code, &text).map_err(|unreadable| match unreadable {
+        Unreadable::Json(it) | Unreadable::Classes(it) => {
+            failed(format!("line {}, column {}: {}", it.line, it.column, it.message))
+        }
+    })?;
+    Schema::new(value).map_err(failed)
 }
 
 #[cfg(test)]
