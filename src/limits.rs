@@ -37,6 +37,9 @@ pub const RETRY_DELAY_MS_MAX: u64 = 30_000;
 /// Longest source text of a code node or expression, in bytes: the interpreter's parser needs stack
 /// in proportion to it (dependencies.md 2.5).
 pub const CODE_BYTES_MAX: usize = 64 * 1024;
+/// Longest TypeScript source that is outlined, in bytes: larger than any file written by hand, and its
+/// tree still fits the memory of a worker.
+pub const OUTLINE_BYTES_MAX: usize = 1024 * 1024;
 /// Memory that one piece of sandboxed code may use, in bytes.
 pub const CODE_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most text one piece of code may print or return, in bytes.

@@ -34,6 +34,8 @@ pub(super) enum Failure {
     NotInstalled { program: String, reason: String },
     /// A template could not be rendered.
     Template { message: String, hint: String },
+    /// A source to outline does not parse; the place is within it, from 1.
+    Unparsable { message: String, line: u32, column: u32 },
     /// A bug of ours.
     Bug { message: String },
 }
@@ -75,6 +77,7 @@ impl Failure {
                 .hint(format!("install `{program}` or leave out `runtime: host` ({reason})"))
                 .retryable(false),
             Self::Template { message, hint } => Error::invalid("TEMPLATE_FAILED", message).hint(hint),
+            Self::Unparsable { message, line, column } => unparsable(&message, line, column),
             Self::Bug { message } => Error::internal(message),
         };
         if printed.is_empty() { error } else { error.details(json!({"printed": tail(printed)})) }
@@ -91,7 +94,9 @@ impl Failure {
             Self::NeedsHost { what, .. } => format!("an expression cannot use {what}"),
             Self::Crashed => "it ran out of memory or was nested too deep".into(),
             Self::NotInstalled { program, .. } => format!("`{program}` is not installed"),
-            Self::Template { message, .. } | Self::Bug { message } => message.clone(),
+            Self::Template { message, .. } | Self::Unparsable { message, .. } | Self::Bug { message } => {
+                message.clone()
+            }
         }
     }
 }
@@ -100,6 +105,12 @@ impl Failure {
 pub(super) fn time_out(limit: Duration) -> Error {
     Error::limit("NODE_TIMEOUT", format!("the code did not end within {} s", limit.as_secs_f64()))
         .hint("look for an endless loop, or raise the node's `timeout`")
+}
+
+/// What a node fails with when a source is not what it has to be.
+pub(super) fn unparsable(message: &str, line: u32, column: u32) -> Error {
+    Error::invalid("PARSE_FAILED", format!("line {line}, column {column}: {message}"))
+        .details(json!({"line": line, "column": column}))
 }
 
 fn failed(message: impl Into<String>) -> Error {

@@ -23,6 +23,8 @@ pub(super) enum Dialect {
     StripTypes,
     /// A Jinja2 template; `globals` are the variables of its node.
     Template,
+    /// TypeScript of which the declarations are listed; `inputs` are the options.
+    Outline,
 }
 
 /// A text with everything it may read.

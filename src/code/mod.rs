@@ -6,6 +6,7 @@
 //! | `check` | what a text is checked for when a diagram is compiled |
 //! | `expression` | conditions: names, and the error that explains a failure |
 //! | `template` | Jinja2 templates, which always go to a worker |
+//! | `outline` | outlines of TypeScript sources, which do as well |
 //! | `sandbox` | chooses between running right here and a worker process |
 //! | [`worker`] | the worker process: the other end of the pipe |
 //! | `python`, `javascript` | the interpreters; nobody else names them |
@@ -22,6 +23,7 @@ mod frame;
 mod host;
 mod javascript;
 mod job;
+mod outline;
 mod pool;
 mod process;
 mod python;
@@ -39,6 +41,7 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::nodes::ports::classes::Class;
+use crate::nodes::ports::outline::{Outline, OutlineJob};
 use crate::nodes::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Language, Languages, RenderJob, Runtime, SyntaxProblem, Truth,
 };
@@ -157,6 +160,10 @@ impl CodeRunner for Code {
 
     fn render(&self, job: RenderJob) -> BoxFuture<'_, Result<String, Error>> {
         Box::pin(template::render(&self.sandbox, job))
+    }
+
+    fn outline(&self, job: OutlineJob) -> BoxFuture<'_, Result<Outline, Error>> {
+        Box::pin(outline::outline(&self.sandbox, job))
     }
 }
 

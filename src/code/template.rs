@@ -94,8 +94,9 @@ fn explain(failure: Failure, timeout: Duration) -> Error {
             failed("the template reads too large values", "give the node only the inputs it needs")
         }
         Failure::Bug { message } => Error::internal(message),
-        other @ (Failure::Raised { .. } | Failure::NeedsHost { .. } | Failure::NotInstalled { .. }) => {
-            Error::internal(other.describe())
-        }
+        other @ (Failure::Raised { .. }
+        | Failure::NeedsHost { .. }
+        | Failure::NotInstalled { .. }
+        | Failure::Unparsable { .. }) => Error::internal(other.describe()),
     }
 }

@@ -43,7 +43,9 @@ fn instead_of(kind: NodeKind) -> String {
     let known: Vec<_> = nodes::ALL.iter().map(|it| it.kind.name()).collect();
     match kind {
         NodeKind::IrBuilder => {
-            "it belongs to another program's code generator; a `code_job` can take its place".to_owned()
+            "it belongs to another program's code generator; `typescript_ast` with `output_format: for_codegen`, then \
+             a `template_job` over its lists, takes its place (see the example `typescript_codegen`)"
+                .to_owned()
         }
         _ => format!("the types it has are {}", known.join(", ")),
     }

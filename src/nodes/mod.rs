@@ -25,6 +25,7 @@ mod endpoint;
 mod json_schema_validator;
 mod person_job;
 mod start;
+mod typescript_ast;
 mod user_response;
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub const ALL: &[&NodeType] = &[
     &user_response::TYPE,
     &template_job::TYPE,
     &json_schema_validator::TYPE,
+    &typescript_ast::TYPE,
 ];
 
 /// Returns the implementation of `kind`, `None` for a type this version does not run (E210).

@@ -5,6 +5,7 @@ pub mod classes;
 pub mod commands;
 pub mod http;
 pub mod models;
+pub mod outline;
 pub mod secrets;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 pub use self::models::{ModelReply, ModelRequest, Models, Purpose, Usage, one_line_json};
+use self::outline::{Outline, OutlineJob};
 use super::rights::Rights;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -149,6 +151,14 @@ pub trait CodeRunner: Languages {
     ///
     /// `TEMPLATE_FAILED` (also when it needs too much memory), `NODE_TIMEOUT`, `INTERNAL`.
     fn render(&self, job: RenderJob) -> BoxFuture<'_, Result<String, Error>>;
+
+    /// Lists the top-level declarations of a TypeScript source.
+    ///
+    /// # Errors
+    ///
+    /// `PARSE_FAILED` with line and column, also for a source that is too long or nested too deep;
+    /// `NODE_TIMEOUT`, `INTERNAL`.
+    fn outline(&self, job: OutlineJob) -> BoxFuture<'_, Result<Outline, Error>>;
 }
 
 /// The value of an expression and its truth by Python's rules.

@@ -305,6 +305,33 @@ async fn sandboxed_javascript_and_typescript_run_in_the_worker() {
         (Language::JavaScript, "const main = it => it['two words']", json!({"b": null})),
         (Language::TypeScript, "interface A { b: number }\nconst x: A = { b: a as number };\nresult = x.b", json!(1)),
         (Language::TypeScript, "enum Size { Big = 3 }\nfunction main(): number { return Size.Big }", json!(3)),
+        (
+            Language::TypeScript,
+            "enum A { B, C = 'c' }\nreturn [A.B, A.C, A[0], Object.keys(A)]",
+            json!([0, "c", "B", ["0", "B", "C"]]),
+        ),
+        (Language::TypeScript, "const enum A { B = 1 << 4 }\nreturn A.B", json!(16)),
+        (
+            Language::TypeScript,
+            "class Box<T extends object> {\n  constructor(private readonly value: T) {}\n  get<K extends keyof T>(key: K): T[K] { return this.value[key] }\n}\nreturn new Box<{ n: number }>({ n: a }).get('n')",
+            json!(1),
+        ),
+        (
+            Language::TypeScript,
+            "const first = <T,>(xs: T[]): T | undefined => xs[0];\nreturn first<number>(xs)",
+            json!(3),
+        ),
+        (
+            Language::TypeScript,
+            "function f(x: string): string;\nfunction f(x: number): number;\nfunction f(x: any) { return x }\nreturn f(2)",
+            json!(2),
+        ),
+        (
+            Language::TypeScript,
+            "const o = { k: 'v' } satisfies Record<string, string>;\nreturn o.k!.length as unknown",
+            json!(1),
+        ),
+        (Language::TypeScript, "abstract class A { abstract n(): number; static s = 2 }\nreturn A.s", json!(2)),
     ] {
         let result = run(&code, language, Runtime::Sandbox, source).await;
         assert_eq!(result.map(|it| it.value).map_err(|it| it.chain()), Ok(expected), "{source}");
@@ -312,6 +339,31 @@ async fn sandboxed_javascript_and_typescript_run_in_the_worker() {
     let error =
         run(&code, Language::TypeScript, Runtime::Sandbox, "type A = {\n  b: number\n}\n\nnope()").await.unwrap_err();
     assert_eq!((error.message(), error.hint_text()), ("nope is not defined", Some("line 5: `nope()`")));
+    // A line of the JavaScript that was made of it would be another one: types take lines, enums give some.
+    for (source, exception, message, hint) in [
+        (
+            "enum A {\n  B\n}\ntype T<U> =\n  U | null;\nconst x: T<any> = null;\nx.y.z",
+            "TypeError",
+            "",
+            "line 7: `x.y.z`",
+        ),
+        ("let a1: number = 1;\nlet b: = 2", "SyntaxError", "", "line 2: `let b: = 2`"),
+        ("interface A {\n  b: string\n}\nlet s = 'open", "SyntaxError", "unterminated string", "line 4"),
+        ("class A {\n  private x: number = 1;\n}\nthrow new RangeError('far')", "RangeError", "far", "line 4"),
+        ("function f<T>(x: T): T {\n  throw new Error('in f');\n}\nf<number>(1)", "Error", "in f", "line 2"),
+        (
+            "let a = 1\nnamespace N { export const x = 5 }",
+            "SyntaxError",
+            "no place in a function",
+            "line 2: `namespace",
+        ),
+        ("@dec class A {}\nreturn 1", "SyntaxError", "", "line 1"),
+    ] {
+        let error = run(&code, Language::TypeScript, Runtime::Sandbox, source).await.unwrap_err();
+        assert_eq!((error.code(), &error.to_json()["type"]), ("CODE_FAILED", &json!(exception)), "{source}: {error}");
+        assert!(error.message().to_lowercase().contains(message), "{source}: {error}");
+        assert!(error.hint_text().unwrap_or_default().contains(hint), "{source}: {:?}", error.hint_text());
+    }
 }
 
 #[tokio::test]

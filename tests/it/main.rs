@@ -19,3 +19,4 @@ mod schedule_model;
 mod schedule_random;
 mod structured;
 mod tidy;
+mod typescript_ast;

@@ -74,10 +74,8 @@ pub(in crate::code) fn find(source: &str, is_typescript: bool) -> Result<Option<
     if parsed.program.body.len() != 1 {
         return Err(SyntaxProblem { message: "a closing brace too many".into(), line: 1, column: 1 });
     }
-    if let Some(offset) = module_statement(&parsed.program) {
-        let (line, column) = place::line_column(source, offset.saturating_sub(HEAD.len()));
-        let message = "`import` and `export` have no place in a function; use `await import(…)`".into();
-        return Err(SyntaxProblem { message, line, column });
+    if let Some(problem) = misplaced(source, &parsed.program) {
+        return Err(problem);
     }
     let built = SemanticBuilder::new().with_check_syntax_error(true).build(&parsed.program);
     if let Some(first) = built.diagnostics.iter().next() {
@@ -95,11 +93,23 @@ pub(in crate::code) fn find(source: &str, is_typescript: bool) -> Result<Option<
     Ok(needs.into_iter().min_by_key(|it| it.line))
 }
 
-/// Finds an `import` or `export` in the function around the text, which the parser lets pass.
-fn module_statement(program: &Program<'_>) -> Option<usize> {
+/// Finds what may not stand in the function around the text and what the parser lets pass.
+pub(in crate::code) fn misplaced(source: &str, program: &Program<'_>) -> Option<SyntaxProblem> {
     let Some(Statement::FunctionDeclaration(function)) = program.body.first() else { return None };
-    let statements = function.body.iter().flat_map(|it| &it.statements);
-    statements.filter(|it| it.is_module_declaration()).map(|it| it.span().start as usize).next()
+    function.body.iter().flat_map(|it| &it.statements).find_map(|statement| {
+        let message = match statement {
+            it if it.is_module_declaration() => {
+                "`import` and `export` have no place in a function; use `await import(…)`"
+            }
+            Statement::TSNamespaceDeclaration(it) if !it.declare => {
+                "a namespace has no place in a function; use an object or a class"
+            }
+            _ => return None,
+        };
+        let offset = (statement.span().start as usize).saturating_sub(HEAD.len());
+        let (line, column) = place::line_column(source, offset);
+        Some(SyntaxProblem { message: message.to_owned(), line, column })
+    })
 }
 
 /// Translates the place of a diagnostic in the wrapped text to the text itself.
@@ -149,9 +159,13 @@ mod tests {
 
     #[test]
     fn a_syntax_error_has_its_place() {
-        for (source, line, column) in
-            [("let a = ;", 1, 9), ("1\nlet a; let a", 2, 5), ("} {", 1, 1), ("import x from 'x'", 1, 1)]
-        {
+        for (source, line, column) in [
+            ("let a = ;", 1, 9),
+            ("1\nlet a; let a", 2, 5),
+            ("} {", 1, 1),
+            ("import x from 'x'", 1, 1),
+            ("1\n namespace A { export const b = 1 }", 2, 2),
+        ] {
             let problem = found(source).expect_err(source);
             assert_eq!((problem.line, problem.column), (line, column), "{source}: {}", problem.message);
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::parse;
 use crate::code::failure::Failure;
 use crate::limits;
+use crate::nodes::ports::SyntaxProblem;
 
 /// JavaScript made of TypeScript.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub(in crate::code) fn strip(source: &str) -> Result<Stripped, Failure> {
     if let Some(first) = parsed.diagnostics.iter().next() {
         return Err(syntax_error(source, first));
     }
+    if let Some(problem) = parse::misplaced(source, &parsed.program) {
+        return Err(raised(problem));
+    }
     let mut program = parsed.program;
     let scoping = SemanticBuilder::new().with_enum_eval(true).build(&program).semantic.into_scoping();
     let mut options = TransformOptions::default();
@@ -88,7 +92,10 @@ fn body(printed: &str) -> Option<&str> {
 }
 
 fn syntax_error(source: &str, diagnostic: &oxc::diagnostics::OxcDiagnostic) -> Failure {
-    let problem = parse::problem(source, diagnostic);
+    raised(parse::problem(source, diagnostic))
+}
+
+fn raised(problem: SyntaxProblem) -> Failure {
     Failure::Raised { exception: "SyntaxError".into(), message: problem.message, line: Some(problem.line) }
 }
 

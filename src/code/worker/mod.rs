@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::job::{Dialect, Done, Job, Reply};
 use super::python::condition::Condition;
 use super::python::program::{self, Program};
-use super::{frame, javascript, template};
+use super::{frame, javascript, outline, template};
 use memory::MemoryWatch;
 
 /// The hidden subcommand of the program that is a worker.
@@ -107,6 +107,7 @@ impl Interpreters {
                 });
                 Reply { outcome, printed: String::new(), retire: false }
             }
+            Dialect::Outline => Reply { outcome: outline::run(job), printed: String::new(), retire: false },
             Dialect::Template => Reply { outcome: template::run(job), printed: String::new(), retire: false },
         }
     }
