@@ -4,11 +4,13 @@
 //! reports all problems at once as [`Diagnostic`]s and never stops at the first.
 
 pub mod diagnostic;
+pub mod draw;
 pub mod kinds;
 pub mod model;
 pub mod parse;
 pub mod render;
 pub mod tree;
+pub mod write;
 
 mod connections;
 mod destination;

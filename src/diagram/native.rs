@@ -6,7 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::draft::{Draft, key_span};
 use super::ends::{Direction, split_handle_id};
 use super::model::{Diagram, DiagramNode};
-use super::node::{RawNode, settle};
+use super::node::{NULL_IS_A_VALUE, RawNode, settle};
 use super::sections;
 use super::tree::{Span, Spanned, Tree, TreeKind};
 
@@ -59,7 +59,7 @@ fn nodes(tree: &Tree, draft: &mut Draft<'_>) -> Vec<DiagramNode> {
     settle(raw, draft)
 }
 
-/// The fields stand under `data`; what stands beside it is read too. Null means absent.
+/// The fields stand under `data`; what stands beside it is read too. Null means absent where it is no value.
 fn raw_node(id: Option<&Spanned<String>>, node: &Tree, draft: &mut Draft<'_>) -> RawNode {
     let data = node.get("data").filter(|it| !it.is_null());
     if let Some(data) = data.filter(|it| !it.is_map()) {
@@ -72,7 +72,9 @@ fn raw_node(id: Option<&Spanned<String>>, node: &Tree, draft: &mut Draft<'_>) ->
     let (own, others): (Vec<_>, Vec<_>) =
         beside.partition(|(key, _)| matches!(key.value.as_str(), "id" | "type" | "position"));
     let below = data.map(Tree::entries).unwrap_or_default();
-    let entries = own.into_iter().chain(below).chain(others).filter(|(_, value)| !value.is_null());
+    let means_something =
+        |it: &&(Spanned<String>, Tree)| !it.1.is_null() || NULL_IS_A_VALUE.contains(&it.0.value.as_str());
+    let entries = own.into_iter().chain(below).chain(others).filter(means_something);
     let mut raw = RawNode::from_entries(entries, node.span);
     if let Some(id) = id {
         raw.id = Some(Tree { span: id.span, kind: TreeKind::Text(id.value.clone()) });
@@ -97,7 +99,8 @@ fn connect(id: Option<&Spanned<String>>, arrow: &Tree, connections: &mut Connect
     let source = end("source", Direction::Output);
     let target = end("target", Direction::Input);
     let mut cable = connections.cable(arrow, &ARROW_KEYS);
-    cable.id = id.map(|it| it.value.clone()).or(cable.id);
+    let key = id.map(|it| it.value.trim().to_owned()).filter(|it| !it.is_empty());
+    cable.id = key.or(cable.id);
     connections.add(source, target, cable);
 }
 

@@ -33,7 +33,7 @@ pub(super) fn nested(fields: Vec<Field>, report: &mut Vec<Diagnostic>) -> Vec<Fi
 
 /// A name with an empty part, such as `a.` or `.b`, is an ordinary name; so is one with more parts than
 /// mappings may be nested.
-fn is_dotted(key: &str) -> bool {
+pub(super) fn is_dotted(key: &str) -> bool {
     key.contains('.') && key.split('.').all(|it| !it.is_empty()) && key.split('.').count() <= DIAGRAM_DEPTH_MAX
 }
 

@@ -16,6 +16,9 @@ use super::tree::{Span, Spanned, Tree, TreeKind};
 /// Old type names that are no misspelling.
 const OLD_TYPES: [&str; 2] = ["end", "person_batch_job"];
 
+/// Fields for which null is a value and not the same as nothing.
+pub(super) const NULL_IS_A_VALUE: [&str; 3] = ["missing_value", "default", "mock_response"];
+
 /// A node before its names are settled.
 pub(super) struct RawNode {
     pub id: Option<Tree>,

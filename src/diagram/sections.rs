@@ -78,7 +78,7 @@ pub(super) fn read(tree: &Tree, draft: &mut Draft<'_>) -> Diagram {
         let message = format!("`metadata` is {}, not a mapping", metadata.kind_name());
         draft.wrong_shape("metadata", metadata.span, message, "write `metadata: {name: …}`");
     }
-    // Native keeps these three under `metadata`.
+    // Native keeps these three under `metadata`, unless they stand at the top.
     let nested = metadata.filter(|_| draft.format == Format::Native);
     let section = |key: &str| tree.get(key).or_else(|| nested.and_then(|it| it.get(key))).filter(|it| !it.is_null());
     Diagram {
@@ -182,7 +182,9 @@ fn unknown_key(key: &Spanned<String>, own: &str, draft: &mut Draft<'_>) {
 fn merged_metadata(tree: &Tree, metadata: Option<&Tree>, format: Format) -> Map<String, Value> {
     let mut merged = Map::new();
     for (key, value) in metadata.map(Tree::entries).unwrap_or_default() {
-        let is_section = format == Format::Native && ["settings", "inputs", "tool"].contains(&key.value.as_str());
+        let is_section = format == Format::Native
+            && ["settings", "inputs", "tool"].contains(&key.value.as_str())
+            && tree.get(&key.value).is_none();
         if !is_section && !value.is_null() {
             merged.insert(key.value.clone(), value.to_json());
         }

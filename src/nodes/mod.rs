@@ -35,6 +35,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::diagram::NodeKind;
+use crate::diagram::write::KnownField;
 use crate::error::Error;
 
 pub use context::NodeContext;
@@ -62,6 +63,13 @@ pub const ALL: &[&NodeType] = &[
 /// Returns the implementation of `kind`, `None` for a type this version does not run (E210).
 pub fn find(kind: NodeKind) -> Option<&'static NodeType> {
     ALL.iter().copied().find(|it| it.kind == kind)
+}
+
+/// Returns the fields of `kind` and of every node in the order they are written, for the writers of
+/// diagrams.
+pub fn known_fields(kind: NodeKind) -> Vec<KnownField> {
+    let own = find(kind).map_or(&[][..], |it| it.fields);
+    own.iter().chain(COMMON).map(|it| KnownField { key: it.key, preset: it.preset.value() }).collect()
 }
 
 /// A node type.

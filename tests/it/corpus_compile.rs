@@ -104,7 +104,7 @@ impl Surroundings for Folder {
 }
 
 /// The parsers that the program uses; checking starts no process.
-fn languages() -> Arc<dyn Languages> {
+pub fn languages() -> Arc<dyn Languages> {
     Code::new(Settings::new(Vec::new(), PathBuf::from(".")))
 }
 
@@ -114,7 +114,8 @@ fn expectations() -> Option<(PathBuf, Expectations)> {
     Some((corpus, serde_yaml::from_str(&text).expect("valid YAML")))
 }
 
-fn compile_in(file: &Path, text: &str, languages: &Arc<dyn Languages>) -> Compiled {
+/// Compiles `text` as the content of `file`.
+pub fn compile_in(file: &Path, text: &str, languages: &Arc<dyn Languages>) -> Compiled {
     let dir = file.parent().map(Path::to_owned).unwrap_or_default();
     let folder = Folder { dir, rights: Rights::of(Origin::Local, false, false), languages: Arc::clone(languages) };
     compile(text, None, &folder)

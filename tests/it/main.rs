@@ -6,6 +6,8 @@ mod corpus_parse;
 mod corpus_run;
 mod crash;
 mod examples;
+mod formats;
+mod formats_random;
 mod handoff;
 mod harness;
 mod hostile;
