@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::nearest::nearest;
+use crate::secret::Secret;
 
 /// The environment of the process, taken once.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,14 @@ impl Environment {
     /// Returns the value of `name`; empty counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|it| !it.is_empty())
+    }
+
+    /// Everything that may be the key of a provider; our own token is none.
+    fn provider_keys(&self) -> BTreeMap<String, Secret> {
+        let is_key =
+            |name: &str| (name.ends_with("_API_KEY") || name.ends_with("_TOKEN")) && !name.starts_with("DIPEO_");
+        let keys = self.0.iter().filter(|(name, _)| is_key(name));
+        keys.filter_map(|(name, value)| Some((name.clone(), Secret::new(value)?))).collect()
     }
 
     /// Returns the value of the first of several names for one setting.
@@ -90,6 +99,8 @@ pub struct Config {
     /// Bearer token of the server.
     pub token: Option<String>,
     pub models: ModelSettings,
+    /// Variables that hold keys of providers: everything called `…_API_KEY` or `…_TOKEN`.
+    pub provider_keys: BTreeMap<String, Secret>,
     pub policy: PolicySettings,
     pub log_level: String,
     /// What should be said once: unknown variables, ignored security keys.
@@ -212,6 +223,7 @@ impl Config {
                     .map(str::to_owned)
                     .or(file.models.ollama_host),
             },
+            provider_keys: env.provider_keys(),
             policy,
             log_level: env.one_of(&["DIPEO_LOG_LEVEL", "LOG_LEVEL"])?.unwrap_or("warn").to_lowercase(),
             warnings,

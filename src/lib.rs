@@ -2,13 +2,14 @@
 //! durably. This page is the map.
 //!
 //! ```text
-//! error ids clock limits config <- diagram <- nodes <- compile <- engine <- handlers <- mcp, http, cli <- main
+//! error ids clock limits config <- diagram <- integrations <- nodes <- compile <- engine <- handlers <- mcp, http, cli <- main
 //! ```
 //!
 //! | room | what it holds | what it must not know |
 //! |---|---|---|
 //! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`tls`] [`config`] | the words everybody uses | anything below |
 //! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
+//! | [`integrations`] | manifests of providers: requests and replies as data | I/O, clock |
 //! | [`nodes`] | one file per node type; ports they ask through | how they are scheduled or stored |
 //! | [`compile`] | a diagram to a plan, or every problem at once | I/O |
 //! | [`engine`] | the pure schedule and the one loop of an execution | SQLite, adapters |
@@ -32,6 +33,7 @@ pub mod error;
 pub mod handlers;
 pub mod http;
 pub mod ids;
+pub mod integrations;
 pub mod limits;
 pub mod llm;
 pub mod mcp;

@@ -81,3 +81,16 @@ pub const RESULT_CHARS_MAX: usize = 100_000;
 pub const PRINTED_CHARS_MAX: usize = 4_000;
 /// Largest body of a POST to `/mcp`, in bytes (surface.md 4.2).
 pub const MCP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest manifest of a provider, in bytes: an imported document of some hundred operations with its schemas.
+pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most values in a manifest after aliases are expanded.
+pub const MANIFEST_VALUES_MAX: usize = 400_000;
+/// Most operations of one manifest.
+pub const MANIFEST_OPERATIONS_MAX: usize = 2_000;
+/// Longest name of a provider, in bytes.
+pub const PROVIDER_NAME_BYTES_MAX: usize = 64;
+/// Largest OpenAPI document that is imported, in bytes.
+pub const OPENAPI_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Time limit of one call of a provider that says nothing else, in seconds (surface.md 7).
+pub const HTTP_TIMEOUT_S: f64 = 30.0;

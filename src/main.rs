@@ -16,6 +16,7 @@ use dipeo::handlers::supervisor::release_dead;
 use dipeo::handlers::{App, Caller, list_executions};
 use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
+use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
 use dipeo::outside::{GuardedHttp, WorkspaceFiles, spawn_detached};
 use dipeo::{code, http, limits, llm, mcp};
@@ -138,7 +139,8 @@ fn build(config: Config, role: &'static str) -> Result<App, Error> {
         WorkspaceFiles::new(config.workspace.clone()),
         Arc::new(SystemClock),
     );
-    let ports = Ports { http: GuardedHttp::new(), ..closed };
+    let providers = Arc::new(Providers::new(config.provider_keys.clone()));
+    let ports = Ports { http: GuardedHttp::new(), providers, ..closed };
     Ok(App::new(config, role, ports, code))
 }
 

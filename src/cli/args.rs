@@ -75,6 +75,8 @@ pub enum Command {
     List(ListArgs),
     /// Show or raise the rights of a diagram that a client submitted
     Trust(TrustArgs),
+    /// Providers that diagrams call: write, check, try and list their manifests
+    Integrations(IntegrationsArgs),
     /// Serve an assistant over MCP on stdio
     Mcp(McpArgs),
     /// Serve assistants over MCP on HTTP
@@ -91,9 +93,13 @@ impl Command {
             Self::Mcp(_) => "mcp",
             Self::Serve(_) => "serve",
             Self::Drain => "drain",
-            Self::Run(_) | Self::Results(_) | Self::Control(_) | Self::Compile(_) | Self::List(_) | Self::Trust(_) => {
-                "cli"
-            }
+            Self::Run(_)
+            | Self::Results(_)
+            | Self::Control(_)
+            | Self::Compile(_)
+            | Self::List(_)
+            | Self::Trust(_)
+            | Self::Integrations(_) => "cli",
         }
     }
 }
@@ -301,6 +307,39 @@ pub struct TrustArgs {
     /// Let the policy keys of dipeo.toml count, as the file is now
     #[arg(long)]
     pub config: bool,
+}
+
+/// Example: dipeo integrations list
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo integrations list")]
+pub struct IntegrationsArgs {
+    #[command(subcommand)]
+    pub command: IntegrationsCommand,
+}
+
+/// What to do with manifests.
+#[derive(Debug, Subcommand)]
+pub enum IntegrationsCommand {
+    /// Write a manifest to begin with
+    Init {
+        /// Folder of the manifests (integrations/ of the workspace)
+        #[arg(long, value_name = "DIR")]
+        path: Option<String>,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Check manifests: every problem with its line
+    Validate {
+        /// A manifest or a folder of them (the workspace's and those that come with dipeo)
+        #[arg(long, value_name = "PATH")]
+        path: Option<String>,
+        /// Only this provider
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
+    },
+    /// Show providers, operations and whether their keys are there
+    List,
 }
 
 /// Example: claude mcp add dipeo -- dipeo mcp

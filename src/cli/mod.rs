@@ -7,6 +7,7 @@
 mod args;
 mod compile;
 mod control;
+mod integrations;
 mod list;
 mod print;
 mod question;
@@ -45,6 +46,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Compile(args) => compile::compile(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
+        Command::Integrations(args) => integrations::integrations(context, args).await,
         Command::Mcp(_) | Command::Serve(_) | Command::Drain => {
             Err(Error::internal("a server command reached the command line adapter"))
         }

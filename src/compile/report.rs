@@ -105,7 +105,8 @@ impl Report {
 }
 
 impl DiagnosticReport {
-    fn new(diagnostic: &Diagnostic, text: &str) -> Self {
+    /// Describes a problem of `text`.
+    pub fn new(diagnostic: &Diagnostic, text: &str) -> Self {
         let patch = diagnostic.patch.as_ref();
         Self {
             phase: diagnostic.phase().to_owned(),

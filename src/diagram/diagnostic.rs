@@ -92,6 +92,7 @@ impl Diagnostic {
             Some(b'4') => "NODE_TRANSFORMATION",
             Some(b'5') => "REFERENCES",
             Some(b'6') => "EXPRESSIONS",
+            Some(b'8') => "MANIFEST",
             _ => "RIGHTS",
         }
     }

@@ -98,6 +98,7 @@ pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extra
         rights: app.rights_of(origin, &sha256)?,
         structure_only: extras.check_only,
         languages: Arc::clone(&app.languages),
+        ports: Arc::clone(&app.ports),
         models: app.config.models.clone(),
         needs_no_keys: false,
         read: Mutex::default(),

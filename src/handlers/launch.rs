@@ -138,6 +138,7 @@ fn recompile(
         rights: rights.clone(),
         structure_only: false,
         languages: Arc::clone(supervisor.languages()),
+        ports: Arc::clone(supervisor.ports()),
         models: supervisor.config().models.clone(),
         needs_no_keys: true,
         read: Mutex::new(options.texts.clone()),

@@ -8,6 +8,7 @@ pub mod execution_object;
 pub mod fetch;
 pub mod guide;
 mod inputs;
+pub mod integrations;
 mod launch;
 pub mod list_diagrams;
 pub mod list_executions;

@@ -151,6 +151,7 @@ impl Prepared {
             rights: rights.clone(),
             structure_only: false,
             languages: Arc::clone(&app.languages),
+            ports: Arc::clone(&app.ports),
             models: app.config.models.clone(),
             needs_no_keys: options.models.is_some(),
             read: Mutex::default(),

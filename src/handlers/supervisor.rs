@@ -74,6 +74,11 @@ impl Supervisor {
         &self.languages
     }
 
+    /// The ports of this process.
+    pub fn ports(&self) -> &Arc<Ports> {
+        &self.ports
+    }
+
     /// The settings of this process.
     pub fn config(&self) -> &Config {
         &self.config

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::integrations::find;
 use crate::config::ModelSettings;
 use crate::diagram::Service;
+use crate::integrations::{Manifest, read};
 use crate::limits;
-use crate::nodes::ports::Languages;
+use crate::nodes::integrated_api::{ProviderProblem, keys};
+use crate::nodes::ports::{Languages, Ports};
 use crate::nodes::{FileScope, Rights, Surroundings};
 
 /// The world around one diagram.
@@ -19,6 +22,8 @@ pub struct World {
     pub rights: Rights,
     pub structure_only: bool,
     pub languages: Arc<dyn Languages>,
+    /// Where keys are looked for.
+    pub ports: Arc<Ports>,
     pub models: ModelSettings,
     /// Every person is answered by somebody else: keys do not matter.
     pub needs_no_keys: bool,
@@ -134,5 +139,31 @@ impl Surroundings for World {
             Service::OpenAi => Some(self.models.openai_model.clone().unwrap_or_else(|| "gpt-4o".to_owned())),
             _ => None,
         }
+    }
+
+    fn provider(&self, name: &str) -> Result<Arc<Manifest>, ProviderProblem> {
+        // The text is kept with the execution: taking it over compiles the same plan.
+        let kept_as = format!("integrations/{name}");
+        let found = match self.remembered(&kept_as) {
+            Some(text) => Some((kept_as.clone(), text)),
+            None => find::manifest(&self.root, name).map(|it| (it.shown, it.text)),
+        };
+        let (path, text) = found.ok_or(ProviderProblem::Unknown)?;
+        let read = read(&text);
+        let Some(manifest) = read.manifest else {
+            let first = read.diagnostics.iter().find(|it| it.code != "E802");
+            let problem = first.map(|it| format!("line {}: {}", it.span.line, it.message)).unwrap_or_default();
+            return Err(ProviderProblem::Invalid { path, problem });
+        };
+        self.remember(&kept_as, &text);
+        Ok(Arc::new(manifest))
+    }
+
+    fn provider_names(&self) -> Vec<String> {
+        find::names(&self.root)
+    }
+
+    fn has_provider_key(&self, manifest: &Manifest, api_key_id: Option<&str>) -> bool {
+        self.needs_no_keys || keys::present(manifest, api_key_id, &self.ports).is_ok_and(|it| it.is_some())
     }
 }

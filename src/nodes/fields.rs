@@ -6,14 +6,17 @@ mod policy;
 mod references;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 pub(in crate::nodes) use self::code::line_and_column;
+use super::integrated_api::ProviderProblem;
 use super::ports::Languages;
 use super::rights::Rights;
 use crate::diagram::render::{source, spelled_like};
 use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Field, Handle, Tree, TreeKind};
+use crate::integrations::Manifest;
 use crate::nearest::nearest;
 
 /// What compiling needs to know of the world; the handler that compiles provides it, so that compiling
@@ -43,6 +46,25 @@ pub trait Surroundings: Send + Sync {
 
     /// The model a person of `service` gets when it names none (W505).
     fn default_model(&self, service: crate::diagram::Service) -> Option<String>;
+
+    /// The manifest of a provider of `integrated_api` (E403).
+    ///
+    /// # Errors
+    ///
+    /// That nobody knows it, or what is wrong with it.
+    fn provider(&self, _name: &str) -> Result<Arc<Manifest>, ProviderProblem> {
+        Err(ProviderProblem::Unknown)
+    }
+
+    /// The names of all providers.
+    fn provider_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether a key for a provider is at hand (W504).
+    fn has_provider_key(&self, _manifest: &Manifest, _api_key_id: Option<&str>) -> bool {
+        false
+    }
 }
 
 /// What to do about a prompt file that was searched in `places` and is not there.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::context::{CallCounter, History, NodeContext, Note, Notes};
 use super::fields::{Fields, ReadContext, Surroundings};
+use super::integrated_api::ProviderProblem;
 use super::lookup::{Inputs, Names};
 use super::ports::classes::Class;
 use super::ports::outline::{Outline, OutlineJob};
@@ -25,6 +26,7 @@ use crate::diagram::{
 };
 use crate::error::Error;
 use crate::ids::ExecutionId;
+use crate::integrations::{Manifest, read};
 
 /// One node, read and ready to run.
 pub struct Harness {
@@ -242,6 +244,23 @@ impl Surroundings for World {
 
     fn default_model(&self, _: Service) -> Option<String> {
         None
+    }
+
+    /// A provider is the file of its manifest.
+    fn provider(&self, name: &str) -> Result<Arc<Manifest>, ProviderProblem> {
+        let path = format!("integrations/{name}/provider.yaml");
+        let text = self.files.get(path.as_str()).ok_or(ProviderProblem::Unknown)?;
+        let read = read(text);
+        let problem = read.diagnostics.first().map(|it| it.message.clone()).unwrap_or_default();
+        read.manifest.map(Arc::new).ok_or(ProviderProblem::Invalid { path, problem })
+    }
+
+    fn provider_names(&self) -> Vec<String> {
+        self.files.keys().filter_map(|it| it.split('/').nth(1)).map(str::to_owned).collect()
+    }
+
+    fn has_provider_key(&self, _: &Manifest, api_key_id: Option<&str>) -> bool {
+        api_key_id == Some("known")
     }
 }
 

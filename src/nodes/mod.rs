@@ -22,6 +22,7 @@ mod code_job;
 mod condition;
 mod db;
 mod endpoint;
+pub mod integrated_api;
 mod json_schema_validator;
 mod person_job;
 mod start;
@@ -58,6 +59,7 @@ pub const ALL: &[&NodeType] = &[
     &template_job::TYPE,
     &json_schema_validator::TYPE,
     &typescript_ast::TYPE,
+    &integrated_api::TYPE,
 ];
 
 /// Returns the implementation of `kind`, `None` for a type this version does not run (E210).

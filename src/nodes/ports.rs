@@ -31,6 +31,8 @@ pub struct Ports {
     pub commands: Arc<dyn commands::Commands>,
     pub secrets: Arc<dyn secrets::Secrets>,
     pub blobs: Arc<dyn blobs::Blobs>,
+    /// What calls of providers share.
+    pub providers: Arc<super::integrated_api::providers::Providers>,
 }
 
 impl Ports {
@@ -51,6 +53,7 @@ impl Ports {
             commands: Arc::new(commands::NoCommands),
             secrets: Arc::new(secrets::NoSecrets),
             blobs: Arc::new(blobs::MemoryBlobs::default()),
+            providers: Arc::default(),
         }
     }
 }

@@ -15,14 +15,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("config", &["diagram"]),
     ("diagram", &[]),
-    ("nodes", &["diagram"]),
+    ("integrations", &["diagram"]),
+    ("nodes", &["diagram", "integrations"]),
     ("compile", &["nodes", "diagram"]),
     ("engine", &["compile", "nodes", "diagram"]),
     ("code", &["nodes", "diagram"]),
     ("llm", &["nodes", "diagram", "config"]),
     ("outside", &["nodes", "diagram"]),
     ("store", &["engine", "nodes", "diagram"]),
-    ("handlers", &["compile", "config", "diagram", "engine", "nodes", "store"]),
+    ("handlers", &["compile", "config", "diagram", "engine", "integrations", "nodes", "store"]),
     // Adapters: handlers, and the types that stand in a Request or Response.
     ("mcp", &["handlers", "config"]),
     ("http", &["handlers", "config"]),
@@ -44,9 +45,9 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("rquickjs", &["code"]),
     ("oxc", &["code"]),
     ("reqwest", &["llm", "outside"]),
-    ("minijinja", &["nodes"]),
-    ("jsonschema", &["nodes", "handlers", "mcp"]),
-    ("serde_yaml", &["diagram", "nodes"]),
+    ("minijinja", &["integrations", "nodes"]),
+    ("jsonschema", &["integrations", "nodes", "handlers", "mcp"]),
+    ("serde_yaml", &["diagram", "integrations", "nodes"]),
 ];
 
 fn root() -> PathBuf {

@@ -20,13 +20,30 @@ use faults::{Problem, bad_key, duplicate_key, not_one_mapping, syntax_hint, too_
 use frames::{Anchored, Content, Key, Open, OpenMap};
 use scalar::{Plain, read_plain};
 
-/// Most text that aliases may add, in bytes: without it 10,000 aliases of one long text would fill
-/// the memory within the other limits.
-const ALIAS_BYTES_MAX: usize = 4 * DIAGRAM_BYTES_MAX;
+/// How large a text may be, and what messages call it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// `diagram`, `manifest` …
+    pub what: &'static str,
+    pub bytes_max: usize,
+    /// After aliases are expanded.
+    pub values_max: usize,
+}
+
+impl Bounds {
+    /// Those of a diagram (E104).
+    pub const DIAGRAM: Self = Self { what: "diagram", bytes_max: DIAGRAM_BYTES_MAX, values_max: DIAGRAM_VALUES_MAX };
+
+    /// Most text that aliases may add, in bytes: without it 10,000 aliases of one long text would fill
+    /// the memory within the other limits.
+    fn alias_bytes_max(self) -> usize {
+        4 * self.bytes_max
+    }
+}
 
 /// A text that could be read.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub struct Loaded {
     /// Always a mapping.
     pub tree: Tree,
     /// Numbers that are not what they look like (W104).
@@ -39,8 +56,17 @@ pub(super) struct Loaded {
 ///
 /// E101 to E104; of these only E103 can stand more than once.
 pub(super) fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    check_size(text)?;
-    let mut loader = Loader::new(text);
+    load_within(text, Bounds::DIAGRAM)
+}
+
+/// Reads a text that is no diagram: any YAML or JSON mapping within `bounds`.
+///
+/// # Errors
+///
+/// E101 to E104; of these only E103 can stand more than once.
+pub fn load_within(text: &str, bounds: Bounds) -> Result<Loaded, Vec<Diagnostic>> {
+    check_size(text, bounds)?;
+    let mut loader = Loader::new(text, bounds);
     match loader.run() {
         Ok(tree) if loader.duplicates.is_empty() => Ok(Loaded { tree, warnings: loader.warnings }),
         Ok(_) => Err(loader.duplicates),
@@ -54,7 +80,7 @@ pub(super) fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
 ///
 /// E101 with the message of the JSON parser.
 pub(super) fn check_json(text: &str) -> Result<(), Vec<Diagnostic>> {
-    check_size(text)?;
+    check_size(text, Bounds::DIAGRAM)?;
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Err(error) = serde_json::from_str::<serde_json::Value>(body) else { return Ok(()) };
     let index = LineIndex::new(text);
@@ -70,17 +96,18 @@ pub(super) fn check_json(text: &str) -> Result<(), Vec<Diagnostic>> {
     ])
 }
 
-fn check_size(text: &str) -> Result<(), Vec<Diagnostic>> {
-    if text.len() <= DIAGRAM_BYTES_MAX {
+fn check_size(text: &str, bounds: Bounds) -> Result<(), Vec<Diagnostic>> {
+    if text.len() <= bounds.bytes_max {
         return Ok(());
     }
     let place = Span { line: 1, column: 1, offset: 0, len: 0 };
-    let message = format!("the diagram has {} bytes, more than {DIAGRAM_BYTES_MAX}", text.len());
+    let message = format!("the {} has {} bytes, more than {}", bounds.what, text.len(), bounds.bytes_max);
     Err(vec![too_large(place, message, "move long texts into files, or parts into sub-diagrams")])
 }
 
 struct Loader<'a> {
     text: &'a str,
+    bounds: Bounds,
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
     /// Anchors whose collection is still open: an alias to one would contain itself.
@@ -93,9 +120,10 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, bounds: Bounds) -> Self {
         Self {
             text,
+            bounds,
             open: Vec::new(),
             anchors: HashMap::new(),
             unfinished: HashSet::new(),
@@ -114,7 +142,7 @@ impl<'a> Loader<'a> {
         options.block_nesting_limit = DIAGRAM_DEPTH_MAX;
         if looks_like_json(self.text) {
             // JSON has no limit for the length of a key.
-            options.simple_key_max_lookahead = DIAGRAM_BYTES_MAX;
+            options.simple_key_max_lookahead = self.bounds.bytes_max;
         }
         for next in Parser::new_from_str_with_options(self.text, options) {
             let (event, place) = next.map_err(|error| self.syntax_error(&error))?;
@@ -266,8 +294,9 @@ impl<'a> Loader<'a> {
         }
         self.count(n_values, span)?;
         self.alias_bytes += n_bytes;
-        if self.alias_bytes > ALIAS_BYTES_MAX {
-            let message = format!("aliases add more than {ALIAS_BYTES_MAX} bytes");
+        let alias_bytes_max = self.bounds.alias_bytes_max();
+        if self.alias_bytes > alias_bytes_max {
+            let message = format!("aliases add more than {alias_bytes_max} bytes");
             return Err(Box::new(too_large(span, message, "use fewer aliases, or files")));
         }
         let tree = self.anchors[&anchor].tree.clone();
@@ -298,10 +327,10 @@ impl<'a> Loader<'a> {
 
     fn count(&mut self, n_values: usize, span: Span) -> Result<(), Problem> {
         self.n_values += n_values;
-        if self.n_values <= DIAGRAM_VALUES_MAX {
+        if self.n_values <= self.bounds.values_max {
             return Ok(());
         }
-        let message = format!("the diagram has more than {DIAGRAM_VALUES_MAX} values");
+        let message = format!("the {} has more than {} values", self.bounds.what, self.bounds.values_max);
         Err(Box::new(too_large(span, message, "move data into files, or parts into sub-diagrams")))
     }
 

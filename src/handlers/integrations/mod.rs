@@ -1,0 +1,6 @@
+//! The use cases around manifests of providers (surface.md 7).
+
+pub mod find;
+pub mod init;
+pub mod list;
+pub mod validate;
