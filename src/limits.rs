@@ -22,6 +22,9 @@ pub const PERSON_ITERATIONS_DEFAULT: u32 = 100;
 /// Nodes of one execution that run at the same moment unless `settings.max_parallel` says otherwise.
 pub const PARALLEL_DEFAULT: u32 = 20;
 
+/// Executions above one another (diagrams.md 2.13).
+pub const CHILD_DEPTH_MAX: u32 = 20;
+
 /// Time limit of one attempt of a model call, in seconds (diagrams.md 2.0).
 pub const MODEL_TIMEOUT_S: f64 = 120.0;
 /// Time limit of one attempt of a code node, in seconds (diagrams.md 2.0).

@@ -3,10 +3,10 @@
 use insta::assert_snapshot;
 
 use super::{Compiled, Report, apply_patches, compile, invalid};
-use crate::diagram::Service;
+use crate::diagram::{Format, Service};
 use crate::nodes::ports::classes::Class;
 use crate::nodes::ports::{CodeFacts, HostNeed, Language, Languages, SyntaxProblem};
-use crate::nodes::{Backoff, OnError, Origin, Retry, Rights, Surroundings};
+use crate::nodes::{Backoff, ChildFile, OnError, Origin, Retry, Rights, Surroundings};
 
 /// Parsers that know one bad word each, and a world with one prompt file and one key.
 struct World {
@@ -55,6 +55,14 @@ impl Surroundings for World {
 
     fn file(&self, _path: &str) -> Option<String> {
         None
+    }
+
+    fn child_diagram(&self, name: &str, _format: Option<Format>) -> ChildFile {
+        match name {
+            "self" => ChildFile::Itself,
+            "there" => ChildFile::Found,
+            _ => ChildFile::NotFound { places: vec!["examples".to_owned()], near: Some("there".to_owned()) },
+        }
     }
 
     fn has_key(&self, service: Service, _api_key_id: Option<&str>) -> bool {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::nodes::report::ItemDone;
 use crate::nodes::{Forms, PauseReason, Published, Question};
 
 /// The status of an execution or of a node.
@@ -66,6 +67,7 @@ pub enum Event {
     ExecutionStarted(ExecutionStarted),
     NodeStarted(NodeStarted),
     NodeCompleted(NodeCompleted),
+    NodeOutput(NodeOutput),
     NodeError(NodeError),
     NodeRetry(NodeRetry),
     NodeSkipped(NodeSkipped),
@@ -141,6 +143,14 @@ pub struct NodeCompleted {
     pub exposed: Map<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<Warning>,
+}
+
+/// One item of a batch is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeOutput {
+    pub iteration: u32,
+    #[serde(flatten)]
+    pub item: ItemDone,
 }
 
 /// A value as stored.
@@ -292,6 +302,7 @@ impl Event {
             Self::ExecutionStarted(_) => "execution_started",
             Self::NodeStarted(_) => "node_started",
             Self::NodeCompleted(_) => "node_completed",
+            Self::NodeOutput(_) => "node_output",
             Self::NodeError(_) => "node_error",
             Self::NodeRetry(_) => "node_retry",
             Self::NodeSkipped(_) => "node_skipped",
@@ -313,6 +324,7 @@ impl Event {
             Self::ExecutionStarted(it) => serde_json::to_string(it),
             Self::NodeStarted(it) => serde_json::to_string(it),
             Self::NodeCompleted(it) => serde_json::to_string(it),
+            Self::NodeOutput(it) => serde_json::to_string(it),
             Self::NodeError(it) => serde_json::to_string(it),
             Self::NodeRetry(it) => serde_json::to_string(it),
             Self::NodeSkipped(it) => serde_json::to_string(it),
@@ -345,6 +357,7 @@ impl Event {
             "execution_started" => Self::ExecutionStarted(read(phase, payload)?),
             "node_started" => Self::NodeStarted(read(phase, payload)?),
             "node_completed" => Self::NodeCompleted(read(phase, payload)?),
+            "node_output" => Self::NodeOutput(read(phase, payload)?),
             "node_error" => Self::NodeError(read(phase, payload)?),
             "node_retry" => Self::NodeRetry(read(phase, payload)?),
             "node_skipped" => Self::NodeSkipped(read(phase, payload)?),

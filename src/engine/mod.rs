@@ -5,7 +5,6 @@
 mod ending;
 pub mod event;
 pub mod journal;
-mod retry;
 pub mod run;
 pub mod schedule;
 pub mod state;

@@ -142,7 +142,7 @@ impl ExecutionState {
             Event::ExecutionCompleted(it) => self.end(Status::Completed, it, at),
             Event::ExecutionError(it) => self.end(Status::Failed, it, at),
             Event::ExecutionAborted(it) => self.end(Status::Aborted, it, at),
-            Event::Control(_) | Event::ExecutionLog(_) => {}
+            Event::Control(_) | Event::ExecutionLog(_) | Event::NodeOutput(_) => {}
             Event::NodeStarted(_)
             | Event::NodeCompleted(_)
             | Event::NodeError(_)

@@ -115,13 +115,7 @@ impl App {
     ///
     /// As [`App::store`].
     pub fn rights_of(&self, origin: Origin, sha256: &str) -> Result<Rights, Error> {
-        let was_submitted = match self.existing_store() {
-            Some(store) => store.is_submitted(sha256)?,
-            None => false,
-        };
-        let origin = if was_submitted { Origin::Submitted } else { origin };
-        let is_trusted = origin == Origin::Submitted && is_granted(&self.config.user_dir, sha256);
-        Ok(Rights::of(origin, self.config.policy.workspace_host_code, is_trusted))
+        rights_of_text(self.existing_store().map(AsRef::as_ref), &self.config, origin, sha256)
     }
 
     /// The database if this process has opened it.
@@ -142,4 +136,24 @@ impl App {
             store.close().await;
         }
     }
+}
+
+/// The rights of a text of this origin: as [`App::rights_of`].
+///
+/// # Errors
+///
+/// What the database says.
+pub(super) fn rights_of_text(
+    store: Option<&Store>,
+    config: &Config,
+    origin: Origin,
+    sha256: &str,
+) -> Result<Rights, Error> {
+    let was_submitted = match store {
+        Some(store) => store.is_submitted(sha256)?,
+        None => false,
+    };
+    let origin = if was_submitted { Origin::Submitted } else { origin };
+    let is_trusted = origin == Origin::Submitted && is_granted(&config.user_dir, sha256);
+    Ok(Rights::of(origin, config.policy.workspace_host_code, is_trusted))
 }

@@ -1,7 +1,5 @@
 //! Checks a diagram and, on request, saves it.
 
-use std::sync::{Arc, Mutex};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,16 +90,10 @@ pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extra
         Caller::Terminal { .. } => Origin::Local,
         Caller::Client => Origin::Submitted,
     };
+    let rights = app.rights_of(origin, &sha256)?;
     let world = World {
-        root: app.config.workspace.clone(),
-        base_dir: extras.base_dir.clone(),
-        rights: app.rights_of(origin, &sha256)?,
         structure_only: extras.check_only,
-        languages: Arc::clone(&app.languages),
-        ports: Arc::clone(&app.ports),
-        models: app.config.models.clone(),
-        needs_no_keys: false,
-        read: Mutex::default(),
+        ..World::of(&app.config, (&app.languages, &app.ports), extras.base_dir.clone(), rights)
     };
     let compiled = compile(&request.content, format, &world);
     let report = Report::new(&compiled, &request.content);

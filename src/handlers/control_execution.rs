@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::execution_object::ExecutionObject;
-use super::launch::entry;
+use super::launch::{entry, fold};
 use super::present::{self, View};
 use super::run_diagram::Waiting;
 use super::{App, Caller, wait};
@@ -75,9 +75,43 @@ pub async fn control_execution(
         value: value.map(|it| it.to_string()),
         actor: Some(caller.name().to_owned()),
     };
-    carry_out(app, &id, new).await?;
+    let child = if action == "abort" { None } else { asking_child(app, &id, request.node.as_deref())? };
+    match child {
+        Some(child) => {
+            carry_out(app, &child, NewControl { execution_id: child.clone(), node: None, ..new }).await?;
+            // Somebody has to be there to see that the child goes on.
+            app.supervisor()?.adopt(&id).await?;
+        }
+        None => carry_out(app, &id, new).await?,
+    }
     wait::until_settled(app, &id, Some(limit), waiting).await?;
     present::execution(app, &id, &View::default())
+}
+
+/// The execution that really asks what `id` waits for at `node`: a child, a child of a child …
+fn asking_child(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Option<ExecutionId>, Error> {
+    let store = app.store()?;
+    let (mut asking, mut node) = (None, node.map(str::to_owned));
+    for _ in 0..=limits::CHILD_DEPTH_MAX {
+        let of = asking.as_ref().unwrap_or(id);
+        if store.children(of)?.is_empty() {
+            break;
+        }
+        let mut state = ExecutionState::new();
+        fold(&mut state, store.transitions(of, 0, None)?)?;
+        let open = state.open_questions();
+        let named = node.take().and_then(|it| state.find(&it));
+        let meant = match (named, open.as_slice()) {
+            (Some(idx), open) => open.iter().find(|(it, _)| *it == idx),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        match meant.and_then(|(_, it)| it.question.child.as_ref()) {
+            Some(child) => asking = Some(ExecutionId::parse(&child.execution_id)?),
+            None => break,
+        }
+    }
+    Ok(asking)
 }
 
 /// Writes the request down, makes sure somebody alive owns the execution, and waits for the outcome.

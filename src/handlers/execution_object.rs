@@ -53,6 +53,12 @@ pub struct ExecutionObject {
     /// How often another process took it over.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recovered: Option<u64>,
+    /// The execution that started this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent_execution_id: Option<String>,
+    /// The executions that this one started.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub children: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub progress: Option<Progress>,
     /// What to do next, as a call.
@@ -105,6 +111,9 @@ pub struct Waiting {
     pub schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub options: Option<Vec<Value>>,
+    /// The child execution that asks; answering here answers it there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub execution_id: Option<String>,
     pub since: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deadline: Option<String>,

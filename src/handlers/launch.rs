@@ -1,11 +1,12 @@
 //! Turns a stored execution back into something that can run: source to plan, rows to log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::supervisor::Supervisor;
 use super::surroundings::World;
@@ -19,6 +20,7 @@ use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::nodes::Rights;
+use crate::nodes::memory::Message;
 use crate::store::{ExecutionRow, Store, TransitionRow};
 
 /// What of a run's options is stored with it.
@@ -38,9 +40,19 @@ pub struct StoredOptions {
     pub breakpoints: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base_dir: Option<PathBuf>,
+    /// Executions above this one.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub depth: u32,
+    /// How many of its parent's messages a child began with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub inherits: Option<usize>,
     /// Prompt and schema files as they were when the run began.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub texts: BTreeMap<String, String>,
+}
+
+fn is_zero(depth: &u32) -> bool {
+    *depth == 0
 }
 
 impl StoredOptions {
@@ -52,6 +64,7 @@ impl StoredOptions {
             strict: self.strict,
             mode: self.mode.as_deref().and_then(Mode::parse).unwrap_or_default(),
             breakpoints: self.breakpoints.clone(),
+            depth: self.depth,
         }
     }
 }
@@ -108,7 +121,7 @@ pub fn from_store(
         .map_err(|e| Error::internal("the stored rights of the execution are malformed").source(e))?;
     let plan = recompile(store, supervisor, &row, &options, &rights)?;
     let log = store.transitions(execution_id, 0, None)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    let messages = store.get_execution_messages(execution_id, None, None)?.into_iter().map(|it| it.message).collect();
+    let messages = messages_of(store, execution_id, None)?;
     Ok(Launch {
         execution_id: execution_id.clone(),
         owner: Arc::clone(supervisor.owner()),
@@ -118,6 +131,56 @@ pub fn from_store(
         log: log.into_iter().flatten().collect(),
         messages,
     })
+}
+
+/// Returns what an execution remembers, in order: what it inherited, then its own conversation with that of its
+/// children where they completed. With `count` only the first so many.
+///
+/// # Errors
+///
+/// What the database says.
+pub(super) fn messages_of(
+    store: &Store,
+    execution_id: &ExecutionId,
+    count: Option<usize>,
+) -> Result<Vec<Message>, Error> {
+    let mut messages = Vec::new();
+    let row = store.execution(execution_id)?;
+    let options: StoredOptions =
+        row.as_ref().and_then(|it| serde_json::from_str(it.options.as_deref()?).ok()).unwrap_or_default();
+    let parent = row.and_then(|it| it.head.parent_execution_id);
+    if let (Some(inherits), Some(parent)) = (options.inherits, parent) {
+        messages = messages_of(store, &ExecutionId::parse(&parent)?, Some(inherits))?;
+    }
+    messages.extend(own_messages(store, execution_id)?);
+    messages.truncate(count.unwrap_or(usize::MAX));
+    Ok(messages)
+}
+
+/// Returns what an execution and its children said, in the order of the completions.
+///
+/// # Errors
+///
+/// What the database says.
+pub(super) fn own_messages(store: &Store, execution_id: &ExecutionId) -> Result<Vec<Message>, Error> {
+    let stored = store.get_execution_messages(execution_id, None, None)?.into_iter().map(|it| it.message);
+    if store.children(execution_id)?.is_empty() {
+        return Ok(stored.collect());
+    }
+    let mut by_node: HashMap<(String, u32), Vec<Message>> = HashMap::new();
+    for message in stored {
+        by_node.entry((message.node_id.clone(), message.iteration)).or_default().push(message);
+    }
+    let mut messages = Vec::new();
+    for row in store.transitions(execution_id, 0, None)? {
+        let Some(LogEntry { node_id: Some(node), event: Event::NodeCompleted(it), .. }) = entry(row)? else { continue };
+        messages.extend(by_node.remove(&(node, it.iteration)).unwrap_or_default());
+        for child in it.meta.get("children").and_then(Value::as_array).into_iter().flatten() {
+            let child = ExecutionId::parse(child.as_str().unwrap_or_default())?;
+            messages.extend(own_messages(store, &child)?);
+        }
+    }
+    Ok(messages)
 }
 
 fn recompile(
@@ -133,15 +196,9 @@ fn recompile(
     let sha256 = row.source_sha256.as_deref().unwrap_or_default();
     let source = store.source(sha256)?.ok_or_else(|| interrupted("the text of its diagram is not stored".into()))?;
     let world = World {
-        root: supervisor.config().workspace.clone(),
-        base_dir: options.base_dir.clone(),
-        rights: rights.clone(),
-        structure_only: false,
-        languages: Arc::clone(supervisor.languages()),
-        ports: Arc::clone(supervisor.ports()),
-        models: supervisor.config().models.clone(),
         needs_no_keys: true,
         read: Mutex::new(options.texts.clone()),
+        ..World::new(supervisor, options.base_dir.clone(), rights.clone())
     };
     let compiled = compile(&source.content, Format::parse(&source.format), &world);
     compiled.plan.ok_or_else(|| {

@@ -2,6 +2,8 @@
 //! nothing else, so the same request has the same effect, error code and message everywhere.
 
 pub mod app;
+mod begin;
+mod children;
 pub mod compile_diagram;
 pub mod control_execution;
 pub mod execution_object;

@@ -52,6 +52,8 @@ pub fn execution(app: &App, id: &ExecutionId, view: &View) -> Result<ExecutionOb
         describe(&mut object, &state, store, id)?;
         add_detail(&mut object, &state, store, id, view)?;
     }
+    object.parent_execution_id.clone_from(&row.parent_execution_id);
+    object.children = store.children(id)?.into_iter().map(|it| it.execution_id).collect();
     object.next = next_step(&object);
     cut(&mut object, view.max_chars);
     Ok(object)
@@ -81,6 +83,8 @@ fn base(row: &ExecutionHead) -> ExecutionObject {
         handled_errors: Vec::new(),
         skipped_nodes: Vec::new(),
         recovered: None,
+        parent_execution_id: None,
+        children: Vec::new(),
         progress: None,
         next: None,
         omitted: Vec::new(),
@@ -155,12 +159,17 @@ fn describe(
     Ok(())
 }
 
-fn set_outputs(object: &mut ExecutionObject, outputs: Map<String, Value>) {
-    object.final_output = match outputs.len() {
+/// The result of an execution: its only output, else the map of them (diagrams.md 5.6).
+pub fn result_of(outputs: &Map<String, Value>) -> Option<Value> {
+    match outputs.len() {
         0 => None,
         1 => outputs.values().next().cloned(),
         _ => Some(Value::Object(outputs.clone())),
-    };
+    }
+}
+
+fn set_outputs(object: &mut ExecutionObject, outputs: Map<String, Value>) {
+    object.final_output = result_of(&outputs);
     object.outputs = (!outputs.is_empty()).then_some(outputs);
 }
 
@@ -176,6 +185,7 @@ fn waiting(node: &NodeState) -> Waiting {
         person: question.person.clone(),
         schema: question.schema.clone(),
         options: question.options.clone(),
+        execution_id: question.child.as_ref().map(|it| it.execution_id.clone()),
         since: waiting.since.to_rfc3339(),
         deadline: question.deadline.map(|it| it.to_rfc3339()),
     }

@@ -1,14 +1,13 @@
 //! Starts an execution and waits for it a bounded time.
 
-use std::sync::{Arc, Mutex};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::begin::{Beginning, begin};
 use super::execution_object::ExecutionObject;
-use super::launch::{self, StoredOptions};
+use super::launch::StoredOptions;
 use super::surroundings::World;
 use super::workspace::Source;
 use super::{App, Caller, inputs, present, wait};
@@ -16,14 +15,12 @@ use crate::compile::report::{self, Report};
 use crate::compile::{Compiled, compile};
 use crate::config::sha256;
 use crate::diagram::{Format, Service};
-use crate::engine::event::Event;
-use crate::engine::journal::Transition;
-use crate::engine::run::{Launch, LogEntry, Mode};
+use crate::engine::run::Mode;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::{Origin, Rights};
-use crate::store::{self, Created, ExecutionKind, Idempotency, NewExecution};
+use crate::store::Idempotency;
 
 /// What to run. Exactly one of `diagram` and `content`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -116,7 +113,7 @@ pub async fn run_diagram(
 ) -> Result<ExecutionObject, Error> {
     let wait_seconds = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let prepared = Prepared::new(app, caller, request, &extras)?;
-    let execution_id = begin(app, prepared, &extras).await?;
+    let execution_id = begin(app.supervisor()?, prepared.into_beginning(extras.background)).await?;
     if extras.background {
         return present::execution(app, &execution_id, &present::View::default());
     }
@@ -146,15 +143,9 @@ impl Prepared {
         let mut options = options_of(&request, extras, &source)?;
         let rights = app.rights_of(origin_of(caller, &source), &source.sha256)?;
         let world = World {
-            root: app.config.workspace.clone(),
-            base_dir: options.base_dir.clone(),
-            rights: rights.clone(),
-            structure_only: false,
-            languages: Arc::clone(&app.languages),
-            ports: Arc::clone(&app.ports),
-            models: app.config.models.clone(),
+            own_path: source.path.clone(),
             needs_no_keys: options.models.is_some(),
-            read: Mutex::default(),
+            ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
         };
         let compiled = compile(&source.text, format, &world);
         options.texts = world.into_read();
@@ -180,65 +171,21 @@ impl Prepared {
         let idempotency = request.idempotency_key.map(|key| (key, request_hash));
         Ok(Self { source, compiled, options, rights, variables, execution_id, idempotency })
     }
-}
 
-/// Writes the row, durably, and starts the run here unless it goes to the background.
-async fn begin(app: &App, prepared: Prepared, extras: &Extras) -> Result<ExecutionId, Error> {
-    let Prepared { source, mut compiled, options, rights, variables, execution_id, idempotency } = prepared;
-    let supervisor = Arc::clone(app.supervisor()?);
-    let database = app.store()?;
-    let started = launch::first_event(&compiled, &options, &rights, &source.diagram_id, variables.clone());
-    let event = Event::ExecutionStarted(started);
-    let now = app.clock.now();
-    let owner = (!extras.background).then(|| Arc::clone(supervisor.owner()));
-    let new = NewExecution {
-        execution_id: execution_id.clone(),
-        diagram_id: source.diagram_id.clone(),
-        source: store::Source {
-            sha256: source.sha256.clone(),
-            format: compiled.format.map_or("light", Format::name).to_owned(),
-            content: source.text.clone(),
-        },
-        revision: None,
-        origin: rights.origin,
-        rights: serde_json::to_string(&rights).unwrap_or_default(),
-        options: serde_json::to_string(&options).unwrap_or_default(),
-        variables: Value::Object(variables).to_string(),
-        kind: ExecutionKind::Run,
-        parent: None,
-        mode: options.mode.clone(),
-        principal: None,
-        idempotency: idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
-        started_at: now,
-        owner,
-        transitions: vec![Transition {
-            seq: 1,
-            node_id: None,
-            phase: event.phase(),
-            payload: event.payload(),
-            created_at: now,
-        }],
-    };
-    if !extras.background {
-        supervisor.register().await?;
+    fn into_beginning(self, in_background: bool) -> Beginning {
+        Beginning {
+            execution_id: self.execution_id,
+            source: self.source,
+            compiled: self.compiled,
+            options: self.options,
+            rights: self.rights,
+            variables: self.variables,
+            parent: None,
+            idempotency: self.idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
+            inherited: Vec::new(),
+            in_background,
+        }
     }
-    match database.create_execution(new).await? {
-        Created::Same(existing) => return Ok(existing),
-        Created::New => {}
-    }
-    if let Some(plan) = compiled.plan.take().filter(|_| !extras.background) {
-        let launch = Launch {
-            execution_id: execution_id.clone(),
-            owner: Arc::clone(supervisor.owner()),
-            plan: Arc::new(plan),
-            rights: Arc::new(rights),
-            options: options.to_run_options(),
-            log: vec![LogEntry { seq: 1, node_id: None, event, at: now }],
-            messages: Vec::new(),
-        };
-        supervisor.start(execution_id.clone(), launch);
-    }
-    Ok(execution_id)
 }
 
 fn open(app: &App, caller: &Caller, request: &Request, format: Option<Format>) -> Result<Source, Error> {
@@ -277,19 +224,14 @@ fn options_of(request: &Request, extras: &Extras, source: &Source) -> Result<Sto
         return Err(Error::invalid("INVALID_INPUT", format!("`timeout` is {timeout}"))
             .hint("write a number of seconds above 0"));
     }
-    let base_dir = source
-        .path
-        .as_deref()
-        .and_then(|it| it.parent())
-        .map(|it| it.canonicalize().unwrap_or_else(|_| it.to_path_buf()));
     Ok(StoredOptions {
         timeout: Some(timeout),
         models: request.models.clone(),
         strict: extras.strict,
         mode: mode_of(extras)?,
         breakpoints: extras.breakpoints.clone(),
-        base_dir,
-        texts: Default::default(),
+        base_dir: source.folder(),
+        ..StoredOptions::default()
     })
 }
 

@@ -5,12 +5,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::children::ChildRuns;
 use super::launch;
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::engine::run::{Command, Control, Launch, Stopped, run};
 use crate::error::Error;
@@ -49,9 +52,13 @@ impl Supervisor {
         config: Config,
         role: &'static str,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            ports: Arc::new(Ports {
+                children: Arc::new(ChildRuns::new(me.clone())),
+                blobs: Arc::clone(&store) as _,
+                ..Ports::clone(&ports)
+            }),
             store,
-            ports,
             languages,
             config,
             role,
@@ -67,6 +74,26 @@ impl Supervisor {
     /// The name under which this process owns executions.
     pub fn owner(&self) -> &Arc<str> {
         &self.owner
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Whether this process is ending.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Runs something small that this process waits for before it ends.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(work);
     }
 
     /// The parsers of code.
@@ -121,13 +148,34 @@ impl Supervisor {
                 run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), receiver, me.stop.clone()).await;
             me.running().remove(&execution_id);
             match outcome {
-                Ok(Stopped::Ended | Stopped::Released) => {}
+                Ok(Stopped::Ended) => me.log(me.wake_parent(&execution_id).await),
+                Ok(Stopped::Released) => {}
                 Err(e) if e.code() == "LEASE_LOST" => {
                     tracing::warn!(execution.id = %execution_id, "another process took the execution over");
                 }
                 Err(e) => tracing::error!(execution.id = %execution_id, "the execution stopped here: {}", e.chain()),
             }
         });
+    }
+
+    /// A parent that waited for this child, and that nobody runs just now, goes on here.
+    async fn wake_parent(self: &Arc<Self>, child: &ExecutionId) -> Result<(), Error> {
+        let Some(head) = self.store.head(child)? else { return Ok(()) };
+        if head.parent_relation.as_deref() != Some("child") || self.is_stopping() {
+            return Ok(());
+        }
+        let Some(parent) = head.parent_execution_id else { return Ok(()) };
+        let parent = ExecutionId::parse(&parent)?;
+        match self.store.status(&parent)? {
+            Some(status) if !status.has_ended() => self.adopt_boxed(parent).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Supervisor::adopt`] behind a box: an execution that ends may adopt one that ends …
+    fn adopt_boxed(self: &Arc<Self>, execution_id: ExecutionId) -> BoxFuture<'static, Result<(), Error>> {
+        let me = Arc::clone(self);
+        Box::pin(async move { me.adopt(&execution_id).await })
     }
 
     /// Whether this process runs the execution.

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::integrations::find;
-use crate::config::ModelSettings;
-use crate::diagram::Service;
+use super::supervisor::Supervisor;
+use super::workspace::Workspace;
+use crate::config::{Config, ModelSettings};
+use crate::diagram::{Format, Service};
 use crate::integrations::{Manifest, read};
 use crate::limits;
 use crate::nodes::integrated_api::{ProviderProblem, keys};
 use crate::nodes::ports::{Languages, Ports};
-use crate::nodes::{FileScope, Rights, Surroundings};
+use crate::nodes::{ChildFile, FileScope, Origin, Rights, Surroundings};
 
 /// The world around one diagram.
 pub struct World {
@@ -27,11 +29,40 @@ pub struct World {
     pub models: ModelSettings,
     /// Every person is answered by somebody else: keys do not matter.
     pub needs_no_keys: bool,
+    /// The file the diagram stands in.
+    pub own_path: Option<PathBuf>,
     /// Texts read so far, by the name the diagram uses; also what an earlier process read.
     pub read: Mutex<BTreeMap<String, String>>,
 }
 
 impl World {
+    /// The world of a diagram whose file lies in `base_dir`.
+    pub fn new(supervisor: &Supervisor, base_dir: Option<PathBuf>, rights: Rights) -> Self {
+        let (languages, ports) = (supervisor.languages(), supervisor.ports());
+        Self::of(supervisor.config(), (languages, ports), base_dir, rights)
+    }
+
+    /// As [`World::new`], before anything runs.
+    pub fn of(
+        config: &Config,
+        (languages, ports): (&Arc<dyn Languages>, &Arc<Ports>),
+        base_dir: Option<PathBuf>,
+        rights: Rights,
+    ) -> Self {
+        Self {
+            root: config.workspace.clone(),
+            base_dir,
+            rights,
+            structure_only: false,
+            languages: Arc::clone(languages),
+            ports: Arc::clone(ports),
+            models: config.models.clone(),
+            needs_no_keys: false,
+            own_path: None,
+            read: Mutex::default(),
+        }
+    }
+
     /// Takes the texts that compiling read.
     pub fn into_read(self) -> BTreeMap<String, String> {
         self.read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -120,6 +151,18 @@ impl Surroundings for World {
         let text = self.read_text(&self.root.join(path))?;
         self.remember(path, &text);
         Some(text)
+    }
+
+    fn child_diagram(&self, name: &str, format: Option<Format>) -> ChildFile {
+        let workspace = Workspace::new(self.root.clone());
+        let beside = self.base_dir.as_deref().filter(|_| self.rights.origin == Origin::Local);
+        match workspace.find_child(name, beside, format) {
+            Ok(path) => {
+                let same = |own: &PathBuf| own.canonicalize().ok() == path.canonicalize().ok();
+                if self.own_path.as_ref().is_some_and(same) { ChildFile::Itself } else { ChildFile::Found }
+            }
+            Err(not_found) => not_found,
+        }
     }
 
     fn has_key(&self, service: Service, _api_key_id: Option<&str>) -> bool {

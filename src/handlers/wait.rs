@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::App;
+use super::children::has_moved;
 use super::launch::fold;
 use super::run_diagram::{OnProgress, ProgressNote, Waiting};
 use crate::engine::Status;
@@ -72,7 +73,26 @@ pub async fn until_settled(
 
 fn is_settled(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
     let row = store.status(execution_id)?.ok_or_else(|| not_found(execution_id))?;
-    Ok(row.has_ended() || row == Status::Paused)
+    match row {
+        Status::Paused => Ok(!waits_for_moving_child(store, execution_id)?),
+        status => Ok(status.has_ended()),
+    }
+}
+
+/// Whether a paused execution is about to go on: the child it waits with was answered and runs, or has ended.
+fn waits_for_moving_child(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
+    if store.children(execution_id)?.is_empty() {
+        return Ok(false);
+    }
+    let mut state = ExecutionState::new();
+    fold(&mut state, store.transitions(execution_id, 0, None)?)?;
+    for (_, waiting) in state.open_questions() {
+        let Some(child) = &waiting.question.child else { return Ok(false) };
+        if has_moved(store, child)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The error for an id nobody knows.

@@ -8,6 +8,7 @@ use crate::diagram::Format;
 use crate::error::Error;
 use crate::limits;
 use crate::nearest::nearest;
+use crate::nodes::ChildFile;
 
 /// Where names are looked up, below the root; the first hit wins.
 pub const FOLDERS: [&str; 6] =
@@ -33,6 +34,12 @@ pub struct Source {
 }
 
 impl Source {
+    /// The folder its file lies in.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let folder = self.path.as_deref()?.parent()?;
+        Some(folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()))
+    }
+
     /// A text a client sent.
     pub fn inline(text: String) -> Self {
         Self { sha256: sha256(&text), text, diagram_id: "inline".into(), path: None, is_in_workspace: false }
@@ -114,6 +121,53 @@ impl Workspace {
             }
         }
         None
+    }
+
+    /// Opens the diagram that another one names: beside it first (for a file a person runs at the terminal),
+    /// then as any name of the workspace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Workspace::open_named`].
+    pub fn open_child(&self, name: &str, beside: Option<&Path>, format: Option<Format>) -> Result<Source, Error> {
+        let name = name.strip_prefix("dipeo://diagrams/").unwrap_or(name);
+        check_relative(name)?;
+        match beside.and_then(|it| find_in(it, name, format)) {
+            Some(path) => {
+                let diagram_id = self.relative(&path).map_or_else(|| path.display().to_string(), |it| name_of(&it));
+                let is_in_workspace = self.confines(&path);
+                self.read(&path, diagram_id, is_in_workspace)
+            }
+            None => self.open_named(name, format),
+        }
+    }
+
+    /// Finds the file that [`Workspace::open_child`] would open.
+    ///
+    /// # Errors
+    ///
+    /// Where it was looked for, and the nearest name.
+    pub fn find_child(&self, name: &str, beside: Option<&Path>, format: Option<Format>) -> Result<PathBuf, ChildFile> {
+        let name = name.strip_prefix("dipeo://diagrams/").unwrap_or(name);
+        if check_relative(name).is_err() {
+            return Err(ChildFile::NotFound { places: Vec::new(), near: None });
+        }
+        if let Some(path) = beside.and_then(|it| find_in(it, name, format)) {
+            return Ok(path);
+        }
+        if let Some(found) = self.locate(name, format) {
+            return Ok(found.path);
+        }
+        let all = self.list();
+        let near = nearest(name, all.iter().map(|it| it.name.as_str())).map(str::to_owned);
+        let folder = beside.map(|it| it.display().to_string());
+        let folders = FOLDERS.iter().map(|it| if it.is_empty() { ".".to_owned() } else { (*it).to_owned() });
+        Err(ChildFile::NotFound { places: folder.into_iter().chain(folders).collect(), near })
+    }
+
+    fn relative(&self, path: &Path) -> Option<String> {
+        let (root, path) = (self.root.canonicalize().ok()?, path.canonicalize().ok()?);
+        path.strip_prefix(&root).ok().map(relative_text)
     }
 
     /// Every diagram file once, by path.
@@ -202,6 +256,17 @@ impl Workspace {
         let shown: String = name.chars().take(100).collect();
         Error::not_found("DIAGRAM_NOT_FOUND", format!("there is no diagram `{shown}`")).hint(hint)
     }
+}
+
+/// Finds the file of a name in one folder, not following links out of it.
+fn find_in(folder: &Path, name: &str, format: Option<Format>) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    let file = |suffix: &str| folder.join(format!("{name}{suffix}"));
+    std::iter::once("").chain(SUFFIXES).map(|suffix| (suffix, file(suffix))).find_map(|(suffix, path)| {
+        let full = format!("{name}{suffix}");
+        let is_inside = path.canonicalize().is_ok_and(|it| it.starts_with(&folder));
+        (path.is_file() && is_inside && has_suffix(&full) && fits(&full, format)).then_some(path)
+    })
 }
 
 /// Refuses everything but a plain relative path.

@@ -1,13 +1,19 @@
 //! `condition`: decides on which branch its input goes on, unchanged (diagrams.md 2.5, 3.10).
 
+mod decision;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
+use self::decision::{Decision, Judgement};
 use super::code_job::values;
-use super::{FieldSpec, Fields, Names, Node, NodeContext, NodeType, Outcome, Output, Preset, Published, Shape, Traits};
+use super::{
+    Effect, FieldSpec, Fields, Names, Node, NodeContext, NodeType, Outcome, Output, Preset, Published, Question, Retry,
+    Shape, Traits,
+};
 use crate::diagram::{Diagram, NodeKind, TreeKind};
 use crate::error::Error;
 use crate::limits;
@@ -50,6 +56,8 @@ enum Rule {
     Exhausted(Vec<(usize, u32)>),
     /// True when each of these nodes has completed.
     Executed(Vec<usize>),
+    /// A person decides.
+    Judged(Box<Decision>),
     /// It could not be read; the diagram does not run.
     None,
 }
@@ -58,7 +66,7 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
     let named =
         fields.choice("condition_type", &["custom", "detect_max_iterations", "check_nodes_executed", "llm_decision"]);
     let expression = fields.text_not_blank("expression");
-    let judges = read_judge_fields(fields);
+    let judges = is_judged(fields);
     let kind = match named {
         Some(kind) => Some(kind),
         // A type that is not allowed has been reported; guessing another would report twice.
@@ -80,12 +88,7 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
             }
             Rule::Executed(nodes)
         }
-        Some(_) => {
-            let message = "`llm_decision` is not supported by this version";
-            let hint = "ask a person_job for `yes` or `no` and compare its answer in an `expression`";
-            fields.problem("E403", "condition_type", message, hint);
-            Rule::None
-        }
+        Some(_) => Rule::Judged(Box::new(Decision::read(fields))),
         None => Rule::None,
     };
     Box::new(Condition {
@@ -95,14 +98,12 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
     })
 }
 
-/// Reads what only `llm_decision` uses and returns whether it is asked for.
-fn read_judge_fields(fields: &mut Fields<'_>) -> bool {
+/// Whether fields of `llm_decision` are given; what else belongs to it is named, so that it is known.
+fn is_judged(fields: &mut Fields<'_>) -> bool {
     for key in ["person", "memorize_to", "at_most", "on_unclear"] {
         fields.tree(key);
     }
-    let judge_by = fields.text_not_blank("judge_by");
-    let judge_by_file = fields.text_not_blank("judge_by_file");
-    judge_by.is_some() || judge_by_file.is_some()
+    fields.text_not_blank("judge_by").is_some() | fields.text_not_blank("judge_by_file").is_some()
 }
 
 fn read_expression(fields: &mut Fields<'_>, expression: Option<String>) -> Rule {
@@ -165,8 +166,20 @@ fn max_iteration(diagram: &Diagram, idx: usize) -> u32 {
 }
 
 impl Node for Condition {
+    fn effect(&self) -> Effect {
+        if self.decision().is_some() { Effect::Outside } else { Effect::None }
+    }
+
     fn traits(&self) -> Traits {
         Traits { skippable: self.skippable, ..Traits::default() }
+    }
+
+    fn timeout_default(&self) -> Option<f64> {
+        self.decision().map(|_| limits::MODEL_TIMEOUT_S)
+    }
+
+    fn retry_default(&self) -> Retry {
+        if self.decision().is_some() { Retry::PROVIDER } else { Retry::NONE }
     }
 
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
@@ -184,13 +197,55 @@ impl Node for Condition {
                 }
                 Rule::Exhausted(persons) => all_exhausted(persons, &cx.history.started),
                 Rule::Executed(nodes) => nodes.iter().all(|idx| count(&cx.history.completed, *idx) > 0),
+                Rule::Judged(decision) => match decision.ask(cx, &output.exposed).await? {
+                    Judgement::Verdict(verdict) => verdict.into_output(&mut output),
+                    Judgement::Asks(question) => return Ok(Outcome::Wait(question)),
+                },
                 Rule::None => return Err(Error::internal("a condition without a rule")),
             };
-            output.meta.insert("decision".to_owned(), is_true.into());
-            output.published = if is_true { Published::True } else { Published::False };
-            Ok(Outcome::Done(output))
+            Ok(decided(output, is_true))
         })
     }
+
+    fn check_answer(&self, _question: &Question, answer: Value) -> Result<Value, Error> {
+        match self.decision() {
+            Some(decision) => decision.checked_answer(answer),
+            None => Err(Error::internal("this condition asks no questions")),
+        }
+    }
+
+    fn resume<'a>(
+        &'a self,
+        cx: &'a NodeContext,
+        question: &'a Question,
+        answer: Value,
+    ) -> BoxFuture<'a, Result<Outcome, Error>> {
+        Box::pin(async move {
+            let decision = self.decision().ok_or_else(|| Error::internal("this condition asks no questions"))?;
+            let mut output = Output { body: cx.names.inputs.passed_on(), ..Output::default() };
+            if let Some(name) = &self.expose_index_as {
+                output.exposed.insert(name.clone(), cx.iteration.saturating_sub(1).into());
+            }
+            let is_true = decision.by_caller(cx, question, &answer)?.into_output(&mut output);
+            Ok(decided(output, is_true))
+        })
+    }
+}
+
+impl Condition {
+    fn decision(&self) -> Option<&Decision> {
+        match &self.rule {
+            Rule::Judged(decision) => Some(decision),
+            Rule::Expression(_) | Rule::Exhausted(_) | Rule::Executed(_) | Rule::None => None,
+        }
+    }
+}
+
+/// The input goes on along the branch of the decision.
+fn decided(mut output: Output, is_true: bool) -> Outcome {
+    output.meta.insert("decision".to_owned(), is_true.into());
+    output.published = if is_true { Published::True } else { Published::False };
+    Outcome::Done(output)
 }
 
 /// Returns what an expression can name; JSON texts of objects and lists are those.
@@ -314,7 +369,8 @@ mod tests {
             (json!({"condition_type": "custm", "expression": "x"}), vec!["E403"]),
             (json!({"condition_type": "check_nodes_executed"}), vec!["E401"]),
             (json!({"condition_type": "check_nodes_executed", "node_indices": ["ghost"]}), vec!["E507"]),
-            (json!({"judge_by": "is it good?", "person": "P"}), vec!["E403"]),
+            (json!({"judge_by": "is it good?", "person": "P"}), vec!["E501"]),
+            (json!({"condition_type": "llm_decision"}), vec!["E502", "E401"]),
             (json!({"condition_type": "detect_max_iterations"}), vec![]),
         ] {
             assert_eq!(codes(NodeKind::Condition, fields.clone()), expected, "{fields}");

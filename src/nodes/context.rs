@@ -8,13 +8,16 @@ use serde_json::Value;
 use super::lookup::Names;
 use super::memory::Message;
 use super::output::ChatMessage;
+use super::policy::Retry;
 use super::ports::models::TokenSink;
 use super::ports::{ModelRequest, Ports, Purpose};
+use super::report::{ItemDone, Reports};
 use super::rights::Rights;
 use crate::diagram::{Person, Service};
 use crate::ids::ExecutionId;
 
 /// The surroundings of one attempt of one node.
+#[derive(Clone)]
 pub struct NodeContext {
     pub execution_id: ExecutionId,
     pub node_id: Arc<str>,
@@ -27,6 +30,10 @@ pub struct NodeContext {
     pub strict_templates: bool,
     /// Time limit of this attempt, for what is stopped from inside.
     pub timeout: Option<std::time::Duration>,
+    /// How failures are repeated; the engine does it, except for the items of a batch.
+    pub retry: Retry,
+    /// Whether the diagram itself gave `retry`.
+    pub retry_given: bool,
     pub rights: Arc<Rights>,
     pub ports: Arc<Ports>,
     pub persons: Arc<[Arc<Person>]>,
@@ -39,6 +46,41 @@ pub struct NodeContext {
     pub notes: Notes,
     /// Who hears what models say while they say it.
     pub tokens: Option<TokenSink>,
+    pub reports: Reports,
+    /// Items of this batch that were done before the process died.
+    pub items_done: Arc<Vec<ItemDone>>,
+    /// Whether this execution is the child of another.
+    pub is_child: bool,
+    /// How the run treats the outside; a child is treated the same.
+    pub mode: Mode,
+}
+
+/// How a run treats the outside (platform.md 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Full,
+    /// No outside effect at all: nodes with one answer from `mock_response` or a canned value, files are
+    /// written to memory.
+    Mock,
+    /// Pauses before breakpoints.
+    Debug,
+}
+
+impl Mode {
+    /// The word of the option.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Mock => "mock",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Full, Self::Mock, Self::Debug].into_iter().find(|it| it.name() == text)
+    }
 }
 
 /// What has happened to each node so far, by its position in the diagram.

@@ -3,6 +3,7 @@
 
 mod code;
 mod policy;
+mod prompts;
 mod references;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use super::integrated_api::ProviderProblem;
 use super::ports::Languages;
 use super::rights::Rights;
 use crate::diagram::render::{source, spelled_like};
-use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Field, Handle, Tree, TreeKind};
+use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Field, Format, Handle, Tree, TreeKind};
 use crate::integrations::Manifest;
 use crate::nearest::nearest;
 
@@ -41,6 +42,9 @@ pub trait Surroundings: Send + Sync {
     /// Returns the content of a workspace file if it is there now.
     fn file(&self, path: &str) -> Option<String>;
 
+    /// Looks for the diagram that a sub_diagram names (E505, W503).
+    fn child_diagram(&self, name: &str, format: Option<Format>) -> ChildFile;
+
     /// Whether a key for `service` is at hand (W504).
     fn has_key(&self, service: crate::diagram::Service, api_key_id: Option<&str>) -> bool;
 
@@ -65,6 +69,19 @@ pub trait Surroundings: Send + Sync {
     fn has_provider_key(&self, _manifest: &Manifest, _api_key_id: Option<&str>) -> bool {
         false
     }
+}
+
+/// What became of looking for a sub-diagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildFile {
+    Found,
+    /// It is the diagram that names it.
+    Itself,
+    /// Where it was looked for (nowhere for a name that leaves the workspace), and the nearest name there is.
+    NotFound {
+        places: Vec<String>,
+        near: Option<String>,
+    },
 }
 
 /// What to do about a prompt file that was searched in `places` and is not there.

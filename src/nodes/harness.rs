@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::context::{CallCounter, History, NodeContext, Note, Notes};
-use super::fields::{Fields, ReadContext, Surroundings};
+use super::context::{CallCounter, History, Mode, NodeContext, Note, Notes};
+use super::fields::{ChildFile, Fields, ReadContext, Surroundings};
 use super::integrated_api::ProviderProblem;
 use super::lookup::{Inputs, Names};
 use super::ports::classes::Class;
@@ -17,8 +17,9 @@ use super::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Files, HostNeed, Language, Languages, ModelReply, ModelRequest, Models,
     Ports, RenderJob, SyntaxProblem, Truth,
 };
+use super::report::Reports;
 use super::rights::{Origin, Rights};
-use super::{Node, Outcome, Output, find};
+use super::{Node, Outcome, Output, Retry, find};
 use crate::clock::{TestClock, Timestamp};
 use crate::diagram::{
     Connection, Diagnostic, Diagram, DiagramNode, Field, Format, Handle, NodeKind, Service, Settings, Span, Spanned,
@@ -73,6 +74,8 @@ impl Harness {
             names: Names { node_id: "node_0".into(), ..Names::default() },
             strict_templates: false,
             timeout: None,
+            retry: Retry::NONE,
+            retry_given: false,
             rights,
             ports: Arc::new(ports),
             persons: Arc::new([]),
@@ -82,6 +85,10 @@ impl Harness {
             calls: Arc::new(CallCounter::default()),
             notes: Notes::default(),
             tokens: None,
+            reports: Reports::default(),
+            items_done: Arc::default(),
+            is_child: false,
+            mode: Mode::Full,
         };
         Self { node, cx, files, code }
     }
@@ -236,6 +243,13 @@ impl Surroundings for World {
 
     fn file(&self, path: &str) -> Option<String> {
         self.files.get(path).map(|it| (*it).to_owned())
+    }
+
+    fn child_diagram(&self, name: &str, _: Option<Format>) -> ChildFile {
+        if self.files.contains_key(name) {
+            return ChildFile::Found;
+        }
+        ChildFile::NotFound { places: vec!["examples".to_owned()], near: None }
     }
 
     fn has_key(&self, _: Service, _: Option<&str>) -> bool {

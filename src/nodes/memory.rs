@@ -3,6 +3,7 @@
 //! through the port.
 
 pub mod conversation;
+mod read;
 pub mod recall;
 pub mod selection;
 pub mod window;

@@ -3,6 +3,7 @@
 //! runs is a [`NodeContext`]; it reaches models, code and files only through the [`ports`].
 
 pub mod addresses;
+pub mod batch;
 pub mod content;
 pub mod context;
 pub mod fields;
@@ -13,6 +14,7 @@ pub mod output;
 pub mod paths;
 pub mod policy;
 pub mod ports;
+pub mod report;
 pub mod rights;
 pub mod spec;
 pub mod template;
@@ -26,6 +28,7 @@ pub mod integrated_api;
 mod json_schema_validator;
 mod person_job;
 mod start;
+mod sub_diagram;
 mod typescript_ast;
 mod user_response;
 
@@ -40,9 +43,9 @@ use crate::diagram::write::KnownField;
 use crate::error::Error;
 
 pub use context::NodeContext;
-pub use fields::{Fields, ReadContext, Surroundings, prompt_file_hint};
+pub use fields::{ChildFile, Fields, ReadContext, Surroundings, prompt_file_hint};
 pub use lookup::{Inputs, Names};
-pub use output::{Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
+pub use output::{ChildQuestion, Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
 pub use policy::{Backoff, OnError, Policy, Retry};
 pub use rights::{FileScope, Origin, Rights};
 pub use spec::{COMMON, FieldSpec, Preset, Shape};
@@ -60,6 +63,7 @@ pub const ALL: &[&NodeType] = &[
     &json_schema_validator::TYPE,
     &typescript_ast::TYPE,
     &integrated_api::TYPE,
+    &sub_diagram::TYPE,
 ];
 
 /// Returns the implementation of `kind`, `None` for a type this version does not run (E210).
@@ -118,9 +122,9 @@ pub trait Node: Send + Sync {
         Traits::default()
     }
 
-    /// The person whose model this node calls, if it calls one.
-    fn person_id(&self) -> Option<String> {
-        None
+    /// Whether it works through a list: then time limits and repetitions are those of each item.
+    fn is_batch(&self) -> bool {
+        false
     }
 
     /// Time limit of one attempt in seconds when the node gives none.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::memory::Message;
 use super::ports::blobs::BlobRef;
 use crate::clock::Timestamp;
 
@@ -36,6 +37,8 @@ pub struct Output {
     pub variables: Map<String, Value>,
     /// Variables of `expose_index_as`.
     pub exposed: Map<String, Value>,
+    /// Messages of child executions that this run remembers from now on; they are stored with the children.
+    pub adopted: Vec<Message>,
 }
 
 impl Output {
@@ -134,12 +137,23 @@ pub struct Question {
     pub schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub options: Option<Vec<Value>>,
+    /// The child execution that asks: it is answered there, and the node goes on by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub child: Option<ChildQuestion>,
     /// When the question expires.
     #[serde(skip_serializing_if = "Option::is_none", default, with = "rfc3339")]
     pub deadline: Option<Timestamp>,
     /// What the node needs to go on; nobody else reads it.
     #[serde(skip_serializing_if = "Value::is_null", default)]
     pub state: Value,
+}
+
+/// The child execution behind a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildQuestion {
+    pub execution_id: String,
+    /// How far its log was when it asked: when it is further, the question is out of date.
+    pub seq: u64,
 }
 
 impl Question {
@@ -152,6 +166,7 @@ impl Question {
             person: None,
             schema: None,
             options: None,
+            child: None,
             deadline: None,
             state: Value::Null,
         }

@@ -18,14 +18,13 @@ use serde_json::Value;
 use self::prompt::Prompts;
 use self::reply::Answered;
 use self::schema::{ReplyFormat, Schema};
+use super::batch::Batch;
 use super::memory::conversation;
 use super::memory::recall::{Recalled, recall};
 use super::memory::window::Memory;
 use super::output::ChatMessage;
 use super::ports::{ModelRequest, Purpose};
-use super::{
-    Backoff, Effect, FieldSpec, Node, NodeContext, NodeType, Outcome, PauseReason, Preset, Question, Retry, Shape,
-};
+use super::{Effect, FieldSpec, Node, NodeContext, NodeType, Outcome, PauseReason, Preset, Question, Retry, Shape};
 use crate::diagram::{NodeKind, Person, Service};
 use crate::error::Error;
 use crate::limits;
@@ -71,9 +70,6 @@ pub(super) static TYPE: NodeType = NodeType {
     read: read::read,
 };
 
-/// Provider failures are tried three times unless the node says otherwise (diagrams.md 2.3).
-const RETRY: Retry = Retry { max_attempts: 3, delay_ms: 1_000, backoff: Backoff::Exponential };
-
 struct PersonJob {
     /// Position among the persons of the plan; `None` was reported when the diagram was compiled.
     person: Option<usize>,
@@ -86,6 +82,7 @@ struct PersonJob {
     /// Whether a connection asks for `conversation_state`. Nobody else reads the conversation, and with
     /// its window it is by far the largest form.
     publishes_conversation: bool,
+    batch: Option<Batch>,
 }
 
 impl Node for PersonJob {
@@ -106,11 +103,18 @@ impl Node for PersonJob {
     }
 
     fn retry_default(&self) -> Retry {
-        RETRY
+        Retry::PROVIDER
+    }
+
+    fn is_batch(&self) -> bool {
+        self.batch.is_some()
     }
 
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
-        Box::pin(self.ask(cx))
+        match &self.batch {
+            None => Box::pin(self.ask(cx)),
+            Some(batch) => Box::pin(async move { batch.run(cx, &|cx, _| self.ask_item(cx)).await }),
+        }
     }
 
     fn check_answer(&self, question: &Question, answer: Value) -> Result<Value, Error> {
@@ -123,17 +127,31 @@ impl Node for PersonJob {
         question: &'a Question,
         answer: Value,
     ) -> BoxFuture<'a, Result<Outcome, Error>> {
+        let Some(batch) = &self.batch else {
+            return Box::pin(async move { self.answered(cx, question, answer) });
+        };
         Box::pin(async move {
-            let person = self.person(cx)?;
-            let recalled: Recalled = serde_json::from_value(question.state.clone())
-                .map_err(|it| Error::internal("a stored question does not read back").source(it))?;
-            let answered = Answered::by_caller(person, question, &recalled, answer);
-            Ok(Outcome::Done(answered.output(cx, self.publishes_conversation)))
+            let answered = |cx: NodeContext, question: Question| -> BoxFuture<'a, Result<Outcome, Error>> {
+                Box::pin(async move { self.answered(&cx, &question, answer) })
+            };
+            batch.resume(cx, question, answered, &|cx, _| self.ask_item(cx)).await
         })
     }
 }
 
 impl PersonJob {
+    fn ask_item(&self, cx: NodeContext) -> BoxFuture<'_, Result<Outcome, Error>> {
+        Box::pin(async move { self.ask(&cx).await })
+    }
+
+    fn answered(&self, cx: &NodeContext, question: &Question, answer: Value) -> Result<Outcome, Error> {
+        let person = self.person(cx)?;
+        let recalled: Recalled = serde_json::from_value(question.state.clone())
+            .map_err(|it| Error::internal("a stored question does not read back").source(it))?;
+        let answered = Answered::by_caller(person, question, &recalled, answer);
+        Ok(Outcome::Done(answered.output(cx, self.publishes_conversation)))
+    }
+
     async fn ask(&self, cx: &NodeContext) -> Result<Outcome, Error> {
         let person = self.person(cx)?;
         let service = cx.service_of(person).ok_or_else(|| no_service(person))?;

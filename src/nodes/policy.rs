@@ -1,10 +1,13 @@
 //! The fields every node may carry: `timeout`, `retry`, `on_error`, `at_most_once`
 //! (diagrams.md 2.0), and how long to wait before an attempt.
 
+pub mod repeat;
+
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::error::Error;
 use crate::limits;
 
 /// What to do when a node fails.
@@ -39,6 +42,9 @@ impl Retry {
     /// One attempt.
     pub const NONE: Self = Self { max_attempts: 1, delay_ms: 1_000, backoff: Backoff::Exponential };
 
+    /// Failures of a model's provider are tried three times unless the node says otherwise (diagrams.md 2.3).
+    pub const PROVIDER: Self = Self { max_attempts: 3, delay_ms: 1_000, backoff: Backoff::Exponential };
+
     /// Returns the pause before attempt `attempt` (2 is the first repetition). `spread` in 0..=1 places
     /// an exponential delay between -10 % and +10 %; it comes in so that this stays a pure function.
     pub fn delay(&self, attempt: u32, spread: f64) -> Duration {
@@ -71,6 +77,12 @@ pub struct Policy {
     pub strict_templates: bool,
     /// Kept for `mode: mock`.
     pub mock_response: Option<Value>,
+}
+
+/// The failure of an attempt that took longer than `limit`.
+pub fn timed_out(limit: Duration) -> Error {
+    Error::external("NODE_TIMEOUT", format!("the node did not finish within {} s", limit.as_secs_f64()))
+        .hint("raise the node's `timeout`, or make its work smaller")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What nodes ask the outside for, as traits. `code`, `llm` and `outside` implement them.
 
 pub mod blobs;
+pub mod children;
 pub mod classes;
 pub mod commands;
 pub mod http;
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 
 /// The ports of one process, shared by all executions.
+#[derive(Clone)]
 pub struct Ports {
     pub code: Arc<dyn CodeRunner>,
     pub models: Arc<dyn Models>,
@@ -33,6 +35,7 @@ pub struct Ports {
     pub blobs: Arc<dyn blobs::Blobs>,
     /// What calls of providers share.
     pub providers: Arc<super::integrated_api::providers::Providers>,
+    pub children: Arc<dyn children::Children>,
 }
 
 impl Ports {
@@ -54,6 +57,7 @@ impl Ports {
             secrets: Arc::new(secrets::NoSecrets),
             blobs: Arc::new(blobs::MemoryBlobs::default()),
             providers: Arc::default(),
+            children: Arc::new(children::NoChildren),
         }
     }
 }

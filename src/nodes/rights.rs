@@ -75,6 +75,22 @@ impl Rights {
         }
     }
 
+    /// These rights, and nothing that `other` has not.
+    #[must_use]
+    pub fn at_most(&self, other: &Self) -> Self {
+        let rank = |it: &Self| match it.origin {
+            Origin::Local => 2,
+            Origin::Workspace => 1,
+            Origin::Submitted => 0,
+        };
+        Self {
+            origin: if rank(self) <= rank(other) { self.origin } else { other.origin },
+            host_code: self.host_code && other.host_code,
+            files: if other.files == FileScope::FilesFolder { other.files } else { self.files },
+            private_network: self.private_network && other.private_network,
+        }
+    }
+
     /// The setting that would allow host code, for hints.
     pub fn host_code_setting(&self) -> &'static str {
         match self.origin {

@@ -81,12 +81,17 @@ impl ExecutionKind {
 pub struct Parent {
     pub execution_id: ExecutionId,
     pub relation: ParentRelation,
+    /// Where in the parent it belongs: `<node id>:<iteration>`, with `:<index>` for an item of a batch.
+    pub place: Option<String>,
 }
 
 /// How an execution relates to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParentRelation {
+    /// The parent waits for it.
     Child,
+    /// The parent started it and went on.
+    Launched,
     Fork,
     Replay,
 }
@@ -96,6 +101,7 @@ impl ParentRelation {
     pub fn name(self) -> &'static str {
         match self {
             Self::Child => "child",
+            Self::Launched => "launched",
             Self::Fork => "fork",
             Self::Replay => "replay",
         }
@@ -180,12 +186,12 @@ fn insert_row(connection: &Connection, new: &NewExecution) -> Result<(), Failure
             execution_id, status, diagram_id, started_at, node_states, node_outputs, llm_usage, variables,
             created_at, last_accessed, kind, origin, mode, source_sha256, revision, parent_execution_id,
             parent_relation, principal, owner, idempotency_key, last_seq, last_activity_at, rights, options,
-            request_hash)
+            request_hash, parent_place)
         VALUES (
             :execution_id, :status, :diagram_id, :now, '{}', '{}', '{}', :variables,
             :now, :now, :kind, :origin, :mode, :source_sha256, :revision, :parent_execution_id,
             :parent_relation, :principal, :owner, :idempotency_key, :last_seq, :now, :rights, :options,
-            :request_hash)
+            :request_hash, :parent_place)
         ON CONFLICT (execution_id) DO NOTHING";
     let n_rows = connection.prepare_cached(sql)?.execute(named_params! {
         ":execution_id": new.execution_id.as_str(),
@@ -200,6 +206,7 @@ fn insert_row(connection: &Connection, new: &NewExecution) -> Result<(), Failure
         ":revision": new.revision.map(Whole),
         ":parent_execution_id": new.parent.as_ref().map(|it| it.execution_id.as_str()),
         ":parent_relation": new.parent.as_ref().map(|it| it.relation.name()),
+        ":parent_place": new.parent.as_ref().and_then(|it| it.place.as_deref()),
         ":principal": new.principal,
         ":owner": new.owner,
         ":idempotency_key": new.idempotency.as_ref().map(|it| &it.key),
@@ -238,7 +245,7 @@ mod tests {
         let new = NewExecution {
             revision: Some(3),
             kind: ExecutionKind::Child,
-            parent: Some(Parent { execution_id: id(9), relation: ParentRelation::Child }),
+            parent: Some(Parent { execution_id: id(9), relation: ParentRelation::Child, place: None }),
             mode: Some("debug".to_owned()),
             rights: r#"{"origin":"local"}"#.to_owned(),
             options: r#"{"models":"caller"}"#.to_owned(),

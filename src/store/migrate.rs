@@ -11,9 +11,12 @@ use super::failure::{Failure, file_failed};
 use crate::error::Error;
 
 /// Every schema step ever released, in order. A released one is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_executions.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_executions.sql"),
+    include_str!("../../migrations/0002_children_and_blobs.sql"),
+];
 
-/// Runs the migrations that `connection` has not seen, each in a transaction of its own. A file that holds
+/// Runs the migrations that `connection` has not seen, in one transaction. A file that holds
 /// something is copied first, to `<path>.bak-<its version>`.
 ///
 /// # Errors
@@ -28,10 +31,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     if !is_empty {
         keep_copy(connection, path, version)?;
     }
-    for n in version..MIGRATIONS.len() {
-        apply(connection, n).map_err(|failure| failure.into_error(path))?;
-    }
-    Ok(())
+    apply(connection).map_err(|failure| failure.into_error(path))
 }
 
 /// A file that needs migrations.
@@ -77,7 +77,7 @@ fn keep_copy(connection: &Connection, path: &Path, version: usize) -> Result<(),
     if copy.exists() {
         return Ok(());
     }
-    let unfinished = beside(path, &format!(".bak-{version}.{}", std::process::id()));
+    let unfinished = beside(path, &format!(".bak-{version}.{}", uuid::Uuid::new_v4().simple()));
     let failed = |error| file_failed("copy the database to", &copy, error);
     let Some(target) = unfinished.to_str() else {
         return Err(failed(std::io::Error::other("SQLite needs a path in UTF-8")));
@@ -104,20 +104,24 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn apply(connection: &mut Connection, n: usize) -> Result<(), Failure> {
+/// Applies every step that is missing in one transaction, so that nobody sees a schema between two versions.
+fn apply(connection: &mut Connection) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
-    if version(&transaction)? > n {
+    let version = version(&transaction)?;
+    if version >= MIGRATIONS.len() {
         return Ok(());
     }
-    if n == 0 && is_original(&transaction)? {
-        let tables = adopt::set_aside(&transaction)?;
-        transaction.execute_batch(MIGRATIONS[n])?;
-        adopt::take_over(&transaction, &tables)?;
-    } else {
-        transaction.execute_batch(MIGRATIONS[n])?;
+    for (n, step) in MIGRATIONS.iter().enumerate().skip(version) {
+        if n == 0 && is_original(&transaction)? {
+            let tables = adopt::set_aside(&transaction)?;
+            transaction.execute_batch(step)?;
+            adopt::take_over(&transaction, &tables)?;
+        } else {
+            transaction.execute_batch(step)?;
+        }
     }
-    finish(transaction, n + 1)
+    finish(transaction, MIGRATIONS.len())
 }
 
 fn finish(transaction: Transaction<'_>, version: usize) -> Result<(), Failure> {

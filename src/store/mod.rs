@@ -6,7 +6,9 @@
 
 mod accesses;
 mod adopt;
+mod blobs;
 mod changes;
+mod children;
 mod columns;
 mod connection;
 mod controls;
@@ -29,6 +31,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use blobs::Blob;
+pub use children::ChildRow;
 pub use controls::{ControlRow, NewControl};
 pub use create::{Created, ExecutionKind, Idempotency, NewExecution, Parent, ParentRelation};
 pub use executions::{ExecutionHead, ExecutionRow, ListFilter};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use dipeo::code::{Code, Settings};
 use dipeo::compile::{Compiled, apply_patches, compile};
-use dipeo::diagram::{Diagnostic, Service, Severity};
+use dipeo::diagram::{Diagnostic, Format, Service, Severity};
 use dipeo::nodes::ports::Languages;
-use dipeo::nodes::{Origin, Rights, Surroundings};
+use dipeo::nodes::{ChildFile, Origin, Rights, Surroundings};
 use proptest::test_runner::{Config, TestRunner};
 use serde::Deserialize;
 
@@ -25,17 +25,7 @@ const OUT_OF_SCOPE: &[(&str, &[&str], &str)] = &[
     ("dipeo/examples/readable_diagrams/image_example.readable.yaml", &["Image_drawings"], "tools"),
     ("micro/at_least_once.light.yaml", &["once"], "hook"),
     ("micro/at_most_once.light.yaml", &["once"], "hook"),
-    ("micro/bad_refs.light.yaml", &["sub"], "sub_diagram"),
-    ("micro/batch_continue.light.yaml", &["sub"], "sub_diagram"),
-    ("micro/batch_fail.light.yaml", &["sub"], "sub_diagram"),
-    ("micro/decide.light.yaml", &["lax", "strict"], "llm_decision"),
-    ("micro/decide_unclear.light.yaml", &["gate"], "llm_decision"),
     ("micro/hook.light.yaml", &["h"], "hook"),
-    ("micro/llmdec.light.yaml", &["cond"], "llm_decision"),
-    ("micro/pjbatch.light.yaml", &["p"], "batch"),
-    ("micro/sub.light.yaml", &["sub"], "sub_diagram"),
-    ("micro/sub_memory.light.yaml", &["shared", "alone"], "sub_diagram"),
-    ("micro/subb.light.yaml", &["sub"], "sub_diagram"),
     ("micro/tf.light.yaml", &["a"], "tools"),
 ];
 
@@ -92,6 +82,13 @@ impl Surroundings for Folder {
 
     fn file(&self, path: &str) -> Option<String> {
         std::fs::read_to_string(self.dir.join(path)).ok()
+    }
+
+    fn child_diagram(&self, name: &str, _format: Option<Format>) -> ChildFile {
+        if self.dir.join(format!("{name}.light.yaml")).is_file() {
+            return ChildFile::Found;
+        }
+        ChildFile::NotFound { places: vec![self.dir.display().to_string()], near: None }
     }
 
     fn has_key(&self, _service: Service, _api_key_id: Option<&str>) -> bool {

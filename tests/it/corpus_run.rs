@@ -21,15 +21,7 @@ const OUT_OF_SCOPE: &[(&str, &str)] = &[
     ("image_example", "image tool"),
     ("micro/at_least_once", "hook nodes"),
     ("micro/at_most_once", "hook nodes"),
-    ("micro/batch_continue", "sub_diagram"),
-    ("micro/batch_fail", "sub_diagram"),
-    ("micro/decide", "llm_decision"),
     ("micro/hook", "hook nodes"),
-    ("micro/llmdec", "llm_decision"),
-    ("micro/pjbatch", "batch of a person_job"),
-    ("micro/sub.light", "sub_diagram"),
-    ("micro/sub_memory", "sub_diagram"),
-    ("micro/subb", "sub_diagram"),
 ];
 
 /// Answers model calls from the row: by node label for replies, by person for memory selections.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::record::Gate;
 use crate::compile::{NodeIdx, Plan};
 use crate::error::Error;
+use crate::nodes::policy::timed_out;
 use crate::nodes::{NodeContext, Outcome, Question};
 
 /// What came out of an attempt.
@@ -52,7 +53,8 @@ impl Attempt {
             Work::Resume(question, answer) => node.resume(&self.cx, question, answer.clone()),
         };
         let guarded = AssertUnwindSafe(work).catch_unwind();
-        let outcome = match self.cx.timeout {
+        // The items of a batch have their time limits one by one.
+        let outcome = match self.cx.timeout.filter(|_| !node.is_batch()) {
             Some(limit) => match tokio::time::timeout(limit, guarded).await {
                 Ok(outcome) => outcome,
                 Err(_) => Ok(Err(timed_out(limit))),
@@ -65,9 +67,4 @@ impl Attempt {
         });
         Finished { node: self.node, result }
     }
-}
-
-fn timed_out(limit: Duration) -> Error {
-    Error::external("NODE_TIMEOUT", format!("the node did not finish within {} s", limit.as_secs_f64()))
-        .hint("raise the node's `timeout`, or make its work smaller")
 }

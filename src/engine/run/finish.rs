@@ -3,28 +3,34 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
 use super::attempt::{Finished, Work};
 use super::{End, Run, Stopped, Token};
 use crate::compile::NodeIdx;
 use crate::diagram::Handle;
+use crate::engine::ending;
 use crate::engine::event::{
-    Closing, Event, ExecutionLog, ExecutionPaused, InteractivePrompt, LastMessage, NodeCompleted, NodeError, NodeRetry,
-    NodeSkipped, StoredOutput, Warning,
+    Closing, Event, ExecutionLog, ExecutionPaused, InteractivePrompt, InteractiveResponse, LastMessage, NodeCompleted,
+    NodeError, NodeRetry, NodeSkipped, StoredOutput, Warning,
 };
 use crate::engine::schedule::Input;
-use crate::engine::{ending, retry};
 use crate::error::Error;
 use crate::limits;
 use crate::nodes::context::Note;
-use crate::nodes::memory::Message;
+use crate::nodes::memory::{Message, message_id};
+use crate::nodes::policy::repeat;
 use crate::nodes::{NewMessage, OnError, Outcome, Output, Published, Question};
 
 impl Run {
     /// Takes up what came out of an attempt.
     pub(super) fn take_up(&mut self, finished: Finished) -> Result<(), Error> {
         let node = finished.node;
+        // What it said while it ran comes before its end.
+        while let Ok((node, report)) = self.reports.listen.try_recv() {
+            self.note_report(node, report);
+        }
         if !self.live.contains_key(&node) {
             return Ok(());
         }
@@ -45,6 +51,7 @@ impl Run {
         let started_at = self.state.nodes[node].started_at;
         let duration_ms = started_at.map_or(0, |it| self.ports.clock.now().since_ms(it));
         self.store_messages(node, live.iteration, output.messages);
+        Arc::make_mut(&mut self.messages).extend(output.adopted);
         if !output.variables.is_empty() {
             Arc::make_mut(&mut self.variables).extend(output.variables.clone());
         }
@@ -87,11 +94,11 @@ impl Run {
         let (retry, retry_given) = (policy.retry, policy.retry_given);
         let live = self.live.get_mut(&node).expect("only live nodes fail");
         let attempts_max = retry.max_attempts.min(limits::ATTEMPTS_MAX);
-        if live.attempt < attempts_max && retry::may_repeat(&error, retry_given) {
+        if live.attempt < attempts_max && repeat::may_repeat(&error, retry_given) {
             live.attempt += 1;
             let (iteration, attempt) = (live.iteration, live.attempt);
             let delay =
-                retry::wished_delay(&error).unwrap_or_else(|| retry.delay(attempt, retry::spread(node, attempt)));
+                repeat::wished_delay(&error).unwrap_or_else(|| retry.delay(attempt, repeat::spread(node, attempt)));
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let object = self.error_object(node, &error, attempt - 1);
             self.note_event(Event::NodeRetry(NodeRetry { iteration, attempt, error: object, delay_ms }), Some(node));
@@ -121,7 +128,28 @@ impl Run {
     /// Opens a question; the node counts as running until it is answered.
     fn ask(&mut self, node: NodeIdx, question: Question) {
         let iteration = self.live[&node].iteration;
+        self.watch_child_of(node, &question);
         self.note_event(Event::InteractivePrompt(InteractivePrompt { iteration, question }), Some(node));
+    }
+
+    /// Looks out for the end of a question that a child execution asks.
+    pub(super) fn watch_child_of(&mut self, node: NodeIdx, question: &Question) {
+        if let Some(asked) = &question.child {
+            let moved = self.ports.children.moved(asked.clone());
+            self.watched.push(Box::pin(moved.map(move |()| node)));
+        }
+    }
+
+    /// The child that a node waited with goes on, or has ended: the node takes it up again.
+    pub(super) fn child_moved(&mut self, node: NodeIdx) {
+        let Some(waiting) = self.state.nodes[node].waiting.clone() else { return };
+        if waiting.answer.is_some() || waiting.question.child.is_none() || !self.live.contains_key(&node) {
+            return;
+        }
+        let response = InteractiveResponse { iteration: waiting.iteration, value: Value::Null, by: "child".into() };
+        self.note_event(Event::InteractiveResponse(response), Some(node));
+        self.wake("child");
+        self.attempt(node, Work::Resume(Box::new(waiting.question), Value::Null), None);
     }
 
     /// Pauses, durably, when nothing but questions is left.
@@ -220,7 +248,7 @@ impl Run {
         let node_id = self.plan.nodes[node].id.to_string();
         for (k, message) in new.into_iter().enumerate() {
             let stored = Message {
-                id: format!("{}:{node_id}:{iteration}:{k}", self.record.execution_id),
+                id: message_id(&self.record.execution_id, (&node_id, iteration), k),
                 seq: self.messages.len() as u64 + 1,
                 from: message.from,
                 to: message.to,
@@ -289,8 +317,8 @@ impl Run {
             total_duration_ms: now.since_ms(self.state.started_at),
             counts: self.state.counts(),
             llm_usage: self.state.usage,
-            messages_count: self.messages.len() as u64,
-            last_message: self.messages.last().map(|it| self.shown(it)),
+            messages_count: self.own_messages().count() as u64,
+            last_message: self.own_messages().last().map(|it| self.shown(it)),
             handled_errors: self.state.handled_errors.clone(),
             warnings,
             skipped,
@@ -298,6 +326,12 @@ impl Run {
             recovered: (self.state.recovered > 0).then_some(self.state.recovered),
             ..Closing::default()
         }
+    }
+
+    /// The conversation of this execution alone, without what it inherited and what its children said.
+    fn own_messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        let own = self.record.execution_id.as_str();
+        self.messages.iter().filter(move |it| it.id.starts_with(own))
     }
 
     fn shown(&self, message: &Message) -> LastMessage {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 
 use super::record::Recorder;
-use super::{Run, restore};
+use super::{Hearing, Run, restore};
 use crate::clock::Timestamp;
 use crate::compile::Plan;
 use crate::diagram::Service;
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::Rights;
-use crate::nodes::context::{CallCounter, History};
+use crate::nodes::context::{CallCounter, History, Mode};
 use crate::nodes::memory::Message;
 use crate::nodes::ports::Ports;
 
@@ -58,34 +58,8 @@ pub struct RunOptions {
     pub mode: Mode,
     /// Nodes, by id or label, before which a run in debug mode pauses.
     pub breakpoints: Vec<String>,
-}
-
-/// How a run treats the outside (platform.md 5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    #[default]
-    Full,
-    /// No outside effect at all: nodes with one answer from `mock_response` or a canned value, files are
-    /// written to memory.
-    Mock,
-    /// Pauses before breakpoints.
-    Debug,
-}
-
-impl Mode {
-    /// The word of the option.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Mock => "mock",
-            Self::Debug => "debug",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Full, Self::Mock, Self::Debug].into_iter().find(|it| it.name() == text)
-    }
+    /// How many executions stand above this one; 0 = it is no child.
+    pub depth: u32,
 }
 
 /// How a run came to its end in this process.
@@ -125,6 +99,8 @@ impl Run {
             history: Arc::new(History { started: vec![0; n_nodes], completed: vec![0; n_nodes] }),
             calls: Arc::new(CallCounter::starting_at(HashMap::new())),
             replaced: BTreeMap::new(),
+            watched: FuturesUnordered::new(),
+            reports: Hearing::new(),
             is_stepping: false,
             must_flush: false,
             options: launch.options,

@@ -27,17 +27,19 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
 pub use self::command::{Command, Control};
-pub use self::launch::{Launch, LogEntry, Mode, RunOptions, Stopped};
+pub use self::launch::{Launch, LogEntry, RunOptions, Stopped};
 use self::record::Recorder;
-use super::event::Event;
+use super::event::{Event, NodeOutput};
 use super::journal::Journal;
 use super::schedule::{Action, Ending, Input, Schedule};
 use super::state::ExecutionState;
 use crate::compile::{EdgeIdx, NodeIdx, Plan};
 use crate::error::Error;
+pub use crate::nodes::context::Mode;
 use crate::nodes::context::{CallCounter, History, Notes};
 use crate::nodes::memory::Message;
 use crate::nodes::ports::Ports;
+use crate::nodes::report::{ItemDone, Report};
 use crate::nodes::{Forms, Inputs, Rights};
 
 /// How long finished events may wait for company before they are written while something slow runs.
@@ -71,10 +73,27 @@ struct Run {
     calls: Arc<CallCounter>,
     /// W602: how often a connection's token was replaced before use.
     replaced: BTreeMap<EdgeIdx, u32>,
+    /// Nodes whose child execution waits for somebody: done when it does so no longer.
+    watched: FuturesUnordered<BoxFuture<'static, NodeIdx>>,
+    /// What nodes say while they run.
+    reports: Hearing,
     /// `step`: every node is held before it starts.
     is_stepping: bool,
     /// Whether an effect waits for what is not yet written.
     must_flush: bool,
+}
+
+/// Where nodes speak, and where the loop listens.
+struct Hearing {
+    speak: mpsc::UnboundedSender<(NodeIdx, Report)>,
+    listen: mpsc::UnboundedReceiver<(NodeIdx, Report)>,
+}
+
+impl Hearing {
+    fn new() -> Self {
+        let (speak, listen) = mpsc::unbounded_channel();
+        Self { speak, listen }
+    }
 }
 
 /// A value on a connection.
@@ -94,6 +113,8 @@ struct Live {
     /// Where each input came from, as `<node id>:<iteration>`.
     sources: BTreeMap<String, String>,
     notes: Notes,
+    /// Items of a batch that are done.
+    items: Vec<ItemDone>,
 }
 
 /// Why an execution ends.
@@ -129,6 +150,8 @@ pub async fn run(
         tokio::select! {
             Some(finished) = run.in_flight.next() => run.finished.push_back(finished),
             Some(commit) = run.record.commits.next() => run.record.committed(commit)?,
+            Some(node) = run.watched.next() => run.child_moved(node),
+            Some((node, report)) = run.reports.listen.recv() => run.note_report(node, report),
             Some(command) = commands.recv() => run.command(command).await?,
             () = tokio::time::sleep(timer.unwrap_or(IDLE_FLUSH)), if timer.is_some() => run.timer_fired()?,
             () = tokio::time::sleep(IDLE_FLUSH), if unwritten => run.flush(false).await?,
@@ -226,6 +249,19 @@ impl Run {
 
     fn is_paused(&self) -> bool {
         self.state.status == super::event::Status::Paused
+    }
+
+    /// Records what a running node says; it is written with the next batch.
+    fn note_report(&mut self, node: NodeIdx, report: Report) {
+        let Some(live) = self.live.get_mut(&node) else { return };
+        match report {
+            Report::Item(item) => {
+                live.items.push(item.clone());
+                let event = Event::NodeOutput(NodeOutput { iteration: live.iteration, item });
+                self.note_event(event, Some(node));
+                self.must_flush = true;
+            }
+        }
     }
 
     fn note_event(&mut self, event: Event, node: Option<NodeIdx>) {

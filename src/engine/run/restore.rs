@@ -45,8 +45,14 @@ fn replay(run: &mut Run, node: NodeIdx, event: &Event, calls: &mut HashMap<Strin
                 live.attempt = it.attempt;
             }
         }
+        Event::NodeOutput(it) => {
+            count_calls(it.item.attempts, &it.item.meta, calls);
+            if let Some(live) = run.live.get_mut(&node) {
+                live.items.push(it.item.clone());
+            }
+        }
         Event::NodeCompleted(it) => {
-            count_calls(&run.plan.nodes[node].node.person_id(), it.attempt, &it.meta, calls);
+            count_calls(it.attempt, &it.meta, calls);
             replay_completion(run, node, it);
         }
         Event::InteractivePrompt(it) if it.question.reason == PauseReason::Breakpoint => {
@@ -81,8 +87,14 @@ fn replay_start(run: &mut Run, node: NodeIdx, started: &NodeStarted) {
     let (inputs, sources) = run.take_inputs(&edges);
     let inputs = inputs.unwrap_or_else(|_| Inputs::default());
     Arc::make_mut(&mut run.history).started[node] = started.iteration;
-    let live =
-        Live { iteration: started.iteration, attempt: started.attempt, inputs, sources, notes: Notes::default() };
+    let live = Live {
+        iteration: started.iteration,
+        attempt: started.attempt,
+        inputs,
+        sources,
+        notes: Notes::default(),
+        items: Vec::new(),
+    };
     run.live.insert(node, live);
 }
 
@@ -96,14 +108,11 @@ fn replay_completion(run: &mut Run, node: NodeIdx, completed: &NodeCompleted) {
 }
 
 /// A script goes by how many calls its person had: one for each attempt that came to an end.
-fn count_calls(
-    person: &Option<String>,
-    attempts: u32,
-    meta: &serde_json::Map<String, Value>,
-    calls: &mut HashMap<String, u32>,
-) {
-    let Some(person) = person else { return };
-    *calls.entry(person.clone()).or_insert(0) += attempts;
+fn count_calls(attempts: u32, meta: &serde_json::Map<String, Value>, calls: &mut HashMap<String, u32>) {
+    let Some(person) = meta.get("person_id").and_then(Value::as_str) else { return };
+    let attempts =
+        meta.get("model_calls").and_then(Value::as_u64).and_then(|it| u32::try_from(it).ok()).unwrap_or(attempts);
+    *calls.entry(person.to_owned()).or_insert(0) += attempts;
     let has_selected = meta.get("memory").and_then(|it| it.get("selected_ids")).is_some();
     if has_selected {
         *calls.entry(format!("{person}#selection")).or_insert(0) += 1;
@@ -113,6 +122,9 @@ fn count_calls(
 /// Takes up the nodes that were under way, then whatever may start now.
 fn go_on(run: &mut Run) -> Result<(), Error> {
     let under_way: Vec<NodeIdx> = run.live.keys().copied().collect();
+    for (node, question) in open_questions(run) {
+        run.watch_child_of(node, &question);
+    }
     let only_waits = run.state.status == Status::Paused
         && under_way.iter().all(|it| run.state.nodes[*it].waiting.as_ref().is_some_and(|it| it.answer.is_none()));
     if only_waits && !under_way.is_empty() {
@@ -124,6 +136,10 @@ fn go_on(run: &mut Run) -> Result<(), Error> {
     }
     let actions = run.schedule.resume();
     run.carry_out(actions)
+}
+
+fn open_questions(run: &Run) -> Vec<(NodeIdx, Question)> {
+    run.state.open_questions().into_iter().map(|(node, it)| (node, it.question.clone())).collect()
 }
 
 fn take_up(run: &mut Run, node: NodeIdx) {

@@ -13,6 +13,7 @@ use crate::compile::{EdgeIdx, NodeIdx};
 use crate::engine::event::{Event, NodeStarted};
 use crate::error::Error;
 use crate::nodes::context::Notes;
+use crate::nodes::report::Reports;
 use crate::nodes::{Effect, Inputs, Names, NodeContext, content};
 
 impl Run {
@@ -24,7 +25,8 @@ impl Run {
             Ok(inputs) => (inputs, None),
             Err(problem) => (Inputs::default(), Some(problem)),
         };
-        self.live.insert(node, Live { iteration, attempt: 1, inputs, sources, notes: Notes::default() });
+        self.live
+            .insert(node, Live { iteration, attempt: 1, inputs, sources, notes: Notes::default(), items: Vec::new() });
         if problem.is_none() && self.holds(node) {
             self.hold(node);
             return Ok(());
@@ -111,6 +113,8 @@ impl Run {
             },
             strict_templates: self.options.strict || plan_node.policy.strict_templates,
             timeout: plan_node.policy.timeout,
+            retry: plan_node.policy.retry,
+            retry_given: plan_node.policy.retry_given,
             rights: Arc::clone(&self.rights),
             ports: Arc::clone(&self.ports),
             persons: Arc::clone(&self.plan.persons),
@@ -120,6 +124,10 @@ impl Run {
             calls: Arc::clone(&self.calls),
             notes: live.notes.clone(),
             tokens: None,
+            reports: Reports::new(node, self.reports.speak.clone()),
+            items_done: Arc::new(live.items.clone()),
+            is_child: self.options.depth > 0,
+            mode: self.options.mode,
         }
     }
 }

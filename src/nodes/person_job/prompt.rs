@@ -4,7 +4,7 @@ use crate::diagram::Diagnostic;
 use crate::error::Error;
 use crate::nodes::content;
 use crate::nodes::context::NodeContext;
-use crate::nodes::fields::{Fields, prompt_file_hint};
+use crate::nodes::fields::Fields;
 use crate::nodes::memory::conversation;
 use crate::nodes::template::{self, Template};
 
@@ -84,25 +84,10 @@ fn render(cx: &NodeContext, prompt: &Template) -> Result<String, Error> {
 fn read_prompt(fields: &mut Fields<'_>, file_key: &'static str, inline_keys: [&'static str; 2]) -> Given {
     let [inline, legacy] = inline_keys.map(|key| fields.text_not_blank(key).map(|text| (key, text)));
     if let Some(file) = fields.text_not_blank(file_key) {
-        return Given { is_given: true, template: read_file(fields, file_key, &file) };
+        return Given { is_given: true, template: fields.prompt_file(file_key, &file) };
     }
     match inline.or(legacy) {
         Some((key, text)) => Given { is_given: true, template: fields.template(key, &text) },
         None => Given { is_given: false, template: None },
-    }
-}
-
-fn read_file(fields: &mut Fields<'_>, key: &'static str, file: &str) -> Option<Template> {
-    let surroundings = fields.context().surroundings;
-    if surroundings.structure_only() {
-        return None;
-    }
-    match surroundings.prompt_file(file) {
-        Ok(text) => fields.template(key, &text),
-        Err(searched) => {
-            let hint = prompt_file_hint(&searched);
-            fields.problem("E504", key, format!("prompt file `{file}` is not there"), hint);
-            None
-        }
     }
 }

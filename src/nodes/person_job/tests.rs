@@ -323,7 +323,7 @@ fn every_field_problem_has_its_code() {
         (with(json!({"tools": ["none", {"type": "image", "enabled": false}]})), ""),
         (with(json!({"tools": "websearch"})), "E406 tools"),
         (with(json!({"tools": [{"type": "image"}]})), "E406 tools"),
-        (with(json!({"batch": true, "batch_input_key": "items"})), "E403 batch"),
+        (with(json!({"batch": true, "batch_input_key": "items", "on_item_error": "stop"})), "E403 on_item_error"),
         (with(json!({"batch": false, "max_concurrent": 10})), ""),
     ] {
         assert_eq!(problems(fields.clone(), &[]), expected, "{fields}");

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{Template, TemplateProblem, Unresolved, render, report};
 use crate::error::Error;
 use crate::nodes::context::NodeContext;
+use crate::nodes::lookup::Names;
 
 /// A JSON value in which every text is a template.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,26 @@ impl JsonTemplate {
                 entries.collect::<Result<_, _>>().map(Self::Map)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(Self::Plain(value.clone())),
+        }
+    }
+
+    /// The value of a template that is one path and nothing else; of any other, its rendered text.
+    ///
+    /// # Errors
+    ///
+    /// The nearest name, when a path has no value.
+    pub fn value(&self, names: &Names) -> Result<Value, Option<String>> {
+        match self {
+            Self::Text(template) => match template.only_path() {
+                Some(path) => super::render::value_of(path, names, &Map::new()).map_err(|it| it.near),
+                None => template.render(names, &Map::new()).map(|it| Value::String(it.text)).map_err(|_| None),
+            },
+            Self::Plain(value) => Ok(value.clone()),
+            Self::List(items) => items.iter().map(|it| it.value(names)).collect::<Result<_, _>>().map(Value::Array),
+            Self::Map(entries) => {
+                let entries = entries.iter().map(|(key, it)| Ok((key.clone(), it.value(names)?)));
+                entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
+            }
         }
     }
 

@@ -11,12 +11,13 @@ use crate::clock::{TestClock, Timestamp};
 use crate::diagram::{Connection, ContentType, Diagram, NodeKind, Person, Script, Service, Span, Spanned};
 use crate::error::Error;
 use crate::ids::ExecutionId;
-use crate::nodes::context::{CallCounter, History, Notes};
+use crate::nodes::context::{CallCounter, History, Mode, Notes};
 use crate::nodes::harness::{self, MemoryFiles, ScriptedCode, World};
 use crate::nodes::memory::{Message, message_id};
 use crate::nodes::person_job::TYPE;
 use crate::nodes::ports::{ModelReply, ModelRequest, Models, Ports, Usage};
-use crate::nodes::{Fields, Inputs, Names, Node, NodeContext, Origin, Outcome, Output, ReadContext, Rights};
+use crate::nodes::report::Reports;
+use crate::nodes::{Fields, Inputs, Names, Node, NodeContext, Origin, Outcome, Output, ReadContext, Retry, Rights};
 
 pub const EXECUTION: &str = "exec_00000000000000000000000000000001";
 
@@ -134,6 +135,8 @@ impl Talk {
             names: Names { inputs: named, node_id: label.into(), ..Names::default() },
             strict_templates: false,
             timeout: None,
+            retry: Retry::NONE,
+            retry_given: false,
             rights: Arc::new(Rights::of(Origin::Local, false, false)),
             ports: Arc::new(ports),
             persons: self.persons.clone().into(),
@@ -143,6 +146,10 @@ impl Talk {
             calls: Arc::clone(&self.calls),
             notes: self.notes.clone(),
             tokens: None,
+            reports: Reports::default(),
+            items_done: Arc::default(),
+            is_child: false,
+            mode: Mode::Full,
         }
     }
 

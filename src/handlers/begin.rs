@@ -1,0 +1,104 @@
+//! Makes an execution of a compiled diagram: its row is durable before anybody hears of it, then it runs here
+//! unless somebody else is to take it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::launch::{self, StoredOptions};
+use super::supervisor::Supervisor;
+use super::workspace::Source;
+use crate::compile::Compiled;
+use crate::diagram::Format;
+use crate::engine::event::Event;
+use crate::engine::journal::Transition;
+use crate::engine::run::{Launch, LogEntry};
+use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::nodes::Rights;
+use crate::nodes::memory::Message;
+use crate::store::{self, Created, ExecutionKind, Idempotency, NewExecution, Parent};
+
+/// An execution to be.
+pub(super) struct Beginning {
+    pub execution_id: ExecutionId,
+    pub source: Source,
+    pub compiled: Compiled,
+    pub options: StoredOptions,
+    pub rights: Rights,
+    pub variables: Map<String, Value>,
+    pub parent: Option<Parent>,
+    pub idempotency: Option<Idempotency>,
+    /// What it remembers of its parent's conversation.
+    pub inherited: Vec<Message>,
+    /// A living process of this database takes it, not this one.
+    pub in_background: bool,
+}
+
+/// Writes the row and starts the run. Returns the id, which is another one when the same request came before.
+///
+/// # Errors
+///
+/// `ALREADY_EXISTS`, `IDEMPOTENCY_CONFLICT`, what the database says.
+pub(super) async fn begin(supervisor: &Arc<Supervisor>, beginning: Beginning) -> Result<ExecutionId, Error> {
+    if !beginning.in_background {
+        supervisor.register().await?;
+    }
+    let now = supervisor.now();
+    let event = first_event(&beginning);
+    match supervisor.store().create_execution(new_row(supervisor, &beginning, &event, now)).await? {
+        Created::Same(existing) => return Ok(existing),
+        Created::New => {}
+    }
+    let Beginning { execution_id, mut compiled, options, rights, inherited, in_background, .. } = beginning;
+    if let Some(plan) = compiled.plan.take().filter(|_| !in_background) {
+        let launch = Launch {
+            execution_id: execution_id.clone(),
+            owner: Arc::clone(supervisor.owner()),
+            plan: Arc::new(plan),
+            rights: Arc::new(rights),
+            options: options.to_run_options(),
+            log: vec![LogEntry { seq: 1, node_id: None, event, at: now }],
+            messages: inherited,
+        };
+        supervisor.start(execution_id.clone(), launch);
+    }
+    Ok(execution_id)
+}
+
+fn first_event(it: &Beginning) -> Event {
+    let inputs = it.variables.clone();
+    Event::ExecutionStarted(launch::first_event(&it.compiled, &it.options, &it.rights, &it.source.diagram_id, inputs))
+}
+
+fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, now: crate::clock::Timestamp) -> NewExecution {
+    let is_child = it.parent.as_ref().is_some_and(|it| it.place.is_some());
+    NewExecution {
+        execution_id: it.execution_id.clone(),
+        diagram_id: it.source.diagram_id.clone(),
+        source: store::Source {
+            sha256: it.source.sha256.clone(),
+            format: it.compiled.format.map_or("light", Format::name).to_owned(),
+            content: it.source.text.clone(),
+        },
+        revision: None,
+        origin: it.rights.origin,
+        rights: serde_json::to_string(&it.rights).unwrap_or_default(),
+        options: serde_json::to_string(&it.options).unwrap_or_default(),
+        variables: Value::Object(it.variables.clone()).to_string(),
+        kind: if is_child { ExecutionKind::Child } else { ExecutionKind::Run },
+        parent: it.parent.clone(),
+        mode: it.options.mode.clone(),
+        principal: None,
+        idempotency: it.idempotency.clone(),
+        started_at: now,
+        owner: (!it.in_background).then(|| Arc::clone(supervisor.owner())),
+        transitions: vec![Transition {
+            seq: 1,
+            node_id: None,
+            phase: event.phase(),
+            payload: event.payload(),
+            created_at: now,
+        }],
+    }
+}
