@@ -71,6 +71,8 @@ pub enum Command {
     Control(ControlArgs),
     /// Check a diagram: every problem at once, with place and fix
     Compile(CompileArgs),
+    /// Write a diagram in another format
+    Convert(ConvertArgs),
     /// Show the diagrams of the workspace
     List(ListArgs),
     /// Show or raise the rights of a diagram that a client submitted
@@ -93,7 +95,8 @@ impl Command {
             Self::Mcp(_) => "mcp",
             Self::Serve(_) => "serve",
             Self::Drain => "drain",
-            Self::Run(_)
+            Self::Convert(_)
+            | Self::Run(_)
             | Self::Results(_)
             | Self::Control(_)
             | Self::Compile(_)
@@ -274,6 +277,28 @@ pub struct CompileArgs {
     /// Apply the repairs a machine can make and print the new text
     #[arg(long)]
     pub fix: bool,
+}
+
+/// Example: dipeo convert review review.native.json
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo convert review review.native.json")]
+pub struct ConvertArgs {
+    /// A file, a name in the workspace, or - for stdin
+    pub input: String,
+    /// The file to write, or - for stdout
+    pub output: String,
+    /// light, readable or native (detected)
+    #[arg(long, value_name = "FORMAT")]
+    pub from_format: Option<String>,
+    /// light, readable, native, mermaid or dot (by the suffix of OUTPUT)
+    #[arg(long, value_name = "FORMAT")]
+    pub to_format: Option<String>,
+    /// Fail when anything would be lost
+    #[arg(long)]
+    pub strict: bool,
+    /// Write over an existing OUTPUT
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Example: dipeo list --search review

@@ -7,6 +7,7 @@
 mod args;
 mod compile;
 mod control;
+mod convert;
 mod integrations;
 mod list;
 mod print;
@@ -44,6 +45,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Results(args) => results::results(context, args).await,
         Command::Control(args) => control::control(context, args).await,
         Command::Compile(args) => compile::compile(context, args).await,
+        Command::Convert(args) => convert::convert(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,

@@ -35,7 +35,7 @@ mod testing;
 
 pub use diagnostic::{Diagnostic, Patch, Severity};
 pub use kinds::{ContentType, Format, Handle, NodeKind, Service};
-pub use load::{Bounds, Loaded, load_within};
+pub use load::{Bounds, Loaded, comments, load_within};
 pub use model::{Connection, Diagram, DiagramNode, Field, InputDeclaration, Person, Script, Settings};
 pub use parse::{Parsed, parse};
 pub use tree::{Span, Spanned, Tree, TreeKind};

@@ -6,6 +6,7 @@ mod begin;
 mod children;
 pub mod compile_diagram;
 pub mod control_execution;
+pub mod convert_diagram;
 pub mod execution_object;
 pub mod fetch;
 pub mod guide;

@@ -96,6 +96,19 @@ pub(super) fn check_json(text: &str) -> Result<(), Vec<Diagnostic>> {
     ])
 }
 
+/// Returns the places of the comments of `text`, as far as it can be read; JSON has none.
+pub fn comments(text: &str) -> Vec<Span> {
+    if check_size(text, Bounds::DIAGRAM).is_err() || check_json(text).is_ok() {
+        return Vec::new();
+    }
+    let mut options = Options::default();
+    options.set_emit_comments(true);
+    options.flow_nesting_limit = DIAGRAM_DEPTH_MAX;
+    options.block_nesting_limit = DIAGRAM_DEPTH_MAX;
+    let events = Parser::new_from_str_with_options(text, options).map_while(Result::ok);
+    events.filter(|(event, _)| matches!(event, Event::Comment(..))).map(|(_, place)| place_of(&place)).collect()
+}
+
 fn check_size(text: &str, bounds: Bounds) -> Result<(), Vec<Diagnostic>> {
     if text.len() <= bounds.bytes_max {
         return Ok(());
