@@ -1,12 +1,16 @@
 //! Settings: flags over environment over `dipeo.toml` over defaults. The one place that reads the
 //! environment (surface.md 3.1, 3.3).
 
+mod models;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use self::models::ModelsTable;
+pub use self::models::{LongPrice, ModelSettings, PriceTable, ProviderConfig, default_model};
 use crate::error::Error;
 use crate::nearest::nearest;
 use crate::secret::Secret;
@@ -107,15 +111,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Where models are and with which keys.
-#[derive(Clone, Default)]
-pub struct ModelSettings {
-    pub openai_base_url: Option<String>,
-    pub openai_api_key: Option<String>,
-    pub openai_model: Option<String>,
-    pub ollama_host: Option<String>,
-}
-
 /// What workspace diagrams may do through a server; counts only after `dipeo trust --config`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PolicySettings {
@@ -131,6 +126,8 @@ struct FileSettings {
     #[serde(default)]
     models: ModelsTable,
     #[serde(default)]
+    prices: BTreeMap<String, PriceTable>,
+    #[serde(default)]
     policy: PolicyTable,
 }
 
@@ -139,14 +136,6 @@ struct FileSettings {
 struct ServerTable {
     host: Option<String>,
     port: Option<u16>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModelsTable {
-    openai_base_url: Option<String>,
-    openai_model: Option<String>,
-    ollama_host: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,15 +203,7 @@ impl Config {
             allowed_hosts: overrides.allowed_hosts.clone(),
             allowed_origins: origins(overrides, env)?,
             token: env.get("DIPEO_TOKEN").map(str::to_owned),
-            models: ModelSettings {
-                openai_base_url: env.get("OPENAI_BASE_URL").map(str::to_owned).or(file.models.openai_base_url),
-                openai_api_key: env.get("OPENAI_API_KEY").map(str::to_owned),
-                openai_model: env.get("OPENAI_MODEL").map(str::to_owned).or(file.models.openai_model),
-                ollama_host: env
-                    .one_of(&["OLLAMA_HOST", "OLLAMA_BASE_URL"])?
-                    .map(str::to_owned)
-                    .or(file.models.ollama_host),
-            },
+            models: ModelSettings::load(env, file.models, file.prices)?,
             provider_keys: env.provider_keys(),
             policy,
             log_level: env.one_of(&["DIPEO_LOG_LEVEL", "LOG_LEVEL"])?.unwrap_or("warn").to_lowercase(),
@@ -315,13 +296,17 @@ fn read_file(
             .hint(format!("correct {} or remove the line", path.display()))
     })?;
     let asked = PolicySettings { workspace_host_code: settings.policy.workspace.host_code };
-    if asked == PolicySettings::default() {
+    let (asks, has_addresses) = (asked != PolicySettings::default(), settings.models.has_addresses());
+    if !asks && !has_addresses || crate::config::is_granted(user_dir, &sha256(&text)) {
         return Ok((settings, asked));
     }
-    if crate::config::is_granted(user_dir, &sha256(&text)) {
-        return Ok((settings, asked));
-    }
-    warnings.push("the policy keys of dipeo.toml do not count until you run `dipeo trust --config`".to_owned());
+    let what = match (asks, has_addresses) {
+        (true, false) => "policy keys",
+        (false, _) => "addresses of model providers",
+        (true, true) => "policy keys and the addresses of model providers",
+    };
+    warnings.push(format!("the {what} of dipeo.toml do not count until you run `dipeo trust --config`"));
+    let settings = FileSettings { models: settings.models.without_addresses(), ..settings };
     Ok((settings, PolicySettings::default()))
 }
 

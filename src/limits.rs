@@ -56,8 +56,10 @@ pub const GLOB_FILES_MAX: usize = 1_000;
 pub const TEMPLATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest answer to a request of a node, in bytes: what a file may hold.
 pub const HTTP_REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Largest answer of a model provider, in bytes.
-pub const MODEL_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest answer of a model provider, in bytes; images come in it as text.
+pub const MODEL_REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most calls at once with one key: providers count requests per minute, and their limits begin low.
+pub const MODEL_CALLS_PER_KEY_MAX: usize = 16;
 
 /// How long an owner's lease is valid; it is renewed three times within that (surface.md 6.2).
 pub const LEASE: Duration = Duration::from_secs(15);

@@ -132,7 +132,7 @@ fn build(config: Config, role: &'static str) -> Result<App, Error> {
         vec![program.into_os_string(), code::worker::SUBCOMMAND.into()],
         config.workspace.clone(),
     ));
-    let models = Llm::new(llm::Settings::from_config(&config.models));
+    let models = Llm::new(llm::Settings::from_config(&config.models).in_folder(config.workspace.clone()));
     let closed = Ports::closed(
         Arc::clone(&code) as _,
         models,

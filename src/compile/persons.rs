@@ -51,7 +51,7 @@ fn model_not_given(person: &Person, surroundings: &dyn Surroundings) -> Option<D
 
 fn key_missing(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagnostic> {
     let service = person.service?;
-    let variable = key_variable(service)?;
+    let variable = service.key_variable()?;
     if surroundings.has_key(service, person.api_key_id.as_deref()) {
         return None;
     }
@@ -59,16 +59,6 @@ fn key_missing(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagn
     let message = format!("there is no key for `{}`, the service of `{}`", service.name(), person.label);
     let hint = format!("set {variable}{secret}; a run with `models: caller` needs no key");
     Some(Diagnostic::new("W504", person.span, message).at(&person.label).hint(hint))
-}
-
-/// The environment variable with the key of `service`; `None` for services that need no key.
-fn key_variable(service: Service) -> Option<&'static str> {
-    match service {
-        Service::OpenAi => Some("OPENAI_API_KEY"),
-        Service::Anthropic => Some("ANTHROPIC_API_KEY"),
-        Service::Gemini => Some("GEMINI_API_KEY"),
-        Service::Ollama | Service::ClaudeCode | Service::ClaudeCodeCustom | Service::Caller | Service::Scripted => None,
-    }
 }
 
 /// E406 for each tool that `tools`, written at `person` itself, asks for: the service may lack it, and

@@ -239,6 +239,16 @@ impl Service {
         }
     }
 
+    /// The variable with the key of this service; `None` for services that need no key.
+    pub fn key_variable(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi => Some("OPENAI_API_KEY"),
+            Self::Anthropic => Some("ANTHROPIC_API_KEY"),
+            Self::Gemini => Some("GEMINI_API_KEY"),
+            Self::Ollama | Self::ClaudeCode | Self::ClaudeCodeCustom | Self::Caller | Self::Scripted => None,
+        }
+    }
+
     /// Reads a name or one of the aliases of diagrams.md 1.0.
     pub fn parse(text: &str) -> Option<Self> {
         match fold(text).as_str() {

@@ -165,23 +165,17 @@ impl Surroundings for World {
         }
     }
 
-    fn has_key(&self, service: Service, _api_key_id: Option<&str>) -> bool {
-        match service {
-            _ if self.needs_no_keys => true,
-            // Another server than OpenAI's may well need no key.
-            Service::OpenAi => self.models.openai_api_key.is_some() || self.models.openai_base_url.is_some(),
-            Service::Anthropic | Service::Gemini => false,
-            Service::Ollama | Service::ClaudeCode | Service::ClaudeCodeCustom | Service::Caller | Service::Scripted => {
-                true
-            }
+    fn has_key(&self, service: Service, api_key_id: Option<&str>) -> bool {
+        if self.needs_no_keys || self.models.has_key(service) {
+            return true;
         }
+        // A store that cannot be read has no key to offer; the run says why.
+        let has_secret = |id: &str| self.ports.secrets.find(id).is_ok_and(|it| it.is_some());
+        self.rights.private_network && api_key_id.is_some_and(has_secret)
     }
 
     fn default_model(&self, service: Service) -> Option<String> {
-        match service {
-            Service::OpenAi => Some(self.models.openai_model.clone().unwrap_or_else(|| "gpt-4o".to_owned())),
-            _ => None,
-        }
+        self.models.default_model(service).map(str::to_owned)
     }
 
     fn provider(&self, name: &str) -> Result<Arc<Manifest>, ProviderProblem> {

@@ -1,175 +1,159 @@
-//! Model providers, one file each, behind the port `Models`. Which one answers is said by the request's
-//! service; keys and addresses come in as [`Settings`], never from the environment. No provider is
-//! contacted, and no TLS set up, before the first call that needs it.
+//! Model providers behind the port `Models`: one file per wire format, all over one transport. Which one
+//! answers is said by the request's service; keys and addresses come in as [`Settings`], never from the
+//! environment. No provider is contacted, and no TLS set up, before the first call that needs it.
 
-mod openai;
+mod anthropic;
+mod chat;
+mod claude_code;
+mod draft;
+mod endpoint;
+mod failure;
+mod frames;
+mod gate;
+mod gemini;
+mod parts;
+mod prices;
+mod responses;
+mod schema;
 mod scripted;
+mod settings;
+mod transport;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use self::openai::{Endpoint, OpenAi};
-use crate::config::ModelSettings;
+use self::endpoint::{Endpoint, Wire};
+pub use self::prices::Prices;
+use self::settings::official_base_url;
+pub use self::settings::{
+    ANTHROPIC_BASE_URL, ClaudeSettings, GEMINI_BASE_URL, OLLAMA_HOST, OPENAI_BASE_URL, OllamaSettings, OpenAiApi,
+    ProviderSettings, Settings,
+};
+use self::transport::Transport;
 use crate::diagram::{Person, Service};
 use crate::error::Error;
+use crate::nodes::ports::models::Cost;
+use crate::nodes::ports::secrets::{NoSecrets, Secrets};
 use crate::nodes::ports::{ModelReply, ModelRequest, Models};
 pub use crate::secret::Secret;
-
-/// Where OpenAI answers unless told otherwise.
-pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
-/// The model of OpenAI for persons that name none.
-pub const OPENAI_MODEL: &str = "gpt-4o";
-/// Where a local Ollama answers unless told otherwise.
-pub const OLLAMA_HOST: &str = "http://localhost:11434";
-
-/// Keys and addresses of the providers.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    pub openai: OpenAiSettings,
-    pub ollama: OllamaSettings,
-    /// Keys by the `api_key_id` of persons; they win over the service's own key.
-    pub keys: HashMap<String, Secret>,
-}
-
-impl Settings {
-    /// The settings of this process.
-    pub fn from_config(config: &ModelSettings) -> Self {
-        let openai = OpenAiSettings::default();
-        Self {
-            openai: OpenAiSettings {
-                base_url: config.openai_base_url.clone().unwrap_or(openai.base_url),
-                api_key: config.openai_api_key.as_ref().and_then(Secret::new),
-                default_model: config.openai_model.clone().unwrap_or(openai.default_model),
-            },
-            ollama: config.ollama_host.clone().map_or_else(OllamaSettings::default, |host| OllamaSettings { host }),
-            keys: HashMap::new(),
-        }
-    }
-}
-
-/// OpenAI, or anything that speaks its chat-completions format.
-#[derive(Clone, Debug)]
-pub struct OpenAiSettings {
-    /// `OPENAI_BASE_URL`.
-    pub base_url: String,
-    /// `OPENAI_API_KEY`.
-    pub api_key: Option<Secret>,
-    /// `OPENAI_MODEL`.
-    pub default_model: String,
-}
-
-impl Default for OpenAiSettings {
-    fn default() -> Self {
-        Self { base_url: OPENAI_BASE_URL.to_owned(), api_key: None, default_model: OPENAI_MODEL.to_owned() }
-    }
-}
-
-/// A local Ollama.
-#[derive(Clone, Debug)]
-pub struct OllamaSettings {
-    /// `OLLAMA_HOST`: an address with or without `http://`.
-    pub host: String,
-}
-
-impl Default for OllamaSettings {
-    fn default() -> Self {
-        Self { host: OLLAMA_HOST.to_owned() }
-    }
-}
 
 /// Every provider of this process.
 pub struct Llm {
     settings: Settings,
-    openai: OpenAi,
+    secrets: Arc<dyn Secrets>,
+    transport: Transport,
+}
+
+/// The key for one call, and what the log should say of it.
+struct Key {
+    key: Option<Secret>,
+    warning: Option<String>,
 }
 
 impl Llm {
-    /// Makes the providers. Nothing is contacted yet.
+    /// Makes the providers for a place without secrets. Nothing is contacted yet.
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, openai: OpenAi::default() })
+        Self::with_secrets(settings, Arc::new(NoSecrets))
     }
 
-    /// Whether a call of `service` would find a key, or needs none (W504).
-    pub fn has_key(&self, service: Service, api_key_id: Option<&str>) -> bool {
-        match service {
-            Service::OpenAi => !self.openai_needs_key() || self.openai_key(api_key_id).is_some(),
-            Service::Ollama | Service::Caller | Service::Scripted => true,
-            Service::Anthropic | Service::Gemini => false,
-            Service::ClaudeCode | Service::ClaudeCodeCustom => true,
+    /// Makes the providers; `secrets` are what persons may name as `api_key_id`.
+    pub fn with_secrets(settings: Settings, secrets: Arc<dyn Secrets>) -> Arc<Self> {
+        Arc::new(Self { settings, secrets, transport: Transport::default() })
+    }
+
+    async fn answer(&self, request: &ModelRequest) -> Result<ModelReply, Error> {
+        match request.service {
+            Service::Scripted => {
+                let mut reply = scripted::call(request).await?;
+                reply.cost = self.settings.prices.cost(request.service, false, &reply);
+                Ok(reply)
+            }
+            Service::OpenAi | Service::Anthropic | Service::Gemini | Service::Ollama => self.over_http(request).await,
+            Service::ClaudeCode | Service::ClaudeCodeCustom => {
+                let mut reply = claude_code::call(&self.settings.claude, request).await?;
+                if reply.cost == Cost::Unpriced {
+                    reply.cost = self.settings.prices.cost(request.service, false, &reply);
+                }
+                Ok(reply)
+            }
+            Service::Caller => Err(Error::internal("`caller` is a question, not a model call")),
         }
     }
 
-    /// The model that a person of `service` gets when it names none (W505).
-    pub fn default_model(&self, service: Service) -> Option<String> {
-        (service == Service::OpenAi).then(|| self.settings.openai.default_model.clone())
+    async fn over_http(&self, request: &ModelRequest) -> Result<ModelReply, Error> {
+        require_address(request)?;
+        let Key { key, warning } = self.key(request)?;
+        let endpoint = self.endpoint(request, key)?;
+        let mut reply = self.transport.call(&endpoint, request).await?;
+        reply.cost = self.settings.prices.cost(request.service, endpoint.is_official, &reply);
+        reply.warnings.extend(warning);
+        Ok(reply)
     }
 
-    /// Another server than OpenAI's may well need no key.
-    fn openai_needs_key(&self) -> bool {
-        self.settings.openai.base_url.trim_end_matches('/') == OPENAI_BASE_URL
-    }
-
-    fn openai_key(&self, api_key_id: Option<&str>) -> Option<&Secret> {
-        api_key_id.and_then(|it| self.settings.keys.get(it)).or(self.settings.openai.api_key.as_ref())
-    }
-
-    fn openai_endpoint(&self, person: &Person) -> Result<Endpoint, Error> {
-        let key = self.openai_key(person.api_key_id.as_deref());
-        if key.is_none() && person.base_url.is_none() && self.openai_needs_key() {
-            return Err(no_key(person));
-        }
-        Ok(Endpoint {
-            service: Service::OpenAi,
-            base_url: person.base_url.clone().unwrap_or_else(|| self.settings.openai.base_url.clone()),
-            key: key.cloned(),
-            model: own_model(person).unwrap_or(&self.settings.openai.default_model).to_owned(),
-        })
-    }
-
-    fn ollama_endpoint(&self, person: &Person) -> Result<Endpoint, Error> {
-        let Some(model) = own_model(person) else {
-            let message = format!("person `{}` names no model, and `ollama` has no default", person.label);
-            return Err(Error::external("NO_MODEL", message)
-                .hint("give the person a `model`; `ollama list` shows what is installed"));
+    /// The secret that the person names, else the key of the service.
+    fn key(&self, request: &ModelRequest) -> Result<Key, Error> {
+        let service_key = self.settings.provider(request.service).and_then(|it| it.api_key.clone());
+        let Some(id) = request.person.api_key_id.as_deref().filter(|it| !it.trim().is_empty()) else {
+            return Ok(Key { key: service_key, warning: None });
         };
-        let host = person.base_url.as_deref().unwrap_or(&self.settings.ollama.host);
-        let key = person.api_key_id.as_ref().and_then(|it| self.settings.keys.get(it)).cloned();
-        Ok(Endpoint { service: Service::Ollama, base_url: ollama_base_url(host), key, model: model.to_owned() })
+        // A diagram that a client sent gets no secrets, whatever it calls them.
+        let may_name = request.rights.private_network;
+        if may_name && let Some(secret) = self.secrets.find(id)? {
+            return Ok(Key { key: Some(secret), warning: None });
+        }
+        let variable = request.service.key_variable().unwrap_or("no key");
+        let why = if may_name { "no secret is named so" } else { "a submitted diagram may not use secrets" };
+        let warning = service_key.as_ref().map(|_| format!("`api_key_id` is `{id}`, but {why}: `{variable}` is used"));
+        Ok(Key { key: service_key, warning })
+    }
+
+    fn endpoint(&self, request: &ModelRequest, key: Option<Secret>) -> Result<Endpoint, Error> {
+        let (service, person) = (request.service, &*request.person);
+        let provider = self.settings.provider(service);
+        let given = person.base_url.as_deref().or(provider.map(|it| it.base_url.as_str()));
+        let base_url = base_url(service, given.unwrap_or(&self.settings.ollama.host));
+        let is_official = official_base_url(service).is_some_and(|it| self::base_url(service, it) == base_url);
+        // Another server than the provider's may well need no key.
+        if key.is_none() && is_official {
+            return Err(no_key(person, service));
+        }
+        let default_model = provider.map(|it| it.default_model.as_str()).filter(|it| !it.is_empty());
+        let model = own_model(person).or(default_model).ok_or_else(|| no_model(person, service))?.to_owned();
+        let wire = self.wire(request, is_official);
+        Ok(Endpoint { service, base_url, key, model, wire, is_official })
+    }
+
+    /// OpenAI itself speaks Responses; other servers at its place speak chat completions unless the settings
+    /// say otherwise. Tools are there in Responses alone, so a call with tools always uses it.
+    fn wire(&self, request: &ModelRequest, is_official: bool) -> &'static dyn Wire {
+        match request.service {
+            Service::Anthropic => &anthropic::ANTHROPIC,
+            Service::Gemini => &gemini::GEMINI,
+            Service::OpenAi => {
+                let by_address = if is_official { OpenAiApi::Responses } else { OpenAiApi::Chat };
+                match self.settings.openai_api.unwrap_or(by_address) {
+                    _ if !request.tools.is_empty() => &responses::RESPONSES,
+                    OpenAiApi::Responses => &responses::RESPONSES,
+                    OpenAiApi::Chat if is_official => &chat::CHAT_OF_OPENAI,
+                    OpenAiApi::Chat => &chat::CHAT,
+                }
+            }
+            Service::Ollama | Service::ClaudeCode | Service::ClaudeCodeCustom | Service::Caller | Service::Scripted => {
+                &chat::CHAT
+            }
+        }
     }
 }
 
 impl Models for Llm {
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
-        Box::pin(async move {
-            let person = &request.person;
-            match request.service {
-                Service::Scripted => scripted::call(&request).await,
-                Service::OpenAi => {
-                    require_address(&request)?;
-                    self.openai.call(&self.openai_endpoint(person)?, &request).await
-                }
-                Service::Ollama => {
-                    require_address(&request)?;
-                    self.openai.call(&self.ollama_endpoint(person)?, &request).await
-                }
-                Service::Caller => Err(Error::internal("`caller` is a question, not a model call")),
-                Service::Anthropic | Service::Gemini | Service::ClaudeCode | Service::ClaudeCodeCustom => {
-                    Err(not_supported(person, request.service))
-                }
-            }
-        })
+        Box::pin(async move { self.answer(&request).await })
     }
 }
 
 fn own_model(person: &Person) -> Option<&str> {
-    person.model.as_deref().filter(|it| !it.trim().is_empty())
-}
-
-/// Makes ring the TLS implementation of this process, once. Whoever builds an HTTP client calls it first.
-pub fn install_tls() {
-    crate::tls::install();
+    person.model.as_deref().map(str::trim).filter(|it| !it.is_empty())
 }
 
 /// A person's own `base_url` is sent our key and may name any machine, so a diagram that a client sent
@@ -190,27 +174,38 @@ fn require_address(request: &ModelRequest) -> Result<(), Error> {
     }
 }
 
-/// `OLLAMA_HOST` is what the server listens on: often without a scheme, or every address at once.
-fn ollama_base_url(host: &str) -> String {
-    let host = host.trim().trim_end_matches('/');
-    let url = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
-    let url = url.replacen("://0.0.0.0", "://127.0.0.1", 1);
-    if url.ends_with("/v1") { url } else { format!("{url}/v1") }
-}
-
-fn no_key(person: &Person) -> Error {
-    let secret = match &person.api_key_id {
-        Some(id) => format!("no secret is named `{id}` and the variable `OPENAI_API_KEY` is not set"),
-        None => "the variable `OPENAI_API_KEY` is not set".to_owned(),
+/// Returns the address below which the paths of the service's format are, whether or not `given` names the
+/// version. `OLLAMA_HOST` is what a server listens on: often without a scheme, or every address at once.
+fn base_url(service: Service, given: &str) -> String {
+    let given = given.trim().trim_end_matches('/');
+    let with_version = |url: &str, version: &str| {
+        let has_version = url.rsplit('/').next().is_some_and(|it| it.starts_with("v1"));
+        if has_version { url.to_owned() } else { format!("{url}/{version}") }
     };
-    Error::external("NO_MODEL", format!("person `{}` has no key for `openai`: {secret}", person.label))
-        .hint("set `OPENAI_API_KEY`, or run with `models: caller`, which needs no key")
+    match service {
+        Service::Anthropic => with_version(given, "v1"),
+        Service::Gemini => with_version(given, "v1beta"),
+        Service::Ollama => {
+            let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
+            with_version(&url.replacen("://0.0.0.0", "://127.0.0.1", 1), "v1")
+        }
+        Service::OpenAi | Service::ClaudeCode | Service::ClaudeCodeCustom | Service::Caller | Service::Scripted => {
+            given.to_owned()
+        }
+    }
 }
 
-fn not_supported(person: &Person, service: Service) -> Error {
-    let message =
-        format!("person `{}` uses `{}`, which is not supported by this version", person.label, service.name());
-    Error::external("NO_MODEL", message).hint(
-        "run with `models: caller`, or use `service: openai` with the `base_url` of a server that speaks its format",
-    )
+fn no_key(person: &Person, service: Service) -> Error {
+    let variable = service.key_variable().unwrap_or("the key");
+    let missing = match person.api_key_id.as_deref().filter(|it| !it.trim().is_empty()) {
+        Some(id) => format!("no secret is named `{id}` and the variable `{variable}` is not set"),
+        None => format!("the variable `{variable}` is not set"),
+    };
+    Error::external("NO_MODEL", format!("person `{}` has no key for `{}`: {missing}", person.label, service.name()))
+        .hint(format!("set `{variable}`, or run with `models: caller`, which needs no key"))
+}
+
+fn no_model(person: &Person, service: Service) -> Error {
+    let message = format!("person `{}` names no model, and `{}` has no default", person.label, service.name());
+    Error::external("NO_MODEL", message).hint("give the person a `model`; `ollama list` shows what is installed")
 }

@@ -1,12 +1,18 @@
-//! Model providers over the wire: an OpenAI-compatible server on loopback, and scripts.
+//! Model providers over the wire: chat completions on loopback, scripts, keys and rights. The formats of the
+//! single providers are in `llm/`.
+
+mod claude;
+mod wires;
 
 use std::sync::Arc;
 
 use dipeo::diagram::model::WhenExhausted;
 use dipeo::diagram::{Person, Script, Service, Span};
 use dipeo::error::Error;
-use dipeo::llm::{Llm, OllamaSettings, OpenAiSettings, Secret, Settings};
+use dipeo::llm::{Llm, OllamaSettings, OpenAiApi, ProviderSettings, Secret, Settings};
 use dipeo::nodes::output::ChatMessage;
+use dipeo::nodes::ports::models::{Cost, ModelTool};
+use dipeo::nodes::ports::secrets::Secrets;
 use dipeo::nodes::ports::{ModelReply, ModelRequest, Models, Purpose, Usage};
 use dipeo::nodes::{Origin, Rights};
 use serde_json::{Value, json};
@@ -43,11 +49,28 @@ fn request(person: Person) -> ModelRequest {
     }
 }
 
+fn provider(base_url: &str, default: &ProviderSettings) -> ProviderSettings {
+    ProviderSettings { base_url: base_url.to_owned(), api_key: Secret::new(CANARY), ..default.clone() }
+}
+
+/// Every provider at `base_url`, with the same key.
 fn settings(base_url: &str) -> Settings {
+    let default = Settings::default();
     Settings {
-        openai: OpenAiSettings { base_url: base_url.to_owned(), api_key: Secret::new(CANARY), ..Default::default() },
+        openai: provider(base_url, &default.openai),
+        anthropic: provider(base_url, &default.anthropic),
+        gemini: provider(base_url, &default.gemini),
         ollama: OllamaSettings { host: base_url.to_owned() },
-        ..Settings::default()
+        ..default
+    }
+}
+
+/// One secret, named `MINE`.
+struct OneSecret;
+
+impl Secrets for OneSecret {
+    fn find(&self, name: &str) -> Result<Option<Secret>, Error> {
+        Ok(Secret::new("sk-mine").filter(|_| name == "MINE"))
     }
 }
 
@@ -92,6 +115,7 @@ async fn a_call_sends_everything_and_reads_text_model_usage_and_reason() {
         model: Some("gpt-4o-2024".to_owned()),
         usage: Usage { input: 12, output: 3, cached: 4 },
         finish_reason: Some("stop".to_owned()),
+        cost: Cost::Unpriced,
         ..ModelReply::default()
     };
     assert_eq!(reply, expected);
@@ -107,6 +131,8 @@ async fn a_call_sends_everything_and_reads_text_model_usage_and_reason() {
         },
         "temperature": 0.5,
         "max_tokens": 64,
+        "stream": true,
+        "stream_options": {"include_usage": true},
     });
     assert_eq!(bodies(&server).await, [expected]);
 }
@@ -250,15 +276,13 @@ async fn a_reply_that_is_cut_off_and_a_port_nobody_listens_on_may_be_tried_again
 
 #[tokio::test]
 async fn what_cannot_be_called_says_what_to_do_instead() {
-    let mut keyless = settings(dipeo::llm::OPENAI_BASE_URL);
-    keyless.openai.api_key = None;
-    let llm = Llm::new(keyless);
+    let llm = Llm::new(Settings::default());
     let with_id = Person { api_key_id: Some("APIKEY_1".to_owned()), ..person(Service::OpenAi) };
     for (person, needles) in [
         (person(Service::OpenAi), ["`Ann`", "`OPENAI_API_KEY`", "models: caller"]),
         (with_id, ["`APIKEY_1`", "`OPENAI_API_KEY`", "models: caller"]),
-        (person(Service::Anthropic), ["`anthropic`", "not supported", "models: caller"]),
-        (person(Service::ClaudeCode), ["`claude-code`", "not supported", "models: caller"]),
+        (person(Service::Anthropic), ["`anthropic`", "`ANTHROPIC_API_KEY`", "models: caller"]),
+        (person(Service::Gemini), ["`gemini`", "`GEMINI_API_KEY`", "models: caller"]),
         (person(Service::Ollama), ["`Ann`", "`ollama`", "model"]),
     ] {
         let error = llm.call(request(person)).await.expect_err("there is no model");
@@ -271,9 +295,7 @@ async fn what_cannot_be_called_says_what_to_do_instead() {
 #[tokio::test]
 async fn keys_go_by_secret_name_first_and_own_addresses_need_trust() {
     let server = server(answers(200, completion(json!("ok"), "stop"))).await;
-    let mut settings = settings("http://unused.invalid/v1");
-    settings.keys.insert("MINE".to_owned(), Secret::new("sk-mine").expect("a key"));
-    let llm = Llm::new(settings);
+    let llm = Llm::with_secrets(settings("http://unused.invalid/v1"), Arc::new(OneSecret));
     let own = Person { api_key_id: Some("MINE".to_owned()), base_url: Some(server.uri()), ..person(Service::OpenAi) };
     llm.call(request(own.clone())).await.expect("a local file may name its own server");
     let sent = &server.received_requests().await.expect("requests are recorded")[0];
@@ -283,6 +305,44 @@ async fn keys_go_by_secret_name_first_and_own_addresses_need_trust() {
     let error = llm.call(untrusted).await.expect_err("a submitted diagram may not");
     assert_eq!(error.code(), "HOST_NOT_ALLOWED");
     assert_eq!(server.received_requests().await.expect("requests are recorded").len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_key_id_falls_through_to_the_variable_and_says_so() {
+    let server = server(answers(200, completion(json!("ok"), "stop"))).await;
+    let llm = Llm::with_secrets(settings(&format!("{}/v1", server.uri())), Arc::new(OneSecret));
+    for (id, origin, key, warning) in [
+        ("MINE", Origin::Local, "sk-mine", ""),
+        ("MINE", Origin::Submitted, CANARY, "a submitted diagram may not use secrets"),
+        ("APIKEY_52609F", Origin::Local, CANARY, "no secret is named so"),
+    ] {
+        let mut asked = request(Person { api_key_id: Some(id.to_owned()), ..person(Service::OpenAi) });
+        asked.rights = Arc::new(Rights::of(origin, false, false));
+        let reply = llm.call(asked).await.expect("it answers");
+        let sent = server.received_requests().await.expect("requests are recorded").pop().expect("a request");
+        assert_eq!(sent.headers["authorization"], format!("Bearer {key}"), "{id} {origin:?}");
+        let warnings = reply.warnings.join(" ");
+        assert_eq!(warnings.is_empty(), warning.is_empty(), "{warnings}");
+        assert!(warnings.contains(warning) && !warnings.contains(CANARY), "{warnings}");
+    }
+}
+
+#[tokio::test]
+async fn openai_itself_speaks_responses_and_others_chat_unless_told_or_given_tools() {
+    for (api, tools, path) in [
+        (None, vec![], "/chat/completions"),
+        (Some(OpenAiApi::Chat), vec![], "/chat/completions"),
+        (Some(OpenAiApi::Responses), vec![], "/responses"),
+        (None, vec![ModelTool::WebSearch], "/responses"),
+        (Some(OpenAiApi::Chat), vec![ModelTool::Image], "/responses"),
+    ] {
+        let server = server(answers(500, json!({}))).await;
+        let llm = Llm::new(Settings { openai_api: api, ..settings(&server.uri()) });
+        let asked = ModelRequest { tools: tools.clone(), ..request(person(Service::OpenAi)) };
+        llm.call(asked).await.expect_err("the server is in trouble");
+        let sent = &server.received_requests().await.expect("requests are recorded")[0];
+        assert_eq!(sent.url.path(), path, "{api:?} {tools:?}");
+    }
 }
 
 /// The outcome of call `nth` of a scripted person: its text, or `!` and the message.
