@@ -73,6 +73,8 @@ pub enum Command {
     Compile(CompileArgs),
     /// Write a diagram in another format
     Convert(ConvertArgs),
+    /// Write a diagram as a Python script that runs without dipeo
+    Export(ExportArgs),
     /// Show the diagrams of the workspace
     List(ListArgs),
     /// Show or raise the rights of a diagram that a client submitted
@@ -100,6 +102,7 @@ impl Command {
             | Self::Results(_)
             | Self::Control(_)
             | Self::Compile(_)
+            | Self::Export(_)
             | Self::List(_)
             | Self::Trust(_)
             | Self::Integrations(_) => "cli",
@@ -299,6 +302,22 @@ pub struct ConvertArgs {
     /// Write over an existing OUTPUT
     #[arg(long)]
     pub force: bool,
+}
+
+/// Example: dipeo export examples/debate.light.yaml debate.py
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo export examples/debate.light.yaml debate.py")]
+pub struct ExportArgs {
+    /// A file or a name in the workspace
+    pub diagram: String,
+    /// The file to write, or - for stdout
+    #[arg(value_name = "OUTPUT")]
+    pub file: String,
+    #[command(flatten)]
+    pub format: FormatArgs,
+    /// What to export to: python (from the suffix of OUTPUT)
+    #[arg(long, value_name = "TARGET")]
+    pub to: Option<String>,
 }
 
 /// Example: dipeo list --search review

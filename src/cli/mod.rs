@@ -8,6 +8,7 @@ mod args;
 mod compile;
 mod control;
 mod convert;
+mod export;
 mod integrations;
 mod list;
 mod print;
@@ -46,6 +47,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Control(args) => control::control(context, args).await,
         Command::Compile(args) => compile::compile(context, args).await,
         Command::Convert(args) => convert::convert(context, args).await,
+        Command::Export(args) => export::export(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,

@@ -8,6 +8,7 @@ pub mod compile_diagram;
 pub mod control_execution;
 pub mod convert_diagram;
 pub mod execution_object;
+pub mod export_diagram;
 pub mod fetch;
 pub mod guide;
 mod inputs;

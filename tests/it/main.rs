@@ -6,6 +6,7 @@ mod corpus_parse;
 mod corpus_run;
 mod crash;
 mod examples;
+mod export;
 mod formats;
 mod formats_random;
 mod handoff;

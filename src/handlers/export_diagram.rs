@@ -1,0 +1,88 @@
+//! Turns a diagram into a script, or says everything that stands against it. Writes nothing.
+
+use std::sync::{Arc, Mutex};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::run_diagram::format_of;
+use super::surroundings::World;
+use super::{App, Caller};
+use crate::compile::report::{self, Report};
+use crate::compile::{Compiled, compile};
+use crate::error::Error;
+use crate::export::{self, Export};
+use crate::nodes::{FileScope, Origin};
+
+/// What to export, and to what.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Name or path of a diagram.
+    pub diagram: String,
+    /// `light`, `readable` or `native`; detected when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub format_type: Option<String>,
+    /// `python`.
+    pub to: String,
+}
+
+/// The exported text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Response {
+    pub text: String,
+}
+
+/// Compiles a diagram and exports it.
+///
+/// # Errors
+///
+/// `DIAGRAM_NOT_FOUND`, `INVALID_DIAGRAM`, `INVALID_INPUT` for a target it does not know, `NOT_EXPORTABLE` with
+/// every reason in the message and in `details.reasons`, `TRUST_REQUIRED` for a text that a client submitted:
+/// a script runs with the rights of whoever starts it.
+pub async fn export_diagram(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
+    let format = format_of(request.format_type.as_deref())?;
+    if request.to != "python" {
+        return Err(Error::invalid("INVALID_INPUT", format!("`{}` is nothing to export to", request.to))
+            .hint("export to python, a file that ends in `.py`"));
+    }
+    let (source, origin) = match caller {
+        Caller::Terminal { working_dir } => {
+            (app.workspace.open_typed(&request.diagram, working_dir, format)?, Origin::Local)
+        }
+        Caller::Client => (app.workspace.open_named(&request.diagram, format)?, Origin::Workspace),
+    };
+    let rights = app.rights_of(origin, &source.sha256)?;
+    if rights.files == FileScope::FilesFolder {
+        let message =
+            format!("`{}` was submitted by a client; a script of it would run with your rights", request.diagram);
+        return Err(Error::refused("TRUST_REQUIRED", message)
+            .hint(format!("read it, then allow it with `dipeo trust {}`", request.diagram)));
+    }
+    let base_dir = source.path.as_deref().and_then(|it| it.parent()).map(std::path::Path::to_path_buf);
+    let world = World {
+        root: app.config.workspace.clone(),
+        base_dir,
+        rights,
+        structure_only: false,
+        languages: Arc::clone(&app.languages),
+        models: app.config.models.clone(),
+        needs_no_keys: true,
+        read: Mutex::default(),
+    };
+    let compiled = compile(&source.text, format, &world);
+    let Compiled { diagram: Some(diagram), plan: Some(plan), .. } = &compiled else {
+        return Err(report::invalid(&Report::new(&compiled, &source.text)));
+    };
+    let file = source.diagram_id.rsplit('/').next().unwrap_or_default();
+    let name = file.split('.').next().unwrap_or_default();
+    let export = Export { name, diagram, plan, surroundings: &world };
+    export::python(&export).map(|text| Response { text }).map_err(|reasons| refused(&request.diagram, &reasons))
+}
+
+fn refused(diagram: &str, reasons: &[String]) -> Error {
+    Error::invalid("NOT_EXPORTABLE", format!("`{diagram}` cannot be exported to python: {}", reasons.join("; ")))
+        .hint("run it with `dipeo run`, or do without what is named; nothing was written")
+        .details(json!({ "reasons": reasons }))
+}
