@@ -45,23 +45,23 @@ pub fn python(export: &Export<'_>) -> Result<String, Vec<String>> {
     for idx in 0..export.plan.nodes.len() {
         match nodes::call(export, idx) {
             Ok(call) => calls.push(call),
-            Err(found) => reasons.extend(found),
+            // A person that several nodes ask is named once.
+            Err(found) => found.into_iter().for_each(|it| {
+                if !reasons.contains(&it) {
+                    reasons.push(it)
+                }
+            }),
         }
     }
-    let persons = match outline::persons(export) {
-        Ok(persons) => persons,
-        Err(found) => {
-            reasons.extend(found);
-            return Err(reasons);
-        }
-    };
     if !reasons.is_empty() {
         return Err(reasons);
     }
     let mut values = String::new();
-    for (name, value) in
-        [("PLAN", outline::plan(export, &calls)), ("PERSONS", persons), ("INPUTS", outline::inputs(export.plan))]
-    {
+    for (name, value) in [
+        ("PLAN", outline::plan(export, &calls)),
+        ("PERSONS", outline::persons(export)),
+        ("INPUTS", outline::inputs(export.plan)),
+    ] {
         let _ = write!(values, "{name} = {}\n\n", literal::python(&value, 0));
     }
     let parts: BTreeSet<Part> =

@@ -1,14 +1,12 @@
 //! What the script's scheduler works on: nodes, edges with their loops, limits; the persons; the inputs.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::Export;
 use super::nodes::Call;
 use crate::compile::{Plan, PlanNode, Rank};
 use crate::diagram::model::WhenExhausted;
-use crate::diagram::{ContentType, InputDeclaration, NodeKind, Person, Service};
+use crate::diagram::{ContentType, InputDeclaration, Person, Service};
 use crate::limits;
 use crate::nodes::{Backoff, OnError};
 
@@ -106,28 +104,13 @@ fn edge(plan: &Plan, idx: usize) -> Value {
     outline
 }
 
-/// The persons that speak, by id.
-///
-/// # Errors
-///
-/// A reason for each that a script cannot play.
-pub(super) fn persons(export: &Export<'_>) -> Result<Value, Vec<String>> {
-    let plan = export.plan;
-    let speaks = |it: &&PlanNode| it.kind == NodeKind::PersonJob;
-    let used: BTreeSet<String> = plan.nodes.iter().filter(speaks).filter_map(|it| it.node.person_id()).collect();
-    let everybody = plan.nodes.iter().any(|it| it.kind == NodeKind::PersonJob && it.node.person_id().is_none());
-    let (mut persons, mut reasons) = (Map::new(), Vec::new());
-    for person in plan.persons.iter() {
-        // Labels of all are needed to show who said what; services only of those that are asked.
-        if everybody || used.contains(&person.id) {
-            reasons.extend(reasons_of(person));
-        }
-        persons.insert(person.id.clone(), described(person, export));
-    }
-    if reasons.is_empty() { Ok(Value::Object(persons)) } else { Err(reasons) }
+/// The persons by id: all of them, because messages show who said what.
+pub(super) fn persons(export: &Export<'_>) -> Value {
+    Value::Object(export.plan.persons.iter().map(|it| (it.id.clone(), described(it, export))).collect())
 }
 
-fn reasons_of(person: &Person) -> Vec<String> {
+/// Why a script cannot play a person.
+pub(super) fn reasons_of(person: &Person) -> Vec<String> {
     let mut reasons = Vec::new();
     let service = person.service.map_or("unknown", Service::name);
     match person.service {

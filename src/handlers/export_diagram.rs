@@ -1,19 +1,16 @@
 //! Turns a diagram into a script, or says everything that stands against it. Writes nothing.
 
-use std::sync::{Arc, Mutex};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::run_diagram::format_of;
-use super::surroundings::World;
+use super::opened::{Opened, open};
 use super::{App, Caller};
+use crate::compile::Compiled;
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, compile};
 use crate::error::Error;
 use crate::export::{self, Export};
-use crate::nodes::{FileScope, Origin};
+use crate::nodes::FileScope;
 
 /// What to export, and to what.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -42,36 +39,17 @@ pub struct Response {
 /// every reason in the message and in `details.reasons`, `TRUST_REQUIRED` for a text that a client submitted:
 /// a script runs with the rights of whoever starts it.
 pub async fn export_diagram(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
-    let format = format_of(request.format_type.as_deref())?;
     if request.to != "python" {
         return Err(Error::invalid("INVALID_INPUT", format!("`{}` is nothing to export to", request.to))
             .hint("export to python, a file that ends in `.py`"));
     }
-    let (source, origin) = match caller {
-        Caller::Terminal { working_dir } => {
-            (app.workspace.open_typed(&request.diagram, working_dir, format)?, Origin::Local)
-        }
-        Caller::Client => (app.workspace.open_named(&request.diagram, format)?, Origin::Workspace),
-    };
-    let rights = app.rights_of(origin, &source.sha256)?;
-    if rights.files == FileScope::FilesFolder {
+    let Opened { source, world, compiled } = open(app, caller, &request.diagram, request.format_type.as_deref())?;
+    if world.rights.files == FileScope::FilesFolder {
         let message =
             format!("`{}` was submitted by a client; a script of it would run with your rights", request.diagram);
         return Err(Error::refused("TRUST_REQUIRED", message)
             .hint(format!("read it, then allow it with `dipeo trust {}`", request.diagram)));
     }
-    let base_dir = source.path.as_deref().and_then(|it| it.parent()).map(std::path::Path::to_path_buf);
-    let world = World {
-        root: app.config.workspace.clone(),
-        base_dir,
-        rights,
-        structure_only: false,
-        languages: Arc::clone(&app.languages),
-        models: app.config.models.clone(),
-        needs_no_keys: true,
-        read: Mutex::default(),
-    };
-    let compiled = compile(&source.text, format, &world);
     let Compiled { diagram: Some(diagram), plan: Some(plan), .. } = &compiled else {
         return Err(report::invalid(&Report::new(&compiled, &source.text)));
     };

@@ -16,6 +16,7 @@ pub mod integrations;
 mod launch;
 pub mod list_diagrams;
 pub mod list_executions;
+mod opened;
 mod present;
 pub mod run_diagram;
 pub mod search;

@@ -2,6 +2,7 @@
 
 use super::{Call, Reading, asks_for_tools};
 use crate::diagram::Person;
+use crate::export::outline;
 use crate::export::parts::Part;
 use crate::nodes::memory::window::Preset;
 use crate::nodes::memory::{SYSTEM, USER};
@@ -12,6 +13,7 @@ pub(super) fn call(reading: &mut Reading<'_, '_>) -> Option<Call> {
         reading.refuse("its person is not part of the diagram");
         return None;
     };
+    reading.reasons.extend(outline::reasons_of(&person));
     // An answer from a script takes no time, so it needs no thread, and its runs are the same every time.
     let mut call = Call { is_slow: !answers_at_once(&person), ..Call::new("run_person_job", &[Part::Persons]) };
     call.add("person", Some(person.id.clone()));
