@@ -23,6 +23,7 @@ pub(super) static TYPE: NodeType = NodeType {
             .or(Preset::Text("read")),
         FieldSpec::new("file", Shape::Texts, "The file; for `read` also several, or a pattern.").required(),
         FieldSpec::new("format", Shape::Choice(FileFormat::NAMES), "What the file holds; by its suffix if absent."),
+        FieldSpec::new("content", Shape::Any, "What `write` and `append` write, as it stands; else an input gives it."),
         FieldSpec::new("keys", Shape::Texts, "Dotted keys to read, or to set with `update`."),
         FieldSpec::new("lines", Shape::Any, "Lines to read, from 1: `3`, `2:5`, `:5`, also several."),
         FieldSpec::new("missing_value", Shape::Any, "What a missing file reads as; it fails if absent."),
@@ -73,6 +74,8 @@ struct Db {
     /// Absent: by the file's suffix, as each operation says.
     format: Option<FileFormat>,
     encoding: Encoding,
+    /// What to write, as it stands in the diagram.
+    content: Option<Value>,
     keys: Vec<String>,
     lines: Option<Vec<LineRange>>,
     /// What a missing file reads as; absent: it fails.
@@ -86,6 +89,7 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
     let format = fields.choice("format", FileFormat::NAMES).and_then(FileFormat::parse);
     let encoding = fields.choice("encoding", Encoding::NAMES).and_then(Encoding::parse);
     let (paths, is_list) = read_paths(fields, operation);
+    let content = read_content(fields, operation);
     let lines = read_lines(fields, format);
     let keys = fields.texts("keys", true);
     if lines.is_some() && !keys.is_empty() {
@@ -102,6 +106,7 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
         is_list,
         format,
         encoding: encoding.unwrap_or_default(),
+        content,
         keys,
         lines,
         missing_value,
@@ -129,6 +134,15 @@ fn read_paths(fields: &mut Fields<'_>, operation: Option<Operation>) -> (Vec<Pat
         .filter_map(|text| PathField::of(fields, "file", text))
         .collect();
     (paths, is_list)
+}
+
+fn read_content(fields: &mut Fields<'_>, operation: Option<Operation>) -> Option<Value> {
+    let content = fields.tree("content")?.to_json();
+    if let Some(operation @ (Operation::Read | Operation::Update)) = operation {
+        let message = format!("`content` has no effect with `operation: {}`", operation.name());
+        fields.problem("W402", "content", message, "remove it; `update` takes its value from an input");
+    }
+    Some(content)
 }
 
 fn read_lines(fields: &mut Fields<'_>, format: Option<FileFormat>) -> Option<Vec<LineRange>> {

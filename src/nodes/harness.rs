@@ -334,6 +334,11 @@ impl Files for MemoryFiles {
         Box::pin(async { Ok(()) })
     }
 
+    fn remove<'a>(&'a self, path: &'a str, _: &'a Rights) -> BoxFuture<'a, Result<(), Error>> {
+        self.0.lock().expect("no test panics with it").remove(path);
+        Box::pin(async { Ok(()) })
+    }
+
     fn glob<'a>(&'a self, pattern: &'a str, _: &'a Rights) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         let matcher = glob::Pattern::new(pattern).expect("a pattern");
         let found = self.paths().into_iter().filter(|it| matcher.matches(it)).collect();

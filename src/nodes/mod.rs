@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod batch;
 pub mod content;
 pub mod context;
+pub mod diff_patch;
 pub mod fields;
 pub mod file_format;
 pub mod lookup;
@@ -64,6 +65,7 @@ pub const ALL: &[&NodeType] = &[
     &typescript_ast::TYPE,
     &integrated_api::TYPE,
     &sub_diagram::TYPE,
+    &diff_patch::TYPE,
 ];
 
 /// Returns the implementation of `kind`, `None` for a type this version does not run (E210).

@@ -265,6 +265,13 @@ pub trait Files: Send + Sync {
         })
     }
 
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Files::read`].
+    fn remove<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<(), Error>>;
+
     /// Returns the files that `pattern` matches, sorted, as paths relative to the root.
     ///
     /// # Errors

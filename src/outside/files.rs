@@ -82,6 +82,15 @@ impl Files for WorkspaceFiles {
         })
     }
 
+    fn remove<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<(), Error>> {
+        self.blocking(path, rights, |folder, path, rights| {
+            let place = confine(&folder.root, path, rights)?;
+            let described = fs::metadata(&place).map_err(|error| failed("remove", path, error))?;
+            check_regular(&described, path)?;
+            fs::remove_file(&place).map_err(|error| failed("remove", path, error))
+        })
+    }
+
     fn glob<'a>(&'a self, pattern: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         self.blocking(pattern, rights, |folder, pattern, rights| find(&folder.root, pattern, rights))
     }

@@ -5,6 +5,7 @@ mod corpus_compile;
 mod corpus_parse;
 mod corpus_run;
 mod crash;
+mod diff_patch;
 mod examples;
 mod export;
 mod formats;

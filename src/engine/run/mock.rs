@@ -50,11 +50,12 @@ pub(super) fn ports(ports: &Arc<Ports>) -> Arc<Ports> {
 /// Files as they are, with what this run wrote over them.
 struct Overlay {
     below: Arc<dyn Files>,
-    written: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// `None`: removed.
+    written: Mutex<BTreeMap<String, Option<Vec<u8>>>>,
 }
 
 impl Overlay {
-    fn written(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+    fn written(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<Vec<u8>>>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -64,7 +65,9 @@ impl Files for Overlay {
         Box::pin(async move {
             let written = self.written().get(path).cloned();
             match written {
-                Some(bytes) => Ok(bytes),
+                Some(Some(bytes)) => Ok(bytes),
+                Some(None) => Err(Error::not_found("FILE_NOT_FOUND", format!("file `{path}` does not exist"))
+                    .hint("this run has removed it")),
                 None => self.below.read(path, rights).await,
             }
         })
@@ -77,7 +80,15 @@ impl Files for Overlay {
                 Err(e) if e.code() == "PATH_NOT_ALLOWED" => return Err(e),
                 _ => {}
             }
-            self.written().insert(path.to_owned(), bytes.to_vec());
+            self.written().insert(path.to_owned(), Some(bytes.to_vec()));
+            Ok(())
+        })
+    }
+
+    fn remove<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.read(path, rights).await?;
+            self.written().insert(path.to_owned(), None);
             Ok(())
         })
     }
@@ -88,8 +99,11 @@ impl Files for Overlay {
 
     fn exists<'a>(&'a self, path: &'a str, rights: &'a Rights) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let is_written = self.written().contains_key(path);
-            is_written || self.below.exists(path, rights).await
+            let written = self.written().get(path).map(Option::is_some);
+            match written {
+                Some(is_there) => is_there,
+                None => self.below.exists(path, rights).await,
+            }
         })
     }
 

@@ -102,6 +102,20 @@ async fn writing_takes_the_value_the_inputs_name() {
 }
 
 #[tokio::test]
+async fn content_in_the_diagram_is_written_as_it_stands() {
+    for (fields, path, text) in [
+        (json!({"operation": "write", "file": "files/a.txt", "content": "{{x}}\n"}), "files/a.txt", "{{x}}\n"),
+        (json!({"operation": "write", "file": "files/a.json", "content": [1]}), "files/a.json", "[\n  1\n]"),
+        (json!({"operation": "append", "file": "files/a.txt", "content": "b"}), "files/a.txt", "b"),
+    ] {
+        let harness = Harness::new(NodeKind::Db, fields.clone()).inputs(json!({"content": "an input", "x": 1}));
+        harness.body().await.unwrap_or_else(|error| panic!("{fields}: {error}"));
+        assert_eq!(harness.files.text(path).as_deref().map(str::trim_end), Some(text.trim_end()), "{fields}");
+    }
+    assert_eq!(codes(NodeKind::Db, json!({"file": "files/a.txt", "content": "x"})), ["W402"]);
+}
+
+#[tokio::test]
 async fn appending_joins_what_is_there() {
     for (path, before, input, after) in [
         ("a.txt", Some("first line"), json!("second line"), "first line\nsecond line"),

@@ -14,7 +14,7 @@ use crate::nodes::{Inputs, NodeContext};
 impl Db {
     pub(super) async fn write(&self, cx: &NodeContext) -> Result<Value, Error> {
         let path = self.path(cx)?;
-        let text = self.format_of(&path).encode(&value_to_write(&cx.names.inputs), &path)?;
+        let text = self.format_of(&path).encode(&self.value(cx), &path)?;
         let bytes = self.encoding.encode(&text, &path)?;
         cx.ports.files.write(&path, &bytes, &cx.rights).await?;
         Ok(done(self.operation, path, bytes.len() as u64))
@@ -22,7 +22,7 @@ impl Db {
 
     pub(super) async fn append(&self, cx: &NodeContext) -> Result<Value, Error> {
         let path = self.path(cx)?;
-        let value = value_to_write(&cx.names.inputs);
+        let value = self.value(cx);
         let joining = match (self.format, suffix(&path).as_str()) {
             (Some(FileFormat::Json), _) | (None, "json") => Joining::List,
             (None, "jsonl" | "ndjson") => Joining::Lines,
@@ -66,6 +66,11 @@ impl Db {
         });
         let size_bytes = cx.ports.files.change(&path, change, &cx.rights).await?;
         Ok(done(self.operation, path, size_bytes))
+    }
+
+    /// What to write: the field, else what the inputs give.
+    fn value(&self, cx: &NodeContext) -> Value {
+        self.content.clone().unwrap_or_else(|| value_to_write(&cx.names.inputs))
     }
 
     fn path(&self, cx: &NodeContext) -> Result<String, Error> {

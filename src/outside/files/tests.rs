@@ -156,3 +156,21 @@ async fn changes_of_one_file_do_not_overlap() {
     let text = files.read("files/log.txt", &rights).await.expect("written");
     assert_eq!(text.iter().filter(|it| **it == b'\n').count(), 50);
 }
+
+#[tokio::test]
+async fn only_regular_files_of_the_workspace_are_removed() {
+    let (temp, files) = workspace();
+    let rights = rights(FileScope::FilesFolder);
+    for (path, code) in [
+        ("../outside/secret.txt", "PATH_NOT_ALLOWED"),
+        ("files/in/secret.txt", "PATH_NOT_ALLOWED"),
+        ("other/d.txt", "PATH_NOT_ALLOWED"),
+        ("files/in", "FILE_FAILED"),
+        ("files/none.txt", "FILE_NOT_FOUND"),
+    ] {
+        let error = files.remove(path, &rights).await.expect_err(path);
+        assert_eq!(error.code(), code, "{path}: {error}");
+    }
+    files.remove("files/in/a.txt", &rights).await.expect("it is removed");
+    assert!(!temp.path().join("ws/files/in/a.txt").exists() && temp.path().join("outside/secret.txt").exists());
+}
