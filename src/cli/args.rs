@@ -382,6 +382,45 @@ pub enum IntegrationsCommand {
         #[arg(long, value_name = "NAME")]
         provider: Option<String>,
     },
+    /// Make a manifest of an OpenAPI document (3.0 or 3.1)
+    OpenapiImport {
+        /// The document: YAML or JSON
+        spec: String,
+        /// Name of the provider (the document's title)
+        #[arg(conflicts_with = "name_flag")]
+        name: Option<String>,
+        /// Name of the provider
+        #[arg(long = "name", id = "name_flag", value_name = "NAME")]
+        name_flag: Option<String>,
+        /// Folder of the manifests (integrations/ of the workspace); --output DIR does the same
+        #[arg(long, value_name = "DIR")]
+        to: Option<String>,
+        /// Instead of the document's server
+        #[arg(long, value_name = "URL")]
+        base_url: Option<String>,
+        /// Only operations whose name fits, as in 'list_*'
+        #[arg(long, value_name = "GLOB")]
+        only: Option<String>,
+        /// Replace a manifest that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Look at a provider, or call one of its operations
+    Test {
+        provider: String,
+        /// Call this operation
+        #[arg(long, value_name = "NAME")]
+        operation: Option<String>,
+        /// What its templates call config
+        #[arg(long, value_name = "JSON", requires = "operation")]
+        config: Option<String>,
+        /// Keep request and reply, without keys
+        #[arg(long, requires = "operation", conflicts_with = "replay")]
+        record: bool,
+        /// Answer from the recording, without network
+        #[arg(long, requires = "operation")]
+        replay: bool,
+    },
     /// Show providers, operations and whether their keys are there
     List,
 }
@@ -421,7 +460,7 @@ pub struct ServeArgs {
 ///
 /// `UNKNOWN_OPTION` in our own form; help and version are not errors, clap prints them and exits 0.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Error> {
-    Cli::try_parse_from(arguments).map_err(|e| {
+    Cli::try_parse_from(with_folder_of_import(arguments)).map_err(|e| {
         use clap::error::ErrorKind as Kind;
         if matches!(e.kind(), Kind::DisplayHelp | Kind::DisplayVersion | Kind::DisplayHelpOnMissingArgumentOrSubcommand)
         {
@@ -435,6 +474,26 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         let message = if message.ends_with(':') { format!("{message} {}", rest.join(", ")) } else { message };
         Error::invalid("UNKNOWN_OPTION", message).hint(hint.unwrap_or_else(|| "see `dipeo --help`".to_owned()))
     })
+}
+
+/// `--output` is the form of the output everywhere; of an import it may name the folder to write to as well.
+fn with_folder_of_import(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let mut arguments: Vec<std::ffi::OsString> = arguments.into_iter().collect();
+    if !arguments.iter().any(|it| it == "openapi-import") {
+        return arguments;
+    }
+    let is_form = |it: &str| <Form as ValueEnum>::from_str(it, true).is_ok();
+    for at in 0..arguments.len() {
+        let folder = match arguments[at].to_str() {
+            Some("--output") => arguments.get(at + 1).and_then(|it| it.to_str()).is_some_and(|it| !is_form(it)),
+            Some(text) => text.strip_prefix("--output=").is_some_and(|it| !is_form(it)),
+            None => false,
+        };
+        if let (true, Some(text)) = (folder, arguments[at].to_str()) {
+            arguments[at] = text.replacen("--output", "--to", 1).into();
+        }
+    }
+    arguments
 }
 
 /// What the flags set of the configuration.
@@ -460,6 +519,26 @@ mod tests {
     fn the_definition_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_folder_of_an_import_and_the_form_of_its_output_are_told_apart() {
+        for (arguments, folder, form) in [
+            (vec!["--output", "dir"], Some("dir"), Form::Text),
+            (vec!["--output=a/b", "--output", "json"], Some("a/b"), Form::Json),
+            (vec!["--output", "json"], None, Form::Json),
+            (vec!["--to", "json"], Some("json"), Form::Text),
+        ] {
+            let all = ["dipeo", "integrations", "openapi-import", "x.yaml"].into_iter().chain(arguments.clone());
+            let cli = parse(all.map(Into::into)).expect("it parses");
+            let Some(Command::Integrations(IntegrationsArgs {
+                command: IntegrationsCommand::OpenapiImport { to, .. },
+            })) = cli.command
+            else {
+                panic!("{arguments:?}: another command");
+            };
+            assert_eq!((to.as_deref(), cli.global.output), (folder, form), "{arguments:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `dipeo integrations`.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::Context;
 use super::args::{IntegrationsArgs, IntegrationsCommand};
 use crate::error::Error;
-use crate::handlers::integrations::{init, list, validate};
+use crate::handlers::integrations::{import, init, list, test_operation, validate};
 
 /// Carries one of the commands around providers out.
 pub async fn integrations(context: &Context<'_>, args: IntegrationsArgs) -> Result<u8, Error> {
@@ -20,6 +21,19 @@ pub async fn integrations(context: &Context<'_>, args: IntegrationsArgs) -> Resu
             let response = validate::validate(context.app, &context.caller, request).await?;
             show(context, &response, &checked(&response))?;
             Ok(if response.valid { 0 } else { 2 })
+        }
+        IntegrationsCommand::OpenapiImport { spec, name, name_flag, to, base_url, only, force } => {
+            let request = import::Request { spec, name: name.or(name_flag), output: to, base_url, only, force };
+            let response = import::import(context.app, &context.caller, request).await?;
+            show(context, &response, &imported(&response))?;
+            Ok(0)
+        }
+        IntegrationsCommand::Test { provider, operation, config, record, replay } => {
+            let config = config.as_deref().map(config_of).transpose()?;
+            let request = test_operation::Request { provider, operation, config, record, replay };
+            let response = test_operation::test_operation(context.app, &context.caller, request).await?;
+            show(context, &response, &tried(&response))?;
+            Ok(0)
         }
         IntegrationsCommand::List => {
             let response = list::list(context.app, &context.caller).await?;
@@ -58,21 +72,73 @@ fn checked(response: &validate::Response) -> String {
     text
 }
 
+fn config_of(text: &str) -> Result<Map<String, Value>, Error> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => {
+            Err(Error::invalid("INVALID_JSON", "`--config` is no JSON object").hint("as in `--config '{\"id\": 7}'`"))
+        }
+        Err(error) => Err(Error::invalid("INVALID_JSON", format!("`--config` is no JSON: {error}"))
+            .hint("as in `--config '{\"id\": 7}'`")),
+    }
+}
+
+fn imported(response: &import::Response) -> String {
+    let mut text = format!("{}  {} operations  ({})\n", response.provider, response.operations, response.path);
+    if !response.left_out.is_empty() {
+        text.push_str(&format!("left out ({}):\n", response.left_out.len()));
+    }
+    for it in &response.left_out {
+        text.push_str(&format!("  {it}\n"));
+    }
+    text.push_str(&format!("next: dipeo integrations test {}\n", response.provider));
+    text
+}
+
+fn tried(response: &test_operation::Response) -> String {
+    let provider = &response.provider;
+    let Some(call) = &response.call else {
+        let mut text = line_of(provider);
+        for it in &provider.operations {
+            let about = it.description.as_deref().unwrap_or_default();
+            text.push_str(&format!("    {}  {} {}  {about}\n", it.name, it.method, it.path));
+        }
+        return text;
+    };
+    let how = if call.replayed { "replayed" } else { "called" };
+    let mut text = format!("{} {how}: status {} in {} ms\n", call.operation, call.status, call.duration_ms);
+    text.push_str(&format!("{}\n", call.shown));
+    let n_shown = call.shown.chars().count();
+    if n_shown < call.chars {
+        text.push_str(&format!("… ({} more characters)\n", call.chars - n_shown));
+    }
+    if let Some(path) = &call.recorded {
+        text.push_str(&format!("recorded in {path}\n"));
+    }
+    text
+}
+
+fn line_of(it: &list::Provider) -> String {
+    if let Some(error) = &it.error {
+        return format!("{}  cannot be used: {error}  ({})\n", it.name, it.source);
+    }
+    let key = match it.key_present {
+        None => "needs no key",
+        Some(true) => "key present",
+        Some(false) => "key missing",
+    };
+    let (version, auth) = (it.version.as_deref().unwrap_or_default(), it.auth.as_deref().unwrap_or_default());
+    format!("{} {version}  {auth}, {key}  ({})\n", it.name, it.source)
+}
+
 fn listed(response: &list::Response) -> String {
     let mut text = String::new();
     for it in &response.providers {
-        if let Some(error) = &it.error {
-            text.push_str(&format!("{}  cannot be used: {error}  ({})\n", it.name, it.source));
-            continue;
-        }
-        let key = match it.key_present {
-            None => "needs no key",
-            Some(true) => "key present",
-            Some(false) => "key missing",
-        };
-        let (version, auth) = (it.version.as_deref().unwrap_or_default(), it.auth.as_deref().unwrap_or_default());
+        text.push_str(&line_of(it));
         let names: Vec<&str> = it.operations.iter().map(|it| it.name.as_str()).collect();
-        text.push_str(&format!("{} {version}  {auth}, {key}  ({})\n    {}\n", it.name, it.source, names.join(", ")));
+        if !names.is_empty() {
+            text.push_str(&format!("    {}\n", names.join(", ")));
+        }
     }
     text.push_str(&format!("{} providers\n", response.total));
     text

@@ -3,6 +3,7 @@
 //! and paces. Pure: no I/O and no clock. What sends requests is `nodes::integrated_api`.
 
 pub mod manifest;
+pub mod openapi;
 pub mod pace;
 pub mod paging;
 pub mod pointer;

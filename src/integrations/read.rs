@@ -2,6 +2,8 @@
 
 mod operation;
 
+pub(super) use operation::params_of;
+
 use serde_json::Value;
 use url::Url;
 

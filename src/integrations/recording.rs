@@ -1,7 +1,9 @@
 //! A recorded call: what was sent and what came back, without keys. A replay answers from it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::manifest::{Auth, Strategy};
 use crate::error::Error;
 use crate::secret::Secret;
 
@@ -16,6 +18,9 @@ pub struct Recording {
     /// When, or how it came about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What was asked for; a replay asks for the same.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
     /// One per page.
     pub exchanges: Vec<Exchange>,
 }
@@ -68,21 +73,25 @@ impl Recording {
 }
 
 impl Exchange {
-    /// The same without any of `secrets`, nor headers that carry such.
+    /// The same without any of `secrets`, nor what `auth` and private headers carry.
     #[must_use]
-    pub fn scrubbed(mut self, secrets: &[Secret]) -> Self {
+    pub fn scrubbed(mut self, secrets: &[Secret], auth: &Auth) -> Self {
         let scrub = |text: &mut String| {
             for secret in secrets {
                 *text = secret.scrub(text);
             }
         };
         for (name, value) in self.request.headers.iter_mut().chain(&mut self.response.headers) {
-            if PRIVATE_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            let is_private = PRIVATE_HEADERS.contains(&name.to_ascii_lowercase().as_str());
+            if is_private || name.eq_ignore_ascii_case(&auth.header) {
                 "***".clone_into(value);
             }
             scrub(value);
         }
-        for (_, value) in &mut self.request.query {
+        for (name, value) in &mut self.request.query {
+            if auth.strategy == Strategy::ApiKeyQuery && *name == auth.query_param {
+                "***".clone_into(value);
+            }
             scrub(value);
         }
         scrub(&mut self.request.url);
@@ -96,7 +105,7 @@ impl Exchange {
         let same_body = match (&self.request.body, body) {
             (None, None) => true,
             (Some(recorded), Some(sent)) => {
-                let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+                let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
                 recorded.as_bytes() == sent || json(recorded.as_bytes()).is_some_and(|it| Some(it) == json(sent))
             }
             (None, Some(_)) | (Some(_), None) => false,
@@ -111,6 +120,11 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn auth() -> Auth {
+        let text = "name: x\nbase_url: http://x\nauth: {strategy: api_key_query, query_param: other}\noperations: {}\n";
+        crate::integrations::read(text).manifest.expect("valid").auth
+    }
 
     fn exchange() -> Exchange {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -133,14 +147,14 @@ mod tests {
     #[test]
     fn nothing_of_a_key_is_recorded() {
         let secret = Secret::new("sk-canary").expect("there is text");
-        let text = serde_json::to_string(&exchange().scrubbed(&[secret])).expect("JSON");
+        let text = serde_json::to_string(&exchange().scrubbed(&[secret], &auth())).expect("JSON");
         assert!(!text.contains("canary") && !text.contains("c2s=") && !text.contains("session=1"), "{text}");
     }
 
     #[test]
     fn a_recording_answers_its_own_request_only() {
         let secret = Secret::new("sk-canary").expect("there is text");
-        let recorded = exchange().scrubbed(&[secret]);
+        let recorded = exchange().scrubbed(&[secret], &auth());
         let query = |key: &str, q: &str| vec![("key".to_owned(), key.to_owned()), ("q".to_owned(), q.to_owned())];
         let body = Some(&b"{\"a\":\"***\"}"[..]);
         assert!(recorded.answers("POST", "https://x.test/***", &query("other", "1"), body));

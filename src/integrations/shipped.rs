@@ -5,19 +5,40 @@ pub struct Shipped {
     pub name: &'static str,
     /// YAML.
     pub text: &'static str,
+    /// An operation with its recording, written after the provider's documentation.
+    pub recorded: (&'static str, &'static str),
+}
+
+impl Shipped {
+    /// The recording of an operation, as JSON text.
+    pub fn recording(&self, operation: &str) -> Option<&'static str> {
+        (self.recorded.0 == operation).then_some(self.recorded.1)
+    }
 }
 
 macro_rules! shipped {
-    ($($name:literal),+) => {
+    ($($name:literal: $operation:literal),+) => {
         /// By name.
         pub const ALL: &[Shipped] = &[$(Shipped {
             name: $name,
             text: include_str!(concat!("../../resources/integrations/", $name, "/provider.yaml")),
+            recorded: (
+                $operation,
+                include_str!(concat!("../../resources/integrations/", $name, "/recordings/", $operation, ".json")),
+            ),
         }),+];
     };
 }
 
-shipped!("arxiv", "discord", "example", "github", "notion", "slack", "wikipedia");
+shipped!(
+    "arxiv": "search",
+    "discord": "create_message",
+    "example": "get_post",
+    "github": "list_issues",
+    "notion": "query_database",
+    "slack": "post_message",
+    "wikipedia": "summary"
+);
 
 /// Returns the manifest of this name.
 pub fn find(name: &str) -> Option<&'static Shipped> {

@@ -38,6 +38,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_fuel(Some(FUEL));
     environment.add_filter(INSIDE_QUOTES, inside_quotes);
     environment.add_filter("pick", pick);
+    environment.add_filter("separated", separated);
     environment.add_filter("xml_all", |text: String, name: String| xml::all(&text, &name));
     environment.add_filter("xml_text", |text: String, name: String| xml::text(&text, &name));
     environment
@@ -247,6 +248,13 @@ fn pick(value: Serde<Value>, names: Rest<String>) -> Jinja {
         }
     }
     Jinja::from(Serde(&Value::Object(picked)))
+}
+
+/// `config.tags|separated(',')`: the items of a list in one text; anything else as it is.
+fn separated(value: Serde<Value>, separator: String) -> Jinja {
+    let Value::Array(items) = &*value else { return Jinja::from(Serde(&*value)) };
+    let items: Vec<String> = items.iter().map(super::request::as_text).collect();
+    Jinja::from(items.join(&separator))
 }
 
 /// Text as it is, null as nothing, everything else in its JSON spelling.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use dipeo::clock::SystemClock;
 use dipeo::code::{self, Code};
 use dipeo::config::{Config, Environment, Overrides};
+use dipeo::error::Error;
 use dipeo::handlers::App;
 use dipeo::llm::{self, Llm};
+use dipeo::nodes::ports::http::{Http, HttpReply, HttpRequest, NoNetwork};
 use dipeo::nodes::ports::{Models, Ports};
 use dipeo::outside::{GuardedHttp, WorkspaceFiles};
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -83,7 +86,7 @@ impl Workspace {
             WorkspaceFiles::new(config.workspace.clone()),
             Arc::new(SystemClock),
         );
-        let ports = Ports { http: GuardedHttp::new(), ..closed };
+        let ports = Ports { http: Arc::new(LoopbackOnly(GuardedHttp::new())), ..closed };
         Arc::new(App::new(config, "serve", ports, code))
     }
 
@@ -99,6 +102,19 @@ impl Workspace {
 /// The product's own models: scripts answer, everything else has no key.
 pub fn scripted_models() -> Arc<dyn Models> {
     Llm::new(llm::Settings::from_config(&Default::default()))
+}
+
+/// The product's own client without names: an address may be refused by it, nothing asks a name server.
+struct LoopbackOnly(Arc<dyn Http>);
+
+impl Http for LoopbackOnly {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpReply, Error>> {
+        let host = request.url.split("://").nth(1).unwrap_or_default();
+        if host.starts_with("localhost") || !host.starts_with(|it: char| it.is_ascii_alphabetic()) {
+            return self.0.send(request);
+        }
+        NoNetwork.send(request)
+    }
 }
 
 /// Waits for the next commit on the application's database.

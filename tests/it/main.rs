@@ -13,6 +13,7 @@ mod formats_random;
 mod handoff;
 mod harness;
 mod hostile;
+mod integrations;
 mod llm;
 mod mcp_client;
 mod mcp_http;
