@@ -280,6 +280,9 @@ pub struct CompileArgs {
     /// Apply the repairs a machine can make and print the new text
     #[arg(long)]
     pub fix: bool,
+    /// Write the new text to the file instead of printing it
+    #[arg(long, requires = "fix", conflicts_with = "stdin")]
+    pub write: bool,
 }
 
 /// Example: dipeo convert review review.native.json

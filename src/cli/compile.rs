@@ -1,45 +1,73 @@
 //! `dipeo compile`.
 
+use std::path::{Path, PathBuf};
+
 use super::Context;
 use super::args::CompileArgs;
 use super::run::from_stdin;
 use crate::error::Error;
-use crate::handlers::compile_diagram::{Extras, Request, compile_diagram};
+use crate::handlers::compile_diagram::{Extras, Request, Response, compile_diagram};
 
-/// Checks a diagram, prints every problem, and saves it when asked to.
+/// Checks a diagram, prints every problem, and repairs or saves it when asked to.
 pub async fn compile(context: &Context<'_>, args: CompileArgs) -> Result<u8, Error> {
-    let (text, path, base_dir) = read(context, &args)?;
-    let request = Request { content: text, format_type: args.format.name(), push_as: args.push_as.clone() };
+    let read = read(context, &args)?;
+    let request = Request {
+        content: read.text,
+        format_type: args.format.name(),
+        push_as: args.push_as.clone(),
+        fix: args.fix.then_some(true),
+    };
     let extras = Extras {
         check_only: args.check_only,
         target_dir: args.target_dir.clone(),
         create_only: args.create_only,
-        base_dir,
-        shown_as: Some(path),
+        base_dir: read.path.as_deref().and_then(|it| it.parent()).map(Path::to_path_buf),
+        shown_as: Some(read.shown_as),
+        write_to: read.path.filter(|_| args.write),
     };
     let response = compile_diagram(context.app, &context.caller, request, extras).await?;
-    let rendered = response.rendered.clone().unwrap_or_default();
-    if args.fix {
-        context.output.text(&rendered.repaired);
-        return Ok(0);
-    }
     if context.output.is_json() {
         context.output.json(&response)?;
+    } else if args.fix {
+        print_fixed(context, &response, args.write);
     } else {
-        let mut shown = rendered.text;
-        if let (Some(name), Some(revision)) = (&response.pushed_as, response.revision) {
-            shown.push_str(&format!(
-                "saved as {name}, revision {revision}; a client's rights until `dipeo trust {name}`\n"
-            ));
-        }
-        context.output.text(&shown);
+        let saved = saved(&response);
+        context.output.text(&format!("{}{saved}", response.rendered.as_deref().unwrap_or_default()));
     }
     Ok(if response.report.valid { 0 } else { 2 })
 }
 
-fn read(context: &Context<'_>, args: &CompileArgs) -> Result<(String, String, Option<std::path::PathBuf>), Error> {
+/// The new text goes to stdout, for a pipe; what was done and what is left goes to stderr.
+fn print_fixed(context: &Context<'_>, response: &Response, is_written: bool) {
+    let output = context.output;
+    if !is_written {
+        output.text(response.content.as_deref().unwrap_or_default());
+    }
+    for fix in response.fixes.iter().flatten() {
+        output.note(&format!("fixed line {}: {} {:?} -> {:?}", fix.line, fix.code, fix.old, fix.new));
+    }
+    output.note(&format!("{}{}", response.rendered.as_deref().unwrap_or_default(), saved(response)));
+}
+
+fn saved(response: &Response) -> String {
+    match (&response.pushed_as, response.revision) {
+        (Some(name), Some(revision)) => {
+            format!("saved as {name}, revision {revision}; a client's rights until `dipeo trust {name}`\n")
+        }
+        _ => String::new(),
+    }
+}
+
+/// A text, and where it comes from.
+struct Read {
+    text: String,
+    shown_as: String,
+    path: Option<PathBuf>,
+}
+
+fn read(context: &Context<'_>, args: &CompileArgs) -> Result<Read, Error> {
     if args.stdin {
-        return Ok((from_stdin()?, "stdin".to_owned(), None));
+        return Ok(Read { text: from_stdin()?, shown_as: "stdin".to_owned(), path: None });
     }
     let Some(diagram) = &args.diagram else {
         return Err(
@@ -47,10 +75,9 @@ fn read(context: &Context<'_>, args: &CompileArgs) -> Result<(String, String, Op
         );
     };
     let source = context.app.workspace.open_typed(diagram, &context.working_dir, None)?;
-    let base_dir = source.path.as_deref().and_then(|it| it.parent()).map(std::path::Path::to_path_buf);
-    let shown = source.path.as_deref().map_or_else(
+    let shown_as = source.path.as_deref().map_or_else(
         || diagram.clone(),
         |it| it.strip_prefix(&context.working_dir).unwrap_or(it).display().to_string(),
     );
-    Ok((source.text, shown, base_dir))
+    Ok(Read { text: source.text, shown_as, path: source.path })
 }

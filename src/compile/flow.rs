@@ -56,8 +56,10 @@ fn beginnings(diagram: &Diagram, graph: &Graph) -> Vec<Diagnostic> {
 /// W205: branches of conditions that nothing is connected to.
 fn dead_branches(diagram: &Diagram, graph: &Graph) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    // W204 already says of the others that they never run.
+    let reached = reachable(graph, |_| true);
     for (idx, node) in diagram.nodes.iter().enumerate() {
-        if node.kind != Some(NodeKind::Condition) {
+        if node.kind != Some(NodeKind::Condition) || !reached.contains(idx) {
             continue;
         }
         for branch in [Handle::CondTrue, Handle::CondFalse] {

@@ -2,6 +2,7 @@
 //! at once (diagrams.md section 4). Pure: what it needs from outside comes in as `Surroundings`.
 
 pub mod check;
+pub mod fix;
 pub mod graph;
 pub mod patches;
 pub mod plan;
@@ -19,6 +20,7 @@ mod tests;
 mod without_effect;
 
 pub use check::{Compiled, compile};
+pub use fix::{Fixed, Repair, fix};
 pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, Loop, NodeIdx, NodeSet, Rank};
 pub use patches::apply_patches;
 pub use plan::{Plan, PlanEdge, PlanNode};

@@ -5,20 +5,27 @@ use crate::diagram::{Diagnostic, Patch};
 /// Returns `text` with every patch of `diagnostics` applied that fits: of two that overlap, the first in
 /// the text; none that reaches beyond the text or into the middle of a character.
 pub fn apply_patches(text: &str, diagnostics: &[Diagnostic]) -> String {
-    let mut patches: Vec<&Patch> = diagnostics.iter().filter_map(|it| it.patch.as_ref()).collect();
-    patches.sort_by_key(|it| (it.offset, it.len));
+    applied(text, diagnostics).0
+}
+
+/// As [`apply_patches`], with the diagnostics whose patches were taken.
+pub(super) fn applied<'d>(text: &str, diagnostics: &'d [Diagnostic]) -> (String, Vec<&'d Diagnostic>) {
+    let with_patch = |it: &'d Diagnostic| it.patch.as_ref().map(|patch| (patch, it));
+    let mut patches: Vec<(&Patch, &Diagnostic)> = diagnostics.iter().filter_map(with_patch).collect();
+    patches.sort_by_key(|(it, _)| (it.offset, it.len));
     let mut repaired = String::with_capacity(text.len());
-    let mut done = 0;
-    for patch in patches {
+    let (mut done, mut taken) = (0, Vec::new());
+    for (patch, diagnostic) in patches {
         let Some(end) = patch.offset.checked_add(patch.len) else { continue };
         let Some(kept) = text.get(done..patch.offset).filter(|_| text.is_char_boundary(end)) else { continue };
         repaired.push_str(kept);
         repaired.push_str(&patch.replacement);
         done = end;
+        taken.push(diagnostic);
     }
     // `done` is the end of a patch that was checked against the text, so the rest is there.
     repaired.push_str(text.get(done..).unwrap_or_default());
-    repaired
+    (repaired, taken)
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ pub(super) fn complete(diagram: &Diagram, surroundings: &dyn Surroundings) -> Ve
 fn prompt_file_missing(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagnostic> {
     let file = person.prompt_file.as_ref()?;
     let searched = surroundings.prompt_file(&file.value).err()?;
-    let diagnostic = Diagnostic::new("E504", file.span, format!("prompt file `{}` was not found", file.value));
+    // No place was searched for a path that leaves the workspace.
+    let diagnostic = match searched.as_slice() {
+        [] => Diagnostic::new("E702", file.span, format!("prompt file `{}` leaves the workspace", file.value)),
+        _ => Diagnostic::new("E504", file.span, format!("prompt file `{}` was not found", file.value)),
+    };
     Some(diagnostic.at(&person.label).field("prompt_file").hint(prompt_file_hint(&searched)))
 }
 
@@ -55,10 +59,22 @@ fn key_missing(person: &Person, surroundings: &dyn Surroundings) -> Option<Diagn
     if surroundings.has_key(service, person.api_key_id.as_deref()) {
         return None;
     }
-    let secret = person.api_key_id.as_ref().map(|it| format!(" or the secret `{it}`")).unwrap_or_default();
     let message = format!("there is no key for `{}`, the service of `{}`", service.name(), person.label);
-    let hint = format!("set {variable}{secret}; a run with `models: caller` needs no key");
+    let hint = match person.api_key_id.as_deref() {
+        Some(id) if looks_like_a_key(id) => format!(
+            "`api_key_id` holds a key where the name of a secret belongs: remove it and set {variable}, or use \
+             `models: caller`"
+        ),
+        Some(id) => format!("set {variable} or the secret `{id}`; a run with `models: caller` needs no key"),
+        None => format!("set {variable}; a run with `models: caller` needs no key"),
+    };
     Some(Diagnostic::new("W504", person.span, message).at(&person.label).hint(hint))
+}
+
+/// Names of secrets are short and readable; keys are neither, and are not to be repeated in messages.
+fn looks_like_a_key(id: &str) -> bool {
+    const NAME_CHARS_MAX: usize = 32;
+    ["sk-", "AIza", "xai-"].iter().any(|it| id.starts_with(it)) || id.chars().count() > NAME_CHARS_MAX
 }
 
 /// E406 for each tool that `tools`, written at `person` itself, asks for: the service may lack it, and

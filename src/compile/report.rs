@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::Compiled;
+use super::fix::Repair;
 use super::terminal;
 use crate::diagram::render::excerpt;
 use crate::diagram::{Diagnostic, Severity};
@@ -44,6 +45,33 @@ pub struct PatchReport {
     /// Bytes to replace.
     pub len: usize,
     pub replacement: String,
+}
+
+/// A repair that was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RepairReport {
+    /// Of the diagnostic that brought it.
+    pub code: String,
+    /// From 1, before the repairs of its round.
+    pub line: u32,
+    /// The text that was there, cut where it is long.
+    pub old: String,
+    /// What stands there now, cut where it is long.
+    pub new: String,
+}
+
+/// Longest text of a repair that is shown, in characters.
+const REPAIR_CHARS_MAX: usize = 120;
+
+impl RepairReport {
+    /// Describes `repair`.
+    pub fn new(repair: &Repair) -> Self {
+        let cut = |text: &str| match text.char_indices().nth(REPAIR_CHARS_MAX) {
+            Some((at, _)) => format!("{}…", &text[..at]),
+            None => text.to_owned(),
+        };
+        Self { code: repair.code.to_owned(), line: repair.line, old: cut(&repair.old), new: cut(&repair.new) }
+    }
 }
 
 /// What `compile` answers.

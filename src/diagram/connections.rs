@@ -41,8 +41,13 @@ pub(super) struct Cable {
     pub content_type: Option<ContentType>,
     pub data: Option<Value>,
     pub execution_priority: Option<Value>,
+    /// The branch that a key of another tool names; the handle at `from` says it here.
+    pub branch: Option<Handle>,
     pub span: Span,
 }
+
+/// What other tools call the branch that a connection leaves by.
+const BRANCH_KEYS: [&str; 7] = ["branch", "condition", "handle", "if", "output", "source_handle", "when"];
 
 /// Collects the connections of one diagram.
 pub(super) struct Connections<'n, 'd, 'a> {
@@ -74,7 +79,7 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
 
     /// Ends one connection: adds it when both ends are known.
     pub(super) fn add(&mut self, from: Option<Spanned<End>>, to: Option<Spanned<End>>, cable: Cable) {
-        let from = from.and_then(|it| self.leaves(&it));
+        let from = from.and_then(|it| self.leaves(&it, &cable));
         let to = to.and_then(|it| self.enters(it.value));
         let index = self.n_written;
         self.n_written += 1;
@@ -132,6 +137,11 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
         let message = format!("the connection {verb} at `{name}`, and no node has this {what}");
         let diagnostic = Diagnostic::new("E301", text.span, message);
         let nodes = self.names.nodes;
+        if let Some(meant) = self.other_spelling(name, direction) {
+            let diagnostic = diagnostic.hint(format!("did you mean `\"{meant}\"`?"));
+            let diagnostic = self.draft.repair(diagnostic, text.span, &meant);
+            return self.report(diagnostic);
+        }
         self.n_comparisons += nodes.len();
         let near = match self.names.by_id(name) {
             // The id of a node where its label is wanted.
@@ -147,6 +157,14 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
             None => diagnostic.hint(format!("write the {what} of a node under `nodes`")),
         };
         self.report(diagnostic);
+    }
+
+    /// `gate.true`, `gate:true`, `gate/true`: a label and a handle, as other tools join them.
+    fn other_spelling(&self, name: &str, direction: Direction) -> Option<String> {
+        let (label, handle) = name.rsplit_once(['.', ':', '/'])?;
+        let end = self.names.resolve(label, direction).ok().filter(|it| it.handle.is_none())?;
+        let handle = self.names.handle(end.node, handle, direction).ok()?;
+        Some(format!("{}[{}]", self.names.nodes[end.node].label, handle.name()))
     }
 
     fn unknown_handle(&mut self, node: usize, name: &str, text: &Spanned<String>, direction: Direction) {
@@ -182,7 +200,7 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
     }
 
     /// Where a connection leaves: a condition must say which branch, an endpoint has no way out.
-    fn leaves(&mut self, from: &Spanned<End>) -> Option<(usize, Handle)> {
+    fn leaves(&mut self, from: &Spanned<End>, cable: &Cable) -> Option<(usize, Handle)> {
         let end = from.value;
         let node = &self.names.nodes[end.node];
         if node.kind == Some(NodeKind::Endpoint) {
@@ -194,8 +212,21 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
         if end.handle.is_none() && node.kind == Some(NodeKind::Condition) {
             let label = &node.label;
             let message = format!("a connection from condition `{label}` must name a branch");
-            let hint = format!("write `\"{label}[condtrue]\"` or `\"{label}[condfalse]\"`");
-            self.report(Diagnostic::new("E302", from.span, message).hint(hint));
+            let diagnostic = Diagnostic::new("E302", from.span, message);
+            let branch_of = |it: &str| Handle::parse(it, Some(NodeKind::Condition)).filter(|it| *it != Handle::Error);
+            let said_by_label = cable.label.as_ref().and_then(|it| branch_of(&it.value));
+            let diagnostic = match (cable.branch, said_by_label) {
+                (Some(branch), _) => {
+                    let meant = format!("{label}[{}]", branch.name());
+                    let diagnostic = diagnostic.hint(format!("write `from: \"{meant}\"`"));
+                    self.draft.repair(diagnostic, from.span, &meant)
+                }
+                (None, Some(branch)) => {
+                    diagnostic.hint(format!("write `from: \"{label}[{}]\"`: a label names the input", branch.name()))
+                }
+                (None, None) => diagnostic.hint(format!("write `\"{label}[condtrue]\"` or `\"{label}[condfalse]\"`")),
+            };
+            self.report(diagnostic);
             return None;
         }
         Some((end.node, end.handle.unwrap_or(Handle::Default)))
@@ -232,6 +263,9 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
             content_type: content_type.and_then(|it| self.content_type(it)),
             data: given("data").map(Tree::to_json).map(without_derived),
             execution_priority: given("execution_priority").map(Tree::to_json),
+            branch: BRANCH_KEYS
+                .iter()
+                .find_map(|it| Handle::parse(&self.draft.scalar_text(given(it)?)?, Some(NodeKind::Condition))),
             span: map.span,
         };
         self.check_without_effect(map);
@@ -276,7 +310,11 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
             let known = keys.ends.iter().chain(keys.content_type).chain([&keys.label, &"id", &"data"]).copied();
             let name = Spanned { value: key.value.as_str(), span: key.span };
             let warning = Diagnostic::new("W301", key.span, message).field(&key.value);
-            let warning = self.draft.near(warning, &name, known, "remove it: it has no effect");
+            let warning = if BRANCH_KEYS.contains(&key.value.as_str()) {
+                warning.hint("remove it: the branch stands at `from`, as in `\"gate[condtrue]\"`")
+            } else {
+                self.draft.near(warning, &name, known, "remove it: it has no effect")
+            };
             self.report(warning);
         }
     }

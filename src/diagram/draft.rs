@@ -5,7 +5,7 @@ use super::diagnostic::Diagnostic;
 use super::kinds::Format;
 use super::render::{source, spelled_like};
 use super::tree::{Span, Spanned, Tree};
-use crate::nearest::nearest;
+use crate::nearest::meant;
 
 /// Longest label or id of a node, and longest name in a diagnostic, in characters.
 pub(super) const NAME_CHARS_MAX: usize = 200;
@@ -38,15 +38,15 @@ impl<'a> Draft<'a> {
         source(self.text, span)
     }
 
-    /// Adds the candidate nearest to `name` as hint and repair, else `otherwise` as hint.
+    /// Adds the candidate that `name` probably means as hint and repair, else `otherwise` as hint.
     pub(super) fn near<'c>(
         &self,
         diagnostic: Diagnostic,
         name: &Spanned<&str>,
-        candidates: impl IntoIterator<Item = &'c str>,
+        candidates: impl IntoIterator<Item = &'c str, IntoIter: Clone>,
         otherwise: &str,
     ) -> Diagnostic {
-        match nearest(name.value, candidates) {
+        match meant(name.value, candidates) {
             Some(near) => self.repair(diagnostic.hint(format!("did you mean `{near}`?")), name.span, near),
             None => diagnostic.hint(otherwise),
         }

@@ -45,6 +45,11 @@ impl<'t, 'd, 'a> Entries<'t, 'd, 'a> {
         self.entries.iter().find(|it| it.0.value == key).map(|it| &it.1).filter(|it| !it.is_null())
     }
 
+    /// The place of the key `key`, else of nothing.
+    pub(super) fn key_span(&self, key: &str) -> Span {
+        self.entries.iter().find(|it| it.0.value == key).map(|it| it.0.span).unwrap_or_default()
+    }
+
     /// Reads a text; a blank one counts as absent.
     pub(super) fn text(&mut self, key: &'static str) -> Option<Spanned<String>> {
         let tree = self.tree(key)?;

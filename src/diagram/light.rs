@@ -6,8 +6,9 @@ use super::draft::{Draft, key_span};
 use super::ends::Direction;
 use super::model::Diagram;
 use super::node::{RawNode, settle};
-use super::sections;
+use super::render::spelled_like;
 use super::tree::{Spanned, Tree, TreeKind};
+use super::{sections, slips};
 
 const CONNECTION_KEYS: Keys = Keys { ends: &["from", "to"], label: "label", content_type: &["content_type", "type"] };
 
@@ -39,12 +40,11 @@ fn nodes(tree: &Tree, draft: &mut Draft<'_>) -> Vec<super::model::DiagramNode> {
         }
         // Read all the same, so that connections find their nodes.
         TreeKind::Map(entries) => {
-            draft.wrong_shape(
-                "nodes",
-                key_span(tree, "nodes"),
-                "`nodes` is a mapping, not a list",
-                "write each node as an item of a list: `- {label: start, type: start}`",
-            );
+            let mut diagnostic =
+                Diagnostic::new("E106", key_span(tree, "nodes"), "`nodes` is a mapping, not a list").at("nodes");
+            diagnostic = diagnostic.hint("write each node as an item of a list: `- {label: start, type: start}`");
+            diagnostic.patch = slips::nodes_as_list(draft.text, entries);
+            draft.report(diagnostic);
             for (key, node) in entries {
                 let mut node = raw_node(node, draft);
                 let label = Tree { span: key.span, kind: TreeKind::Text(key.value.clone()) };
@@ -82,7 +82,12 @@ fn connection_items<'t>(tree: &'t Tree, draft: &mut Draft<'_>) -> &'t [Tree] {
 fn connection(item: &Tree, connections: &mut Connections<'_, '_, '_>) {
     if !item.is_map() {
         let message = format!("a connection is {}, not a mapping", item.kind_name());
-        connections.report(Diagnostic::new("E303", item.span, message).hint("write `- {from: start, to: end}`"));
+        let mut diagnostic = Diagnostic::new("E303", item.span, message).hint("write `- {from: start, to: end}`");
+        if let Some(written) = item.as_text().and_then(|it| as_mapping(it, connections)) {
+            diagnostic = diagnostic.hint(format!("write `- {written}`"));
+            diagnostic = if item.span.len == 0 { diagnostic } else { diagnostic.patch(item.span, written) };
+        }
+        connections.report(diagnostic);
         connections.add(None, None, Default::default());
         return;
     }
@@ -96,6 +101,15 @@ fn connection(item: &Tree, connections: &mut Connections<'_, '_, '_>) {
     let to = end("to", Direction::Input);
     let cable = connections.cable(item, &CONNECTION_KEYS);
     connections.add(from, to, cable);
+}
+
+/// `a -> b` as the mapping it means, when both ends are known.
+fn as_mapping(text: &str, connections: &Connections<'_, '_, '_>) -> Option<String> {
+    let (from, to) = text.split_once("->")?;
+    let (from, to) = (from.trim(), to.trim());
+    connections.names.resolve(from, Direction::Output).ok()?;
+    connections.names.resolve(to, Direction::Input).ok()?;
+    Some(format!("{{from: {}, to: {}}}", spelled_like("", from), spelled_like("", to)))
 }
 
 #[cfg(test)]

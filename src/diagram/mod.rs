@@ -30,6 +30,7 @@ mod persons;
 mod readable;
 mod sections;
 mod settings;
+mod slips;
 #[cfg(test)]
 mod testing;
 

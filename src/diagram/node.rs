@@ -72,7 +72,8 @@ struct Settling<'d, 'a> {
 }
 
 impl Settling<'_, '_> {
-    fn node(&mut self, node_idx: usize, raw: RawNode) -> DiagramNode {
+    fn node(&mut self, node_idx: usize, mut raw: RawNode) -> DiagramNode {
+        self.take_name_as_label(node_idx, &mut raw);
         let id = raw.id.as_ref().and_then(|it| self.draft.scalar_text(it));
         let id = shortened(id.unwrap_or_else(|| format!("node_{node_idx}")));
         let span = raw.label.as_ref().map_or(raw.begin, |it| it.span);
@@ -96,16 +97,38 @@ impl Settling<'_, '_> {
         self.draft.report(diagnostic.node(&node.id, &node.label));
     }
 
+    /// `name: x` where `label: x` belongs: what others call a label is one, so that connections find it.
+    fn take_name_as_label(&mut self, node_idx: usize, raw: &mut RawNode) {
+        if raw.label.is_some() || self.draft.format == Format::Native {
+            return;
+        }
+        let named = ["name", "title"].into_iter().find_map(|key| {
+            let field = raw.fields.iter().position(|it| it.key == key && it.value.as_text().is_some())?;
+            Some(raw.fields.remove(field))
+        });
+        let Some(field) = named else { return };
+        let shown = field.value.as_text().unwrap_or_default().to_owned();
+        let diagnostic = Diagnostic::new("E204", field.key_span, format!("a node has `{}` and no label", field.key));
+        let diagnostic = diagnostic.hint(format!("write `label: {shown}`")).field("label");
+        let diagnostic = self.draft.repair(diagnostic, field.key_span, "label");
+        self.draft.report(diagnostic.node(format!("node_{node_idx}"), shown));
+        raw.label = Some(field.value);
+    }
+
     fn label(&mut self, node_idx: usize, tree: Option<&Tree>, node: &DiagramNode) -> String {
         let text = tree.and_then(|it| self.draft.scalar_text(it));
         let (Some(tree), Some(label)) = (tree, text) else {
-            let label = format!("node {node_idx}");
+            // With an id of its own the node is called by that, so that connections find it.
+            let has_id = node.id != format!("node_{node_idx}");
+            let label = if has_id { node.id.clone() } else { format!("node {node_idx}") };
+            let hint =
+                if has_id { format!("add `label: {label}`") } else { "add `label:` with a unique name".to_owned() };
             let message = match tree {
                 Some(tree) if tree.as_text().is_none() => format!("the label of a node is {}", tree.kind_name()),
                 _ => "a node has no label".to_owned(),
             };
             let diagnostic = Diagnostic::new("E204", node.span, message).field("label");
-            self.draft.report(diagnostic.node(&node.id, &label).hint("add `label:` with a unique name"));
+            self.draft.report(diagnostic.node(&node.id, &label).hint(hint));
             return label;
         };
         if let Some(diagnostic) = self.bad_label(tree, &label) {

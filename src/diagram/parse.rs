@@ -4,7 +4,7 @@ use super::detect::{Detected, by_sections, detect, guess};
 use super::draft::Draft;
 use super::load::{check_json, load, looks_like_json};
 use super::tree::{Span, Tree};
-use super::{Diagnostic, Diagram, Format, light, native, readable};
+use super::{Diagnostic, Diagram, Format, light, native, readable, slips};
 
 /// What came out of a text: the diagram as far as it could be read, and every problem.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Parsed {
 pub fn parse(text: &str, asked: Option<Format>) -> Parsed {
     let (tree, warnings) = match read_tree(text) {
         Ok(loaded) => loaded,
-        Err(diagnostics) => return nothing(guess(text), diagnostics),
+        Err(diagnostics) => return nothing(guess(text), slips::explained(text, diagnostics)),
     };
     let detected = match detect(text, &tree) {
         Ok(detected) => detected,
@@ -54,7 +54,7 @@ fn read_diagram(tree: &Tree, draft: &mut Draft<'_>) -> Diagram {
 }
 
 /// A text that begins with `{` must be JSON, unless it is light or readable in YAML's own braces.
-fn read_tree(text: &str) -> Result<(Tree, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(super) fn read_tree(text: &str) -> Result<(Tree, Vec<Diagnostic>), Vec<Diagnostic>> {
     if !looks_like_json(text) {
         return load(text).map(|it| (it.tree, it.warnings));
     }

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::entries::{Entries, Range};
 use super::kinds::Service;
 use super::model::{Person, Script, WhenExhausted};
-use super::tree::{Spanned, Tree, TreeKind};
+use super::tree::{Span, Spanned, Tree, TreeKind};
 
 /// Fields that are often indented one level too little and then read as persons.
 const FIELDS: [&str; 9] = [
@@ -31,8 +31,15 @@ pub(super) fn read(tree: Option<&Tree>, draft: &mut Draft<'_>) -> Vec<Person> {
     let mut persons = Vec::new();
     match &tree.kind {
         TreeKind::Map(entries) => {
-            for (key, config) in entries {
-                persons.extend(entry(key, config, draft));
+            let mut rest = entries.as_slice();
+            while let [(key, config), others @ ..] = rest {
+                let (fields, after) = others.split_at(n_unindented(key, config, others));
+                if fields.is_empty() {
+                    persons.extend(entry(key, config, draft));
+                } else {
+                    persons.push(unindented(key, fields, draft));
+                }
+                rest = after;
             }
         }
         TreeKind::List(items) => {
@@ -49,6 +56,30 @@ pub(super) fn read(tree: Option<&Tree>, draft: &mut Draft<'_>) -> Vec<Person> {
     }
     check_duplicates(&persons, draft);
     persons
+}
+
+/// How many of `others` are fields of the person `key`, which has none below it.
+fn n_unindented(key: &Spanned<String>, config: &Tree, others: &[(Spanned<String>, Tree)]) -> usize {
+    if !config.is_null() || FIELDS.contains(&key.value.as_str()) {
+        return 0;
+    }
+    others.iter().take_while(|(key, value)| FIELDS.contains(&key.value.as_str()) && !value.is_map()).count()
+}
+
+/// Reads a person whose fields stand beside its name instead of below it: one problem for each.
+fn unindented(name: &Spanned<String>, fields: &[(Spanned<String>, Tree)], draft: &mut Draft<'_>) -> Person {
+    for (key, value) in fields {
+        let message = format!("`{}` stands beside the person `{}` it belongs to", key.value, name.value);
+        let diagnostic = Diagnostic::new("E106", key.span, message).at(&key.value);
+        let mut diagnostic = diagnostic.hint(format!("indent `{}` under its person, one level deeper", key.value));
+        // Lines of its own value would have to move along.
+        if !draft.source(value.span).contains('\n') && key.span.column > 1 {
+            diagnostic = diagnostic.patch(Span { len: 0, ..key.span }, "  ");
+        }
+        draft.report(diagnostic);
+    }
+    let config = Tree { span: name.span, kind: TreeKind::Map(fields.to_vec()) };
+    person(name, &config, draft)
 }
 
 fn list_item(item: &Tree, draft: &mut Draft<'_>) -> Option<Person> {
@@ -89,7 +120,10 @@ fn entry(key: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> Option<
         None => diagnostic.hint(format!("write `{name}: {{service: openai}}`")),
     };
     draft.report(diagnostic);
-    None
+    service.filter(|_| !FIELDS.contains(&name.as_str()))?;
+    let key_of_service = Spanned { value: "service".to_owned(), span: key.span };
+    let config = Tree { span: config.span, kind: TreeKind::Map(vec![(key_of_service, config.clone())]) };
+    Some(person(key, &config, draft))
 }
 
 fn person(key: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> Person {
@@ -117,8 +151,22 @@ fn person(key: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> Person
         span: key.span,
         label,
     };
+    refuse_keys(&mut fields);
     fields.finish();
     person
+}
+
+/// A diagram is stored and shown, so a key in it is a key lost.
+fn refuse_keys(fields: &mut Entries<'_, '_, '_>) {
+    for name in ["api_key", "apikey", "key", "openai_api_key", "anthropic_api_key"] {
+        if fields.tree(name).is_some() {
+            let span = fields.key_span(name);
+            let message = format!("a key has no place in a diagram: `{name}` has no effect");
+            let hint =
+                "remove it; set the variable of the service (OPENAI_API_KEY …), or name a secret with `api_key_id`";
+            fields.report(name, Diagnostic::new("W401", span, message).hint(hint));
+        }
+    }
 }
 
 fn service(fields: &mut Entries<'_, '_, '_>) -> Option<Service> {
@@ -129,10 +177,34 @@ fn service(fields: &mut Entries<'_, '_, '_>) -> Option<Service> {
         let diagnostic = Diagnostic::new("E506", text.span, format!("`{}` is not a known service", text.value));
         let name = Spanned { value: text.value.as_str(), span: text.span };
         let otherwise = format!("write one of: {}", names.join(", "));
-        let diagnostic = fields.draft().near(diagnostic, &name, names.into_iter().chain(SERVICE_ALIASES), &otherwise);
+        let diagnostic = match service_of_model(&text.value) {
+            Some((service, model)) => {
+                diagnostic.hint(format!("write `service: {}` and `model: {model}`", service.name()))
+            }
+            None => fields.draft().near(diagnostic, &name, names.into_iter().chain(SERVICE_ALIASES), &otherwise),
+        };
         fields.report("service", diagnostic);
     }
     found
+}
+
+/// The service a model belongs to, where a model stands in the place of a service, with its own name.
+fn service_of_model(text: &str) -> Option<(Service, &str)> {
+    let text = text.trim();
+    if let Some((service, model)) = text.split_once('/') {
+        return Service::parse(service).map(|it| (it, model));
+    }
+    let of = |prefixes: &[&str]| prefixes.iter().any(|it| text.starts_with(it));
+    let service = if of(&["gpt-", "o1-", "o3-", "o4-"]) {
+        Service::OpenAi
+    } else if of(&["claude-3", "claude-4", "claude-opus", "claude-sonnet", "claude-haiku"]) {
+        Service::Anthropic
+    } else if of(&["gemini-"]) {
+        Service::Gemini
+    } else {
+        return None;
+    };
+    Some((service, text))
 }
 
 fn script(fields: &mut Entries<'_, '_, '_>) -> Script {

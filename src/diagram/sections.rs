@@ -7,10 +7,10 @@ use super::diagnostic::Diagnostic;
 use super::draft::{Draft, key_span};
 use super::kinds::Format;
 use super::model::Diagram;
-use super::tree::{Spanned, Tree, TreeKind};
+use super::tree::{Span, Spanned, Tree, TreeKind};
 use super::{persons, settings};
 use crate::limits::{DIAGRAM_CONNECTIONS_MAX, DIAGRAM_NODES_MAX};
-use crate::nearest::nearest;
+use crate::nearest::meant;
 
 /// Keys that every format accepts.
 const COMMON: [&str; 15] = [
@@ -151,7 +151,7 @@ fn check_keys(tree: &Tree, draft: &mut Draft<'_>) {
         }
         match FOREIGN.iter().find(|it| it.0 == name) {
             Some((_, meaning)) => foreign_key(tree, key, meaning.key(draft.format), draft),
-            None => unknown_key(key, own, draft),
+            None => unknown_key(tree, key, own, draft),
         }
     }
 }
@@ -160,20 +160,51 @@ fn foreign_key(tree: &Tree, key: &Spanned<String>, meant: &str, draft: &mut Draf
     let format = draft.format.name();
     let message = format!("`{}` is not a key of the {format} format", key.value);
     let mut diagnostic = Diagnostic::new("E107", key.span, message).at(&key.value).hint(format!("write `{meant}:`"));
-    let shares_its_form = matches!(key.value.as_str(), "edges" | "connections") && meant == "connections"
+    let is_list_of_pairs = || tree.get(&key.value).is_some_and(|it| it.items().iter().all(is_pair));
+    let shares_its_form = meant == "connections" && (key.value == "edges" || is_list_of_pairs())
         || matches!(key.value.as_str(), "steps" | "agents");
     if shares_its_form && tree.get(meant).is_none() {
         diagnostic = draft.repair(diagnostic, key.span, meant);
     }
+    if is_light_as_json(tree, key, draft) {
+        diagnostic = untagged_light(diagnostic, draft);
+    }
     draft.report(diagnostic);
 }
 
-fn unknown_key(key: &Spanned<String>, own: &str, draft: &mut Draft<'_>) {
+/// Whether an item of a list of connections names its two ends as light does, or nearly.
+fn is_pair(item: &Tree) -> bool {
+    ["from", "source"].iter().any(|it| item.get(it).is_some())
+        && ["to", "target"].iter().any(|it| item.get(it).is_some())
+}
+
+/// A text in JSON is native by its first character; this one has the sections and nodes of light.
+fn is_light_as_json(tree: &Tree, key: &Spanned<String>, draft: &Draft<'_>) -> bool {
+    let labels = || tree.get("nodes").map(Tree::items).unwrap_or_default().iter().all(|it| it.get("label").is_some());
+    let is_untagged = tree.get("version").is_none() && tree.get("format").is_none();
+    draft.format == Format::Native && key.value == "connections" && is_untagged && labels()
+}
+
+fn untagged_light(diagnostic: Diagnostic, draft: &Draft<'_>) -> Diagnostic {
+    let diagnostic = diagnostic.hint("begin with `\"version\": \"light\"`: this is the light format written as JSON");
+    match draft.text.find('{') {
+        Some(at) => {
+            let after = Span { offset: at + 1, len: 0, ..Span::default() };
+            diagnostic.patch(after, "\"version\": \"light\", ")
+        }
+        None => diagnostic,
+    }
+}
+
+fn unknown_key(tree: &Tree, key: &Spanned<String>, own: &str, draft: &mut Draft<'_>) {
     let diagnostic = Diagnostic::new("W101", key.span, format!("unknown top-level key `{}`", key.value)).at(&key.value);
-    // What other tools call the name of a diagram.
+    // `title` is what other tools call the name of a diagram, and is misspelt too.
     let near =
-        nearest(&key.value, COMMON.into_iter().chain([own, "title"])).map(|it| if it == "title" { "name" } else { it });
+        meant(&key.value, COMMON.into_iter().chain([own, "title"])).map(|it| if it == "title" { "name" } else { it });
     draft.report(match near {
+        Some(near) if tree.get(near).is_some() => {
+            diagnostic.hint(format!("did you mean `{near}`? it is given as well; remove one"))
+        }
         Some(near) => draft.repair(diagnostic.hint(format!("did you mean `{near}`?")), key.span, near),
         None => diagnostic.hint("it has no effect; notes of your own belong under `metadata`"),
     });

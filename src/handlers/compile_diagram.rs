@@ -1,5 +1,7 @@
 //! Checks a diagram and, on request, saves it.
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +9,8 @@ use super::run_diagram::format_of;
 use super::surroundings::World;
 use super::workspace::check_relative;
 use super::{App, Caller};
-use crate::compile::report::Report;
-use crate::compile::{apply_patches, compile};
+use crate::compile::report::{RepairReport, Report};
+use crate::compile::{Compiled, compile, fix};
 use crate::config::sha256;
 use crate::diagram::Format;
 use crate::error::Error;
@@ -27,6 +29,9 @@ pub struct Request {
     /// Save it under this name when it is valid.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub push_as: Option<String>,
+    /// Repair it; `content` is the new text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fix: Option<bool>,
 }
 
 /// What only the terminal may ask besides.
@@ -42,22 +47,22 @@ pub struct Extras {
     pub base_dir: Option<std::path::PathBuf>,
     /// Also render the result for a terminal, under this name of the text.
     pub shown_as: Option<String>,
-}
-
-/// A compile result for a terminal.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rendered {
-    /// Every diagnostic with its line and a caret, or one line that all is well.
-    pub text: String,
-    /// The diagram with every repair a machine can make.
-    pub repaired: String,
+    /// With `fix`: replace this file by the new text.
+    pub write_to: Option<std::path::PathBuf>,
 }
 
 /// The report, and where it was saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Response {
+    /// About the new text, when there is one.
     #[serde(flatten)]
     pub report: Report,
+    /// With `fix`: the text after the repairs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<String>,
+    /// With `fix`: what was repaired, in the order it was done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fixes: Option<Vec<RepairReport>>,
     /// The name it was saved as.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pushed_as: Option<String>,
@@ -65,17 +70,19 @@ pub struct Response {
     pub uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revision: Option<u64>,
+    /// Every diagnostic with its line and a caret, or one line that all is well.
     #[serde(skip)]
     #[schemars(skip)]
-    pub rendered: Option<Rendered>,
+    pub rendered: Option<String>,
 }
 
-/// Compiles `content` with every problem at once; saves it when it is valid and `push_as` is given.
+/// Compiles `content` with every problem at once, repaired first when `fix` asks for it; saves it when it is
+/// valid and `push_as` is given.
 /// An invalid diagram is a result, not an error.
 ///
 /// # Errors
 ///
-/// `INVALID_NAME`, `REVISION_CONFLICT` (create only), `INVALID_FORMAT`, `PATH_NOT_ALLOWED`.
+/// `INVALID_NAME`, `REVISION_CONFLICT` (create only), `INVALID_FORMAT`, `PATH_NOT_ALLOWED`, `FILE_FAILED`.
 pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extras: Extras) -> Result<Response, Error> {
     let format = format_of(request.format_type.as_deref())?;
     if extras.check_only && request.push_as.is_some() {
@@ -85,28 +92,72 @@ pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extra
     if let Some(name) = &request.push_as {
         check_push_name(name)?;
     }
-    let sha256 = sha256(&request.content);
+    let checked = check(app, caller, &request, format, &extras)?;
+    let Checked { text, compiled, .. } = &checked;
+    let is_fixed = request.fix == Some(true);
+    let mut response = Response {
+        report: Report::new(compiled, text),
+        content: is_fixed.then(|| text.clone()),
+        fixes: is_fixed.then(|| checked.fixes.clone()),
+        pushed_as: None,
+        uri: None,
+        revision: None,
+        rendered: extras.shown_as.as_deref().map(|name| Report::to_text(name, compiled, text)),
+    };
+    if let Some(path) = extras.write_to.as_deref().filter(|_| *text != request.content) {
+        replace_file(path, text)?;
+    }
+    if let (Some(name), true) = (request.push_as, compiled.is_valid()) {
+        let format = compiled.format.unwrap_or(Format::Light);
+        push(app, caller, &name, text, &sha256(text), format, &extras, &mut response).await?;
+    }
+    Ok(response)
+}
+
+/// A text that was compiled, repaired or as it came.
+struct Checked {
+    text: String,
+    compiled: Compiled,
+    fixes: Vec<RepairReport>,
+}
+
+fn check(
+    app: &App,
+    caller: &Caller,
+    request: &Request,
+    format: Option<Format>,
+    extras: &Extras,
+) -> Result<Checked, Error> {
     let origin = match caller {
         Caller::Terminal { .. } => Origin::Local,
         Caller::Client => Origin::Submitted,
     };
-    let rights = app.rights_of(origin, &sha256)?;
-    let world = World {
-        structure_only: extras.check_only,
-        ..World::of(&app.config, (&app.languages, &app.ports), extras.base_dir.clone(), rights)
+    // What a text may do hangs on its exact content.
+    let world_of = |text: &str| {
+        let rights = app.rights_of(origin, &sha256(text))?;
+        let world = World::of(&app.config, (&app.languages, &app.ports), extras.base_dir.clone(), rights);
+        Ok::<_, Error>(World { structure_only: extras.check_only, ..world })
     };
-    let compiled = compile(&request.content, format, &world);
-    let report = Report::new(&compiled, &request.content);
-    let rendered = extras.shown_as.as_deref().map(|name| Rendered {
-        text: Report::to_text(name, &compiled, &request.content),
-        repaired: apply_patches(&request.content, &compiled.diagnostics),
-    });
-    let mut response = Response { report, pushed_as: None, uri: None, revision: None, rendered };
-    if let (Some(name), true) = (request.push_as, compiled.is_valid()) {
-        let format = compiled.format.unwrap_or(Format::Light);
-        push(app, caller, &name, &request.content, &sha256, format, &extras, &mut response).await?;
+    let world = world_of(&request.content)?;
+    if request.fix != Some(true) {
+        let compiled = compile(&request.content, format, &world);
+        return Ok(Checked { text: request.content.clone(), compiled, fixes: Vec::new() });
     }
-    Ok(response)
+    let fixed = fix(&request.content, format, &world);
+    let fixes: Vec<_> = fixed.repairs.iter().map(RepairReport::new).collect();
+    let compiled =
+        if fixes.is_empty() { fixed.compiled } else { compile(&fixed.text, format, &world_of(&fixed.text)?) };
+    Ok(Checked { text: fixed.text, compiled, fixes })
+}
+
+/// Replaces a file as a whole.
+fn replace_file(path: &Path, text: &str) -> Result<(), Error> {
+    let temporary = path.with_extension("fixed.tmp");
+    std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path)).map_err(|source| {
+        Error::external("FILE_FAILED", format!("`{}` cannot be written", path.display()))
+            .hint("look at the rights of the file and its folder")
+            .source(source)
+    })
 }
 
 /// Stores a valid text as given, as a file of the workspace and as a revision; it counts as submitted until a

@@ -14,7 +14,7 @@ use super::{
     Effect, FieldSpec, Fields, Names, Node, NodeContext, NodeType, Outcome, Output, Preset, Published, Question, Retry,
     Shape, Traits,
 };
-use crate::diagram::{Diagram, NodeKind, TreeKind};
+use crate::diagram::{Diagnostic, Diagram, NodeKind, TreeKind};
 use crate::error::Error;
 use crate::limits;
 
@@ -74,7 +74,10 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
         None if expression.is_some() => Some("custom"),
         None if judges => Some("llm_decision"),
         None => {
-            fields.missing("condition_type");
+            let node = fields.node();
+            let message = format!("condition `{}` says nothing to decide by", node.label);
+            let hint = "add `expression:`, e.g. `expression: n >= 3`, or another `condition_type` with its fields";
+            fields.report(Diagnostic::new("E401", node.span, message).field("condition_type").hint(hint));
             None
         }
     };

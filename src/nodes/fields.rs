@@ -2,6 +2,7 @@
 //! Whoever reads a field names it once; what nobody asked for is reported as unknown (W401).
 
 mod code;
+mod expression;
 mod policy;
 mod prompts;
 mod references;
@@ -16,9 +17,9 @@ use super::integrated_api::ProviderProblem;
 use super::ports::Languages;
 use super::rights::Rights;
 use crate::diagram::render::{source, spelled_like};
-use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Field, Format, Handle, Tree, TreeKind};
+use crate::diagram::{Connection, Diagnostic, Diagram, DiagramNode, Field, Format, Handle, NodeKind, Tree, TreeKind};
 use crate::integrations::Manifest;
-use crate::nearest::nearest;
+use crate::nearest::meant;
 
 /// What compiling needs to know of the world; the handler that compiles provides it, so that compiling
 /// itself stays pure. `structure_only` leaves out what needs other files or keys.
@@ -84,6 +85,21 @@ pub enum ChildFile {
     },
 }
 
+/// Reads `30s`, `5 min`, `500ms` as seconds.
+fn seconds(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let at = text.find(|it: char| it.is_ascii_alphabetic())?;
+    let number: f64 = text[..at].trim().parse().ok()?;
+    let factor = match &text[at..] {
+        "ms" => 0.001,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+        "h" | "hour" | "hours" => 3600.0,
+        _ => return None,
+    };
+    Some(number * factor).filter(|it| it.is_finite())
+}
+
 /// What to do about a prompt file that was searched in `places` and is not there.
 pub fn prompt_file_hint(places: &[String]) -> String {
     if places.is_empty() {
@@ -91,6 +107,12 @@ pub fn prompt_file_hint(places: &[String]) -> String {
     }
     format!("looked for {}", places.join(", "))
 }
+
+/// Fields of persons that are often written at the node.
+const OF_A_PERSON: [&str; 5] = ["model", "service", "system_prompt", "api_key_id", "base_url"];
+
+/// What other tools write at a node to say what comes next.
+const LEADS_ON: [&str; 6] = ["next", "goto", "depends_on", "needs", "inputs_from", "then"];
 
 /// What reading a node may look at besides its own fields.
 pub struct ReadContext<'a> {
@@ -307,7 +329,10 @@ impl<'a> Fields<'a> {
                     Some(number)
                 }
                 Err(_) => {
-                    self.wrong_type(key, tree, wanted);
+                    match seconds(text).filter(|_| key == "timeout") {
+                        Some(seconds) => self.duration_as_text(key, tree, text, seconds),
+                        None => self.wrong_type(key, tree, wanted),
+                    }
                     None
                 }
             },
@@ -316,6 +341,12 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    fn duration_as_text(&mut self, key: &str, tree: &Tree, text: &str, seconds: f64) {
+        let message = format!("`{key}` must be a number of seconds, not the text `{text}`");
+        let diagnostic = Diagnostic::new("E402", tree.span, message).field(key).hint(format!("write {seconds}"));
+        self.report(diagnostic.patch(tree.span, seconds.to_string()));
     }
 
     /// Reads one of `choices`, matched without regard to case; E403 with the nearest one otherwise.
@@ -331,7 +362,7 @@ impl<'a> Fields<'a> {
         }
         let message = format!("`{text}` is not a value of `{key}`");
         let mut diagnostic = Diagnostic::new("E403", tree.span, message).field(key);
-        diagnostic = match nearest(text, choices.iter().copied()) {
+        diagnostic = match meant(text, choices.iter().copied()) {
             Some(near) => {
                 diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, self.respelled(tree, near))
             }
@@ -418,10 +449,17 @@ impl<'a> Fields<'a> {
             let message = format!("{} has no field `{}`", self.kind_name(), field.key);
             let diagnostic = Diagnostic::new("W401", field.key_span, message).field(&field.key);
             // The keys of every node are no fields, and misspelt all the same.
-            let known = self.asked.iter().copied().chain(["type", "label", "position"]);
-            self.report(match nearest(&field.key, known) {
+            let known: Vec<&str> = self.asked.iter().copied().chain(["type", "label", "position"]).collect();
+            self.report(match meant(&field.key, known) {
+                _ if self.node.kind == Some(NodeKind::PersonJob) && OF_A_PERSON.contains(&field.key.as_str()) => {
+                    diagnostic
+                        .hint(format!("write it under the person, in `persons:`: `{}` is not of one node", field.key))
+                }
                 Some(near) if self.node.field(near).is_none() => self.renamed(diagnostic, field, near),
                 Some(near) => diagnostic.hint(format!("did you mean `{near}`? it is given as well; remove one")),
+                None if LEADS_ON.contains(&field.key.as_str()) => {
+                    diagnostic.hint("nodes are joined under `connections`: `- {from: …, to: …}`")
+                }
                 None => diagnostic.hint("it is kept and has no effect"),
             });
         }

@@ -326,7 +326,8 @@ fn no_file_field_leads_out_of_the_workspace() {
         let refused = besieged.client.call("dipeo_run", arguments.clone())["structuredContent"]["error"].clone();
         let hint = refused["hint"].as_str().expect("a hint");
         assert!(hint.contains("inside the workspace") || hint.contains("looked for files/"), "{path}: {hint}");
-        besieged.expect(path, "dipeo_run", arguments, "E504");
+        let code = if hint.contains("inside the workspace") { "E702" } else { "E504" };
+        besieged.expect(path, "dipeo_run", arguments, code);
     }
     besieged.survived();
 }

@@ -18,6 +18,7 @@ mod llm;
 mod mcp_client;
 mod mcp_http;
 mod mcp_stdio;
+mod mistakes;
 mod readme;
 mod same_answers;
 mod schedule_model;

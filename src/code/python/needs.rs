@@ -54,6 +54,31 @@ const SPECIAL_METHODS: [&str; 10] = [
     "__post_init__",
 ];
 
+/// What the interpreter's `os` has and the sandbox refuses when it is used.
+const REFUSED_OF_OS: [&str; 11] =
+    ["environ", "getenv", "listdir", "makedirs", "mkdir", "remove", "rename", "replace", "rmdir", "stat", "unlink"];
+
+/// What paths have and the sandbox refuses when it is used.
+const REFUSED_OF_PATHS: [&str; 17] = [
+    "absolute",
+    "append_bytes",
+    "append_text",
+    "exists",
+    "is_dir",
+    "is_file",
+    "is_symlink",
+    "iterdir",
+    "mkdir",
+    "read_bytes",
+    "read_text",
+    "resolve",
+    "rmdir",
+    "stat",
+    "unlink",
+    "write_bytes",
+    "write_text",
+];
+
 /// Memory of a tried import, in bytes.
 const TRIAL_BYTES_MAX: usize = 1024 * 1024;
 /// Time of a tried import.
@@ -68,7 +93,7 @@ pub(in crate::code) fn find(source: &str) -> Result<Option<HostNeed>, SyntaxProb
     let parsed = ruff_python_parser::parse_module(source).map_err(|error| place::syntax_problem(source, &error))?;
     let mut names = Names(HashSet::new());
     names.visit_body(parsed.suite());
-    let mut finder = Finder { source, defined: names.0, modules: HashSet::new(), first: None };
+    let mut finder = Finder { source, defined: names.0, modules: HashSet::new(), has_paths: false, first: None };
     finder.visit_body(parsed.suite());
     let compiled = MontyRun::new(source.to_owned(), "code", Vec::new(), CompileOptions::default());
     if let Err(error) = compiled {
@@ -92,6 +117,8 @@ struct Finder<'s> {
     defined: HashSet<String>,
     /// Modules that were imported under their own or another name: what it is called, what it is.
     modules: HashSet<(String, String)>,
+    /// Whether it may hold paths of `pathlib`.
+    has_paths: bool,
     first: Option<HostNeed>,
 }
 
@@ -149,6 +176,9 @@ impl<'a> Visitor<'a> for Finder<'_> {
                 if let Expr::Name(name) = &*it.value {
                     self.member(name.id.as_str(), it.attr.as_str(), it.start());
                 }
+                if self.has_paths && REFUSED_OF_PATHS.contains(&it.attr.as_str()) {
+                    self.note(format!("`Path.{}`", it.attr), it.start());
+                }
             }
             _ => {}
         }
@@ -173,14 +203,18 @@ impl Finder<'_> {
         if !works(&format!("import {module}")) {
             return self.note(format!("module `{module}`"), alias.start());
         }
+        self.has_paths |= module == "pathlib";
         let called = alias.asname.as_ref().unwrap_or(&alias.name);
         self.modules.insert((called.to_string(), module.to_owned()));
     }
 
     fn import_from(&mut self, module: &str, alias: &Alias) {
+        self.has_paths |= module == "pathlib";
         let name = alias.name.as_str();
         if name == "*" || module.starts_with('.') || !works(&format!("import {module}")) {
             self.note(format!("module `{module}`"), alias.start());
+        } else if module == "os" && REFUSED_OF_OS.contains(&name) {
+            self.note(format!("`os.{name}`"), alias.start());
         } else if !works(&format!("from {module} import {name}")) {
             self.note(format!("`{name}` in its module `{module}`"), alias.start());
         }
@@ -188,7 +222,10 @@ impl Finder<'_> {
 
     fn member(&mut self, name: &str, member: &str, at: TextSize) {
         let Some((_, module)) = self.modules.iter().find(|(called, _)| called == name) else { return };
-        if !works(&format!("import {module} as m\nm.{member}")) {
+        if module == "os" && REFUSED_OF_OS.contains(&member) {
+            let what = format!("`os.{member}`");
+            self.note(what, at);
+        } else if !works(&format!("import {module} as m\nm.{member}")) {
             let what = format!("`{member}` in its module `{module}`");
             self.note(what, at);
         }
@@ -286,6 +323,9 @@ mod tests {
             "result = inputs['open']",
             "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n    def __str__(self): return 'a'",
             "return await f()",
+            "import os\nresult = os.sep",
+            "from pathlib import Path\nresult = Path('a/b.txt').suffix",
+            "x.read_text()",
         ] {
             assert_eq!(need(source), None, "{source}");
         }
@@ -296,6 +336,10 @@ mod tests {
         for (source, what, line) in [
             ("x = 1\nimport csv", "module `csv`", 2),
             ("import os.path", "module `os.path`", 1),
+            ("import os\nresult = os.getcwd()", "`getcwd` in its module `os`", 2),
+            ("import os as o\nresult = o.getenv('A')", "`os.getenv`", 2),
+            ("from os import environ", "`os.environ`", 1),
+            ("from pathlib import Path\nx = 1\nresult = Path('a').read_text()", "`Path.read_text`", 3),
             ("from itertools import chain, groupby", "`groupby` in its module `itertools`", 1),
             ("import itertools as i\ni.groupby", "`groupby` in its module `itertools`", 2),
             ("from . import x", "module `.`", 1),

@@ -36,13 +36,13 @@ pub(super) fn unknown_tag(tag: &Tag, span: Span) -> Problem {
 
 pub(super) fn duplicate_key(name: &str, first_line: u32, span: Span) -> Diagnostic {
     let name = shortened(name);
-    Diagnostic::new(
-        "E103",
-        span,
-        format!("the key `{name}` stands in line {first_line} and again in line {}", span.line),
-    )
-    .field(name)
-    .hint(format!("remove one of the two lines, {first_line} or {}", span.line))
+    if first_line == span.line {
+        let message = format!("the key `{name}` stands twice in line {first_line}");
+        return Diagnostic::new("E103", span, message).field(name).hint("remove one of the two");
+    }
+    let message = format!("the key `{name}` stands in line {first_line} and again in line {}", span.line);
+    let hint = format!("remove one of the two lines, {first_line} or {}", span.line);
+    Diagnostic::new("E103", span, message).field(name).hint(hint)
 }
 
 pub(super) fn syntax_hint(kind: &ErrorKind, line: &str) -> String {

@@ -35,6 +35,12 @@ impl Db {
         let path = self.path(cx)?;
         let format = self.format_of(&path);
         if !matches!(format, FileFormat::Json | FileFormat::Yaml) {
+            // A path that may not be touched matters more than what the file would hold.
+            if let Err(refused) = cx.ports.files.read(&path, &cx.rights).await
+                && refused.code() == "PATH_NOT_ALLOWED"
+            {
+                return Err(refused);
+            }
             return Err(Error::external("FILE_FAILED", format!("`{path}` is neither JSON nor YAML"))
                 .hint("`update` sets keys in JSON and YAML files; give `format` when the suffix does not say it"));
         }

@@ -1,7 +1,7 @@
 //! Fields that hold a text of another language: code, expressions, templates. A problem inside of one
 //! points at its own line and column of the diagram wherever the text stands there as it is.
 
-use super::Fields;
+use super::{Fields, expression};
 use crate::diagram::{Diagnostic, Span};
 use crate::nodes::ports::{CodeFacts, Language, SyntaxProblem};
 use crate::nodes::template::Template;
@@ -23,13 +23,26 @@ impl Fields<'_> {
 
     /// Checks an expression in field `key` (E601).
     pub fn check_expression(&mut self, key: &'static str, expression: &str) {
-        if let Err(problem) = self.cx.surroundings.languages().check_expression(expression) {
-            let span = self.place_in(key, expression, problem.line, problem.column);
-            let message = format!("expression `{expression}` does not parse: {}", problem.message);
-            let hint =
-                format!("position {} of the expression; expressions are Python, e.g. `n >= 3 and ok`", problem.column);
-            self.report(Diagnostic::new("E601", span, message).field(key).hint(hint));
-        }
+        let languages = self.cx.surroundings.languages();
+        let respelt = expression::in_python(expression).filter(|it| languages.check_expression(it).is_ok());
+        let (message, place) = match languages.check_expression(expression) {
+            Err(problem) => (format!("does not parse: {}", problem.message), (problem.line, problem.column)),
+            // `{{n}}` is a set in a set to Python, which no value can be.
+            Ok(()) if respelt.is_some() && expression.contains("{{") => (
+                "has the braces of a template".to_owned(),
+                line_and_column(expression, expression.find("{{").unwrap_or(0)),
+            ),
+            Ok(()) => return,
+        };
+        let span = self.place_in(key, expression, place.0, place.1);
+        let diagnostic = Diagnostic::new("E601", span, format!("expression `{expression}` {message}")).field(key);
+        self.report(match (respelt, self.node.field(key)) {
+            (Some(meant), Some(tree)) => diagnostic
+                .hint(format!("write `{meant}`: expressions are Python"))
+                .patch(tree.span, self.respelled(tree, &meant)),
+            _ => diagnostic
+                .hint(format!("position {} of the expression; expressions are Python, e.g. `n >= 3 and ok`", place.1)),
+        });
     }
 
     /// Reads a prompt template (E602) and returns it ready to render.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Fields;
 use crate::diagram::kinds::fold;
+use crate::diagram::render::{source, spelled_like};
 use crate::diagram::{Diagnostic, Handle, Span, Spanned, Tree, TreeKind};
 use crate::limits;
 use crate::nearest::nearest;
@@ -11,6 +12,7 @@ use crate::nodes::{Backoff, Node, OnError, Policy, Retry};
 
 /// What may stand under `retry`.
 const RETRY_KEYS: [&str; 3] = ["max_attempts", "delay_ms", "backoff"];
+const BACKOFFS: [&str; 3] = ["exponential", "linear", "fixed"];
 
 impl Fields<'_> {
     /// Reads the common fields; what the diagram leaves out is as the type of `node` has it.
@@ -101,8 +103,13 @@ impl Fields<'_> {
             "fixed" => Some(Backoff::Fixed),
             _ => {
                 let message = format!("`{text}` is not a value of `{name}`");
-                let hint = "write one of: exponential, linear, fixed".to_owned();
-                self.retry_problem("E403", name, tree.span, message, hint);
+                let diagnostic = Diagnostic::new("E403", tree.span, message).field(name);
+                self.report(match nearest(text, BACKOFFS) {
+                    Some(near) => {
+                        diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, self.respelled(tree, near))
+                    }
+                    None => diagnostic.hint(format!("write one of: {}", BACKOFFS.join(", "))),
+                });
                 None
             }
         }
@@ -110,11 +117,17 @@ impl Fields<'_> {
 
     fn unknown_retry_key(&mut self, key: &Spanned<String>) {
         let name = format!("retry.{}", key.value);
-        let hint = match nearest(&key.value, RETRY_KEYS) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("`retry` takes {}", RETRY_KEYS.join(", ")),
-        };
-        self.retry_problem("W401", &name, key.span, format!("`retry` has no field `{}`", key.value), hint);
+        let message = format!("`retry` has no field `{}`", key.value);
+        let diagnostic = Diagnostic::new("W401", key.span, message).field(&name);
+        let written = source(self.source, key.span);
+        self.report(match nearest(&key.value, RETRY_KEYS) {
+            // A dotted key holds the name of this mapping as well.
+            Some(near) if written.trim_matches(['"', '\'']) == key.value => {
+                diagnostic.hint(format!("did you mean `{near}`?")).patch(key.span, spelled_like(written, near))
+            }
+            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+            None => diagnostic.hint(format!("`retry` takes {}", RETRY_KEYS.join(", "))),
+        });
     }
 
     fn retry_problem(&mut self, code: &'static str, field: &str, span: Span, message: String, hint: String) {

@@ -29,7 +29,8 @@ fn read_wanted(fields: &mut Fields<'_>, text: String) -> Wanted {
     if let Some(preset) = Preset::parse(&text) {
         return Wanted::Preset(preset);
     }
-    let is_one_word = text.contains('_') && !text.trim().contains(char::is_whitespace);
+    let is_shouted = text.trim().chars().all(|it| it.is_ascii_uppercase() || it == '_');
+    let is_one_word = is_shouted || text.contains('_') && !text.trim().contains(char::is_whitespace);
     if is_one_word && let Some(near) = nearest(text.trim(), Preset::ALL.map(Preset::name)) {
         let message = format!("`{text}` is not a preset of `memorize_to`");
         fields.problem("E403", "memorize_to", message, format!("did you mean `{near}`?"));

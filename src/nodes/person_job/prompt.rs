@@ -25,7 +25,7 @@ struct Given {
 }
 
 impl Prompts {
-    /// Reads the prompt fields: E503 when there is none, E504 for a file that is not there, E602.
+    /// Reads the prompt fields: E503 when there is none, E504 for a file that is not there, E702, E602.
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         let first = read_prompt(fields, "first_prompt_file", ["first_only_prompt", "resolved_first_prompt"]);
         let default = read_prompt(fields, "prompt_file", ["default_prompt", "resolved_prompt"]);
