@@ -229,7 +229,7 @@ fn hostile_code_of_a_submitted_diagram_fails_alone() {
         ("deep nesting", python(&format!("result = {}1{}", "(".repeat(20_000), ")".repeat(20_000))), "E603"),
         ("a huge result", python("result = 'x' * 20_000_000"), "CODE_FAILED"),
         ("huge prints", slow("python", "while True:\n    print('x' * 100_000)"), "CODE_FAILED"),
-        ("an import", python("import os\nresult = os.listdir('/')"), "TRUST_REQUIRED"),
+        ("an import", python("import os\nresult = os.listdir('/')"), "E701"),
         ("a hidden import", python("result = __import__('os').listdir('/')"), "E701"),
         ("open", python("result = open('/etc/passwd').read()"), "E701"),
         ("bash", other("bash", "cat /etc/passwd"), "E701"),
