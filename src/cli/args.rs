@@ -196,6 +196,10 @@ pub struct RunArgs {
     /// Show no progress
     #[arg(long)]
     pub no_watch: bool,
+
+    /// Print what models say on stderr while they say it
+    #[arg(long, conflicts_with = "watch")]
+    pub stream: bool,
 }
 
 /// Who answers for every person of a run.

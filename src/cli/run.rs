@@ -42,9 +42,11 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
     if args.background {
         return background(context, request, extras).await;
     }
-    let on_progress = watch::progress(context.output, args.watch, args.no_watch || args.simple, context.quiet);
+    let no_watch = args.no_watch || args.simple || args.stream;
+    let on_progress = watch::progress(context.output, args.watch, no_watch, context.quiet);
+    let on_token = args.stream.then(watch::stream);
     let interrupt = Interrupt::listen();
-    let waiting = Waiting { cancel: interrupt.token.clone(), on_progress };
+    let waiting = Waiting { cancel: interrupt.token.clone(), on_progress, on_token };
     let mut object = run_diagram(context.app, &context.caller, request, extras, waiting).await?;
     let may_ask = !args.no_interactive && !context.output.is_json() && question::can_ask();
     while may_ask && object.status == Status::Paused && !object.waiting_for.is_empty() {

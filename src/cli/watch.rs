@@ -1,12 +1,13 @@
 //! The live view of a run on stderr: spinners on a terminal, one plain line per event otherwise.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::print::Output;
-use crate::handlers::run_diagram::{OnProgress, ProgressNote};
+use crate::handlers::run_diagram::{OnProgress, OnToken, ProgressNote};
 
 /// Returns what to call for each sign of life; `None` when nobody wants to see it.
 pub fn progress(output: Output, asked: bool, refused: bool, quiet: bool) -> Option<OnProgress> {
@@ -22,6 +23,18 @@ pub fn progress(output: Output, asked: bool, refused: bool, quiet: bool) -> Opti
             output.note(&line(note));
         }
     }))
+}
+
+/// Returns what prints replies on stderr while they come, each node's under its label.
+pub fn stream() -> OnToken {
+    let mut speaking = String::new();
+    Box::new(move |label, text| {
+        let mut stderr = std::io::stderr().lock();
+        let heading = if speaking == label { String::new() } else { format!("\n[{label}]\n") };
+        label.clone_into(&mut speaking);
+        // Nobody reads stderr any more: the run goes on all the same.
+        let _ = write!(stderr, "{heading}{text}").and_then(|()| stderr.flush());
+    })
 }
 
 fn line(note: &ProgressNote) -> String {

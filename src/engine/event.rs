@@ -76,6 +76,8 @@ pub enum Event {
     ExecutionPaused(ExecutionPaused),
     ExecutionResumed(ExecutionResumed),
     Control(ControlApplied),
+    ToolCallStarted(ToolCallStarted),
+    ToolCallFinished(ToolCallFinished),
     ExecutionLog(ExecutionLog),
     ExecutionCompleted(Closing),
     ExecutionError(Closing),
@@ -236,6 +238,24 @@ pub struct ControlApplied {
     pub reason: Option<String>,
 }
 
+/// A model used a tool on its way to the reply. Both ends of a call are recorded with the reply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCallStarted {
+    pub call_id: String,
+    pub tool: String,
+    #[serde(default)]
+    pub arguments: Value,
+}
+
+/// What the tool gave back, as far as the service tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCallFinished {
+    pub call_id: String,
+    pub is_error: bool,
+    #[serde(default)]
+    pub output: Value,
+}
+
 /// A line of the run's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionLog {
@@ -311,6 +331,8 @@ impl Event {
             Self::ExecutionPaused(_) => "execution_paused",
             Self::ExecutionResumed(_) => "execution_resumed",
             Self::Control(_) => "control",
+            Self::ToolCallStarted(_) => "tool_call_started",
+            Self::ToolCallFinished(_) => "tool_call_finished",
             Self::ExecutionLog(_) => "execution_log",
             Self::ExecutionCompleted(_) => "execution_completed",
             Self::ExecutionError(_) => "execution_error",
@@ -333,6 +355,8 @@ impl Event {
             Self::ExecutionPaused(it) => serde_json::to_string(it),
             Self::ExecutionResumed(it) => serde_json::to_string(it),
             Self::Control(it) => serde_json::to_string(it),
+            Self::ToolCallStarted(it) => serde_json::to_string(it),
+            Self::ToolCallFinished(it) => serde_json::to_string(it),
             Self::ExecutionLog(it) => serde_json::to_string(it),
             Self::ExecutionCompleted(it) | Self::ExecutionError(it) | Self::ExecutionAborted(it) => {
                 serde_json::to_string(it)
@@ -366,6 +390,8 @@ impl Event {
             "execution_paused" => Self::ExecutionPaused(read(phase, payload)?),
             "execution_resumed" => Self::ExecutionResumed(read(phase, payload)?),
             "control" => Self::Control(read(phase, payload)?),
+            "tool_call_started" => Self::ToolCallStarted(read(phase, payload)?),
+            "tool_call_finished" => Self::ToolCallFinished(read(phase, payload)?),
             "execution_log" => Self::ExecutionLog(read(phase, payload)?),
             "execution_completed" => Self::ExecutionCompleted(read(phase, payload)?),
             "execution_error" => Self::ExecutionError(read(phase, payload)?),

@@ -142,7 +142,11 @@ impl ExecutionState {
             Event::ExecutionCompleted(it) => self.end(Status::Completed, it, at),
             Event::ExecutionError(it) => self.end(Status::Failed, it, at),
             Event::ExecutionAborted(it) => self.end(Status::Aborted, it, at),
-            Event::Control(_) | Event::ExecutionLog(_) | Event::NodeOutput(_) => {}
+            Event::Control(_)
+            | Event::ExecutionLog(_)
+            | Event::NodeOutput(_)
+            | Event::ToolCallStarted(_)
+            | Event::ToolCallFinished(_) => {}
             Event::NodeStarted(_)
             | Event::NodeCompleted(_)
             | Event::NodeError(_)

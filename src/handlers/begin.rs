@@ -60,6 +60,7 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, beginning: Beginning) ->
             options: options.to_run_options(),
             log: vec![LogEntry { seq: 1, node_id: None, event, at: now }],
             messages: inherited,
+            on_token: None,
         };
         supervisor.start(execution_id.clone(), launch);
     }

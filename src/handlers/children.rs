@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use serde_json::{Value, json};
 
 use super::app::rights_of_text;
@@ -113,7 +113,8 @@ impl Children for ChildRuns {
                 value: Some(Value::from(reason).to_string()),
                 actor: Some("parent".into()),
             };
-            if let Err(e) = me.store().add_control(abort).await {
+            let asked = async { me.store().add_control(abort).await.map(drop) };
+            if let Err(e) = asked.and_then(|()| me.adopt(&child)).await {
                 tracing::warn!(execution.id = %child, "a child could not be aborted: {}", e.chain());
             }
         });

@@ -49,10 +49,12 @@ enum Target<'a> {
     Messages(ExecutionId),
     Transitions(ExecutionId),
     Guide(&'a str),
+    /// By its SHA-256.
+    Blob(&'a str),
 }
 
 /// Reads the resource `id` names: `dipeo://diagrams`, `dipeo://diagrams/{name}`, `dipeo://executions`,
-/// `dipeo://executions/{id}` with `/messages` or `/transitions`, `dipeo://guide/{page}`.
+/// `dipeo://executions/{id}` with `/messages` or `/transitions`, `dipeo://guide/{page}`, `dipeo://blobs/{sha256}`.
 ///
 /// # Errors
 ///
@@ -60,6 +62,9 @@ enum Target<'a> {
 pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
     let uri = request.id.as_str();
     let target = target(uri).ok_or_else(|| not_found(uri))?;
+    if let Target::Blob(sha256) = target {
+        return blob(app, uri, sha256);
+    }
     let mut status = None;
     let (title, text, mime_type) = match target {
         Target::Diagrams => {
@@ -92,6 +97,7 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
             let page = guide::find(page).ok_or_else(|| not_found(uri))?;
             (page.title().to_owned(), page.text.to_owned(), page.mime_type())
         }
+        Target::Blob(_) => return Err(not_found(uri)),
     };
     let mut metadata = Map::new();
     metadata.insert("mime_type".into(), mime_type.into());
@@ -108,6 +114,10 @@ fn target(uri: &str) -> Option<Target<'_>> {
     let path = uri.strip_prefix("dipeo://")?;
     if let Some(name) = path.strip_prefix("diagrams/") {
         return Some(Target::Diagram(name));
+    }
+    if let Some(sha256) = path.strip_prefix("blobs/") {
+        let is_hash = sha256.len() == 64 && sha256.bytes().all(|it| it.is_ascii_hexdigit());
+        return is_hash.then_some(Target::Blob(sha256));
     }
     if let Some(page) = path.strip_prefix("guide/") {
         return Some(Target::Guide(page));
@@ -127,6 +137,18 @@ fn target(uri: &str) -> Option<Target<'_>> {
         "executions" => Some(Target::Executions),
         _ => None,
     }
+}
+
+/// Bytes that a value refers to, as base64; `metadata.encoding` says so.
+fn blob(app: &App, uri: &str, sha256: &str) -> Result<Response, Error> {
+    use base64::Engine;
+    let found = app.store()?.blob(sha256)?.ok_or_else(|| not_found(uri))?;
+    let mut metadata = Map::new();
+    metadata.insert("mime_type".into(), found.media_type.into());
+    metadata.insert("encoding".into(), "base64".into());
+    metadata.insert("size".into(), found.bytes.len().into());
+    let text = base64::engine::general_purpose::STANDARD.encode(&found.bytes);
+    Ok(Response { id: uri.to_owned(), title: format!("Blob {sha256}"), text, url: uri.to_owned(), metadata })
 }
 
 fn messages(app: &App, id: &ExecutionId) -> Result<String, Error> {
@@ -206,6 +228,12 @@ pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
     ("dipeo://executions/{id}/messages", "messages", "The conversation of one execution", "application/json"),
     ("dipeo://executions/{id}/transitions", "transitions", "The log of one execution", "application/json"),
     ("dipeo://guide/{page}", "guide", "A page of the guide", "text/markdown"),
+    (
+        "dipeo://blobs/{sha256}",
+        "blob",
+        "Bytes that a result refers to: an image, a download",
+        "application/octet-stream",
+    ),
 ];
 
 /// Completes the variable of a template by prefix, at most 100 values.

@@ -130,6 +130,7 @@ pub fn from_store(
         options: options.to_run_options(),
         log: log.into_iter().flatten().collect(),
         messages,
+        on_token: None,
     })
 }
 

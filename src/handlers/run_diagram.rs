@@ -95,7 +95,12 @@ pub struct Waiting {
     /// Ends the wait, never the execution.
     pub cancel: CancellationToken,
     pub on_progress: Option<OnProgress>,
+    /// Called with what models say while they say it, as far as this process runs the execution.
+    pub on_token: Option<OnToken>,
 }
+
+/// Takes a piece of a reply: label of the node, text.
+pub type OnToken = Box<dyn FnMut(&str, &str) + Send>;
 
 /// Finds, compiles and starts a diagram; the row is durable before anything is returned. Waits at most
 /// `wait_seconds` for the end or a pause and returns the execution as it is then.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::sync::{OnceCell, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,7 +15,7 @@ use super::children::ChildRuns;
 use super::launch;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::engine::run::{Command, Control, Launch, Stopped, run};
+use crate::engine::run::{Command, Control, Launch, OnToken, Stopped, run};
 use crate::error::Error;
 use crate::ids::{ExecutionId, owner_id};
 use crate::limits;
@@ -26,6 +26,9 @@ use crate::store::{ControlRow, NewOwner, Store};
 const COMMANDS_MAX: usize = 16;
 /// Executions taken over in one go; the next go follows at once when there were as many.
 const CLAIM_MAX: usize = 100;
+
+/// Pieces of replies that a slow watcher may be behind; older ones are lost to it.
+const TOKENS_KEPT: usize = 1_024;
 
 /// The executions of this process.
 pub struct Supervisor {
@@ -41,6 +44,17 @@ pub struct Supervisor {
     carrying: Mutex<HashSet<i64>>,
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// What models say just now, for whoever watches; nobody has to keep up.
+    tokens: broadcast::Sender<TokenNote>,
+}
+
+/// A piece of a model's reply while it comes. It is never stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenNote {
+    pub execution_id: ExecutionId,
+    /// Label of the node that asked.
+    pub label: Arc<str>,
+    pub text: Arc<str>,
 }
 
 impl Supervisor {
@@ -68,6 +82,7 @@ impl Supervisor {
             carrying: Mutex::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
+            tokens: broadcast::channel(TOKENS_KEPT).0,
         })
     }
 
@@ -139,7 +154,8 @@ impl Supervisor {
     }
 
     /// Runs an execution that this process owns already.
-    pub fn start(self: &Arc<Self>, execution_id: ExecutionId, launch: Launch) {
+    pub fn start(self: &Arc<Self>, execution_id: ExecutionId, mut launch: Launch) {
+        launch.on_token = Some(self.on_token(execution_id.clone()));
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
         self.running().insert(execution_id.clone(), sender);
         let me = Arc::clone(self);
@@ -156,6 +172,22 @@ impl Supervisor {
                 Err(e) => tracing::error!(execution.id = %execution_id, "the execution stopped here: {}", e.chain()),
             }
         });
+    }
+
+    /// Subscribes to what models say in the executions of this process.
+    pub fn tokens(&self) -> broadcast::Receiver<TokenNote> {
+        self.tokens.subscribe()
+    }
+
+    fn on_token(&self, execution_id: ExecutionId) -> OnToken {
+        let tokens = self.tokens.clone();
+        Arc::new(move |label, text| {
+            if tokens.receiver_count() > 0 {
+                let note = TokenNote { execution_id: execution_id.clone(), label: label.into(), text: text.into() };
+                // The last watcher may have gone just now.
+                let _ = tokens.send(note);
+            }
+        })
     }
 
     /// A parent that waited for this child, and that nobody runs just now, goes on here.

@@ -6,6 +6,9 @@ use super::App;
 use super::children::has_moved;
 use super::launch::fold;
 use super::run_diagram::{OnProgress, ProgressNote, Waiting};
+use super::supervisor::TokenNote;
+use tokio::sync::broadcast;
+
 use crate::engine::Status;
 use crate::engine::state::ExecutionState;
 use crate::error::Error;
@@ -47,6 +50,8 @@ pub async fn until_settled(
     let store = app.store()?;
     let mut changes = store.changes();
     let mut progress = waiting.on_progress.map(ProgressReader::new);
+    let mut on_token = waiting.on_token;
+    let mut tokens = app.started_supervisor().filter(|_| on_token.is_some()).map(|it| it.tokens());
     let deadline = limit.map(|it| tokio::time::Instant::now() + it);
     loop {
         changes.mark_unchanged();
@@ -65,8 +70,24 @@ pub async fn until_settled(
         };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            note = next_token(&mut tokens, execution_id) => if let Some(on_token) = &mut on_token {
+                on_token(&note.label, &note.text);
+            },
             () = waiting.cancel.cancelled() => return Ok(()),
             () = timer => return Ok(()),
+        }
+    }
+}
+
+/// The next piece of a reply in this execution; never comes when nobody watches or this process runs nothing.
+async fn next_token(tokens: &mut Option<broadcast::Receiver<TokenNote>>, execution_id: &ExecutionId) -> TokenNote {
+    let Some(tokens) = tokens else { return std::future::pending().await };
+    loop {
+        match tokens.recv().await {
+            Ok(note) if note.execution_id == *execution_id => return note,
+            // Another execution's, or some were missed: what is stored in the end is whole.
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
 }

@@ -38,7 +38,33 @@ pub fn run(execution: &ExecutionObject) -> Result<CallToolResult, Error> {
     let link = Resource::new(format!("dipeo://executions/{}", execution.execution_id), execution.execution_id.clone())
         .with_mime_type("application/json");
     result.content.push(ContentBlock::resource_link(link));
+    let mut blobs = Vec::new();
+    for output in execution.outputs.iter().flat_map(|it| it.values()) {
+        blobs_in(output, &mut blobs);
+    }
+    for (sha256, media_type) in blobs.into_iter().take(BLOB_LINKS_MAX) {
+        let link = Resource::new(format!("dipeo://blobs/{sha256}"), sha256).with_mime_type(media_type);
+        result.content.push(ContentBlock::resource_link(link));
+    }
     Ok(result)
+}
+
+/// Links to images and other bytes in one answer, at most.
+const BLOB_LINKS_MAX: usize = 20;
+
+/// Collects the references to bytes in a value: SHA-256 and media type.
+fn blobs_in(value: &Value, found: &mut Vec<(String, String)>) {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    match value {
+        Value::Object(map) if map.len() == 3 && map.contains_key("size") => {
+            if let (Some(sha256), Some(media_type)) = (text("blob"), text("media_type")) {
+                found.push((sha256, media_type));
+            }
+        }
+        Value::Object(map) => map.values().for_each(|it| blobs_in(it, found)),
+        Value::Array(items) => items.iter().for_each(|it| blobs_in(it, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// Returns an error as a model can read it. What lies behind it goes to the log and nowhere else.

@@ -37,7 +37,7 @@ where
             notes.send_replace(Some(note.clone()));
         })
     });
-    let mut work = pin!(start(Waiting { cancel: cancel.clone(), on_progress }));
+    let mut work = pin!(start(Waiting { cancel: cancel.clone(), on_progress, on_token: None }));
     tokio::select! {
         biased;
         done = &mut work => return done,

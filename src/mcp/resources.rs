@@ -71,7 +71,12 @@ pub async fn read(app: &App, uri: &str) -> Result<ReadResourceResult, ErrorData>
     })?;
     let (ttl_ms, scope) = cache_hints(uri, &document.metadata);
     let mime_type = document.metadata.get("mime_type").and_then(Value::as_str).unwrap_or("text/plain");
-    let contents = ResourceContents::text(document.text, uri).with_mime_type(mime_type);
+    let is_base64 = document.metadata.get("encoding").and_then(Value::as_str) == Some("base64");
+    let contents = if is_base64 {
+        ResourceContents::blob(document.text, uri).with_mime_type(mime_type)
+    } else {
+        ResourceContents::text(document.text, uri).with_mime_type(mime_type)
+    };
     Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(ttl_ms).with_cache_scope(scope))
 }
 
@@ -113,7 +118,7 @@ fn variable<'a>(reference: &Reference, argument: &'a str) -> Option<&'a str> {
 
 fn cache_hints(uri: &str, metadata: &Map<String, Value>) -> CacheHints {
     let path = uri.strip_prefix("dipeo://").unwrap_or_default();
-    if path.starts_with("guide/") {
+    if path.starts_with("guide/") || path.starts_with("blobs/") {
         return FIXED;
     }
     if path.starts_with("executions") {

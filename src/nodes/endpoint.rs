@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::content::{is_conversation, last_message, pretty};
+use super::content::{is_binary, is_conversation, last_message, pretty};
 use super::file_format::FileFormat;
 use super::paths::PathField;
+use super::ports::blobs::BlobRef;
 use super::{Effect, FieldSpec, Fields, Inputs, Node, NodeContext, NodeType, Outcome, Output, Shape};
 use crate::diagram::NodeKind;
 use crate::error::Error;
@@ -82,6 +83,11 @@ impl Save {
             Some(path) => path.render(cx)?,
             None => format!("files/results/{}.json", cx.node_id),
         };
+        if let Some(blob) = BlobRef::parse(value).filter(|_| is_binary(value)) {
+            let bytes = cx.ports.blobs.get(&blob).await?;
+            cx.ports.files.write(&path, &bytes, &cx.rights).await?;
+            return Ok(path);
+        }
         let text = content(value, self.format, &path)?;
         cx.ports.files.write(&path, text.as_bytes(), &cx.rights).await?;
         Ok(path)
@@ -186,5 +192,17 @@ mod tests {
         ] {
             assert_eq!(codes(NodeKind::Endpoint, fields.clone()), expected, "{fields}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_reference_to_bytes_is_written_as_the_bytes() {
+        let harness = Harness::new(NodeKind::Endpoint, json!({"save_to_file": true, "file_name": "files/a.png"}));
+        let bytes = vec![0x89, b'P', b'N', b'G', 0xff];
+        let blob = harness.cx.ports.blobs.put(bytes.clone(), "image/png".into()).await.expect("kept");
+        let harness = harness.inputs(json!({"default": blob.to_json()}));
+        assert_eq!(harness.body().await.expect("it runs"), blob.to_json());
+        assert_eq!(harness.files.bytes("files/a.png"), Some(bytes));
+        let lost = json!({"blob": "0".repeat(64), "media_type": "image/png", "size": 1});
+        assert_eq!(harness.inputs(json!({"default": lost})).body().await.expect_err("gone").code(), "FILE_NOT_FOUND");
     }
 }

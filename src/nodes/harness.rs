@@ -311,6 +311,10 @@ impl MemoryFiles {
         bytes.map(|it| String::from_utf8(it).expect("text"))
     }
 
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        self.0.lock().expect("no test panics with it").get(path).cloned()
+    }
+
     pub fn paths(&self) -> Vec<String> {
         self.0.lock().expect("no test panics with it").keys().cloned().collect()
     }

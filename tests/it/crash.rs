@@ -1,11 +1,8 @@
 //! `kill -9` in the middle, and the next process finishes without running a committed node again.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use serde_json::Value;
 
-use crate::harness::{self, Workspace};
+use crate::harness::{self, Workspace, json, kill_when};
 
 /// Three commands in a row; each leaves a line in a ledger outside the database. The second is where the
 /// process is killed: it waits until the test lets it go.
@@ -31,50 +28,9 @@ fn prepared(diagram: &str) -> Workspace {
     workspace
 }
 
-/// Runs the diagram in a process of its own and kills that with everything it started once `line` stands in
-/// the ledger.
-fn kill_when(workspace: &Workspace, line: &str) {
-    use std::os::unix::process::CommandExt;
-    let mut child = workspace
-        .command()
-        .args(["run", "d.light.yaml", "--watch", "--no-interactive"])
-        .process_group(0)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts");
-    let ledger = workspace.root().join("files/ledger");
-    let stderr = child.stderr.take().expect("piped");
-    // Progress lines pace the look at the ledger; the last one may come before the line is written.
-    let mut lines = BufReader::new(stderr).lines();
-    let is_there = || std::fs::read_to_string(&ledger).unwrap_or_default().lines().any(|it| it == line);
-    while !is_there() && child.try_wait().expect("known").is_none() {
-        if lines.next().is_none() {
-            break;
-        }
-        while !is_there() && child.try_wait().expect("known").is_none() {
-            std::thread::yield_now();
-        }
-    }
-    let group = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("killed");
-    child.wait().expect("reaped");
-}
-
 fn ledger(workspace: &Workspace) -> Vec<String> {
     let text = std::fs::read_to_string(workspace.root().join("files/ledger")).expect("readable");
     text.lines().map(str::to_owned).collect()
-}
-
-fn json(workspace: &Workspace, arguments: &[&str]) -> Value {
-    let output = workspace.command().args(arguments).arg("--json").output().expect("runs");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
-        panic!(
-            "{arguments:?}: {e}: {} {}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
 }
 
 #[test]

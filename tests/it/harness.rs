@@ -1,6 +1,8 @@
 //! What the integration tests share: a temporary workspace, an application in it, the corpus.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use dipeo::clock::SystemClock;
@@ -131,4 +133,46 @@ pub fn has(program: &str) -> bool {
         println!("skipped: {program} is not installed");
     }
     is_there
+}
+
+/// Runs the diagram in a process of its own and kills that with everything it started once `line` stands in
+/// the ledger.
+pub fn kill_when(workspace: &Workspace, line: &str) {
+    use std::os::unix::process::CommandExt;
+    let mut child = workspace
+        .command()
+        .args(["run", "d.light.yaml", "--watch", "--no-interactive"])
+        .process_group(0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let ledger = workspace.root().join("files/ledger");
+    let stderr = child.stderr.take().expect("piped");
+    // Progress lines pace the look at the ledger; the last one may come before the line is written.
+    let mut lines = BufReader::new(stderr).lines();
+    let is_there = || std::fs::read_to_string(&ledger).unwrap_or_default().lines().any(|it| it == line);
+    while !is_there() && child.try_wait().expect("known").is_none() {
+        if lines.next().is_none() {
+            break;
+        }
+        while !is_there() && child.try_wait().expect("known").is_none() {
+            std::thread::yield_now();
+        }
+    }
+    let group = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("killed");
+    child.wait().expect("reaped");
+}
+
+/// Runs a command with `--json` and returns what it prints.
+pub fn json(workspace: &Workspace, arguments: &[&str]) -> Value {
+    let output = workspace.command().args(arguments).arg("--json").output().expect("runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+        panic!(
+            "{arguments:?}: {e}: {} {}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
 }

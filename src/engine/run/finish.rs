@@ -13,10 +13,11 @@ use crate::diagram::Handle;
 use crate::engine::ending;
 use crate::engine::event::{
     Closing, Event, ExecutionLog, ExecutionPaused, InteractivePrompt, InteractiveResponse, LastMessage, NodeCompleted,
-    NodeError, NodeRetry, NodeSkipped, StoredOutput, Warning,
+    NodeError, NodeRetry, NodeSkipped, StoredOutput, ToolCallFinished, ToolCallStarted, Warning,
 };
 use crate::engine::schedule::Input;
 use crate::error::Error;
+use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::context::Note;
 use crate::nodes::memory::{Message, message_id};
@@ -59,6 +60,7 @@ impl Run {
             Arc::make_mut(&mut self.exposed).extend(output.exposed.clone());
         }
         Arc::make_mut(&mut self.history).completed[node] += 1;
+        self.note_tool_calls(node, &output.meta);
         let stored = StoredOutput { body: output.body, forms: output.forms };
         let completed = NodeCompleted {
             iteration: live.iteration,
@@ -74,6 +76,22 @@ impl Run {
         self.note_event(Event::NodeCompleted(completed), Some(node));
         self.publish(node, live.iteration, &stored, output.published);
         self.step(Input::NodeDone { node, published: output.published })
+    }
+
+    /// Records the tools that a model used on its way.
+    fn note_tool_calls(&mut self, node: NodeIdx, meta: &Map<String, Value>) {
+        let calls = meta.get("tool_calls").and_then(Value::as_array).cloned().unwrap_or_default();
+        for call in calls {
+            let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let value = |key: &str| call.get(key).cloned().unwrap_or_default();
+            let call_id = text("call_id");
+            let started =
+                ToolCallStarted { call_id: call_id.clone(), tool: text("tool"), arguments: value("arguments") };
+            self.note_event(Event::ToolCallStarted(started), Some(node));
+            let is_error = call.get("is_error").and_then(Value::as_bool).unwrap_or(false);
+            let finished = ToolCallFinished { call_id, is_error, output: value("output") };
+            self.note_event(Event::ToolCallFinished(finished), Some(node));
+        }
     }
 
     /// Puts a value on the connections of the handles it is published on.
@@ -132,6 +150,16 @@ impl Run {
         self.note_event(Event::InteractivePrompt(InteractivePrompt { iteration, question }), Some(node));
     }
 
+    /// Children that this run waits with have nobody to wait for them any more.
+    fn abandon_children(&self) {
+        for (_, waiting) in self.state.open_questions() {
+            let child = waiting.question.child.as_ref().and_then(|it| ExecutionId::parse(&it.execution_id).ok());
+            if let Some(child) = child {
+                self.ports.children.abandon(child, "the execution that started it has ended");
+            }
+        }
+    }
+
     /// Looks out for the end of a question that a child execution asks.
     pub(super) fn watch_child_of(&mut self, node: NodeIdx, question: &Question) {
         if let Some(asked) = &question.child {
@@ -167,6 +195,7 @@ impl Run {
     /// Ends the execution: cancels what runs, records the end and waits until it is durable.
     pub(super) async fn close(&mut self, end: End) -> Result<(), Error> {
         self.in_flight.clear();
+        self.abandon_children();
         let skipped = self.note_skipped(&end);
         let mut closing = self.closing(skipped);
         let event = match end {

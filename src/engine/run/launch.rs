@@ -35,7 +35,12 @@ pub struct Launch {
     /// The log so far, oldest first; at least `execution_started`.
     pub log: Vec<LogEntry>,
     pub messages: Vec<Message>,
+    /// Who hears what models say while they say it: node label and text.
+    pub on_token: Option<OnToken>,
 }
+
+/// Takes a piece of a reply of the node with this label; it must return at once.
+pub type OnToken = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// One row of the log, read.
 #[derive(Clone, Debug)]
@@ -101,6 +106,7 @@ impl Run {
             replaced: BTreeMap::new(),
             watched: FuturesUnordered::new(),
             reports: Hearing::new(),
+            on_token: launch.on_token,
             is_stepping: false,
             must_flush: false,
             options: launch.options,

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
 pub use self::command::{Command, Control};
-pub use self::launch::{Launch, LogEntry, RunOptions, Stopped};
+pub use self::launch::{Launch, LogEntry, OnToken, RunOptions, Stopped};
 use self::record::Recorder;
 use super::event::{Event, NodeOutput};
 use super::journal::Journal;
@@ -77,6 +77,7 @@ struct Run {
     watched: FuturesUnordered<BoxFuture<'static, NodeIdx>>,
     /// What nodes say while they run.
     reports: Hearing,
+    on_token: Option<OnToken>,
     /// `step`: every node is held before it starts.
     is_stepping: bool,
     /// Whether an effect waits for what is not yet written.

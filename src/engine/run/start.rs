@@ -13,6 +13,7 @@ use crate::compile::{EdgeIdx, NodeIdx};
 use crate::engine::event::{Event, NodeStarted};
 use crate::error::Error;
 use crate::nodes::context::Notes;
+use crate::nodes::ports::models::TokenSink;
 use crate::nodes::report::Reports;
 use crate::nodes::{Effect, Inputs, Names, NodeContext, content};
 
@@ -123,11 +124,18 @@ impl Run {
             history: Arc::clone(&self.history),
             calls: Arc::clone(&self.calls),
             notes: live.notes.clone(),
-            tokens: None,
+            tokens: self.token_sink(node),
             reports: Reports::new(node, self.reports.speak.clone()),
             items_done: Arc::new(live.items.clone()),
             is_child: self.options.depth > 0,
             mode: self.options.mode,
         }
+    }
+
+    /// Passes on what a model says for `node` to whoever watches.
+    fn token_sink(&self, node: NodeIdx) -> Option<TokenSink> {
+        let on_token = self.on_token.clone()?;
+        let label = Arc::clone(&self.plan.nodes[node].label);
+        Some(TokenSink::new(move |text| on_token(&label, text)))
     }
 }

@@ -47,6 +47,9 @@ impl Db {
             (Err(error), Some(value)) if error.code() == "FILE_NOT_FOUND" => return Ok(value.clone()),
             (Err(error), _) => return Err(error),
         };
+        if let Some(media_type) = media_type(path).filter(|_| self.format.is_none() && self.lines.is_none()) {
+            return Ok(cx.ports.blobs.put(bytes, media_type.to_owned()).await?.to_json());
+        }
         let text = self.encoding.decode(bytes, path)?;
         let value = match &self.lines {
             Some(ranges) => Value::String(LineRange::select(ranges, &text)),
@@ -79,4 +82,20 @@ impl Db {
             keys => Ok(Value::Object(keys.iter().map(|key| (key.clone(), at(key))).collect())),
         }
     }
+}
+
+/// What a file that is no text holds, by its suffix: its value is a reference to its bytes.
+fn media_type(path: &str) -> Option<&'static str> {
+    Some(match suffix(path).as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "pdf" => "application/pdf",
+        "mp3" => "audio/mpeg",
+        "wav" => "audio/wav",
+        "mp4" => "video/mp4",
+        "zip" => "application/zip",
+        _ => return None,
+    })
 }

@@ -195,3 +195,13 @@ fn diagnostics_name_each_mistake_once() {
         assert_eq!(codes(NodeKind::Db, fields.clone()), expected, "{fields}");
     }
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_text_is_read_as_a_reference_to_its_bytes() {
+    let harness = Harness::new(NodeKind::Db, json!({"operation": "read", "file": "files/photo.PNG"}));
+    harness.files.put("files/photo.PNG", &[0x89, 0xff, 0x00]);
+    let value = harness.body().await.expect("it reads");
+    assert_eq!((&value["media_type"], &value["size"]), (&json!("image/png"), &json!(3)));
+    let blob = crate::nodes::ports::blobs::BlobRef::parse(&value).expect("a reference");
+    assert_eq!(&*harness.cx.ports.blobs.get(&blob).await.expect("kept"), &[0x89, 0xff, 0x00]);
+}
