@@ -10,7 +10,7 @@ use super::supervisor::Supervisor;
 use super::workspace::Workspace;
 use crate::config::{Config, ModelSettings};
 use crate::diagram::{Format, Service};
-use crate::integrations::{Manifest, read};
+use crate::integrations::{Manifest, read_to_use};
 use crate::limits;
 use crate::nodes::integrated_api::{ProviderProblem, keys};
 use crate::nodes::ports::{Languages, Ports};
@@ -186,7 +186,7 @@ impl Surroundings for World {
             None => find::manifest(&self.root, name).map(|it| (it.shown, it.text)),
         };
         let (path, text) = found.ok_or(ProviderProblem::Unknown)?;
-        let read = read(&text);
+        let read = read_to_use(&text);
         let Some(manifest) = read.manifest else {
             let first = read.diagnostics.iter().find(|it| it.code != "E802");
             let problem = first.map(|it| format!("line {}: {}", it.span.line, it.message)).unwrap_or_default();

@@ -218,6 +218,16 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// The first of its schemas that is none, by its key, and why.
+    pub fn schema_problem(&self) -> Option<(&'static str, String)> {
+        let schemas = [
+            ("request.body_schema", &self.request.body_schema),
+            ("request.query_params_schema", &self.request.query_schema),
+            ("response.schema", &self.response.schema),
+        ];
+        schemas.into_iter().find_map(|(key, schema)| Some((key, schema.as_ref()?.problem()?)))
+    }
+
     /// Whether sending it twice is the same as sending it once (RFC 9110, 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")

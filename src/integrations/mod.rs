@@ -20,4 +20,4 @@ mod section;
 mod xml;
 
 pub use manifest::{Auth, Manifest, Operation, Strategy};
-pub use read::read;
+pub use read::{read, read_to_use};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::manifest::{Algorithm, Auth, Manifest, RateLimit, RetryPolicy, RetryStrategy, Strategy, WebhookEvent};
-use super::section::Section;
+use super::section::{Schemas, Section};
 use super::template::Template;
 use crate::diagram::{Bounds, Diagnostic, Severity, load_within};
 use crate::limits;
@@ -32,8 +32,17 @@ impl Read {
     }
 }
 
-/// Reads a manifest, YAML or JSON.
+/// Reads a manifest, YAML or JSON, and checks everything in it.
 pub fn read(text: &str) -> Read {
+    read_with(text, Schemas::Now)
+}
+
+/// Reads a manifest to use it: as [`read`], but a schema is looked at only when its operation is called.
+pub fn read_to_use(text: &str) -> Read {
+    read_with(text, Schemas::WhenNeeded)
+}
+
+fn read_with(text: &str, schemas: Schemas) -> Read {
     let bounds =
         Bounds { what: "manifest", bytes_max: limits::MANIFEST_BYTES_MAX, values_max: limits::MANIFEST_VALUES_MAX };
     let loaded = match load_within(text, bounds) {
@@ -43,7 +52,7 @@ pub fn read(text: &str) -> Read {
         }
     };
     let mut diagnostics = loaded.warnings;
-    let manifest = read_manifest(Section::new(&loaded.tree, String::new(), &mut diagnostics));
+    let manifest = read_manifest(Section::new(&loaded.tree, String::new(), schemas, &mut diagnostics));
     diagnostics.sort_by_key(|it| it.span.offset);
     let is_usable = diagnostics.iter().all(|it| it.code == "E802" || it.severity() == Severity::Warning);
     Read { manifest: is_usable.then_some(manifest), diagnostics }
@@ -258,7 +267,7 @@ fn read_webhook_events(top: &mut Section<'_, '_>) -> Vec<WebhookEvent> {
         events.push(WebhookEvent {
             name: section.required_text("name", "issue.created"),
             description: section.text("description"),
-            payload_schema: operation::checked_schema(&mut section, "payload_schema"),
+            payload_schema: section.schema("payload_schema"),
             example_payload: section.tree("example_payload").map(|it| it.to_json()).filter(|it| *it != Value::Null),
         });
         section.finish();

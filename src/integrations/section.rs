@@ -17,13 +17,23 @@ pub(super) struct Section<'a, 'r> {
     /// `operations.create.request`; empty for the manifest itself.
     path: String,
     asked: BTreeSet<&'static str>,
+    schemas: Schemas,
     problems: &'r mut Vec<Diagnostic>,
+}
+
+/// When schemas are made ready, which takes most of the time of a large manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schemas {
+    /// While reading: one that is none is a problem.
+    Now,
+    /// When they are first needed.
+    WhenNeeded,
 }
 
 impl<'a, 'r> Section<'a, 'r> {
     /// Starts reading `tree`, which must be a mapping; anything else is E402 and reads as an empty one.
-    pub fn new(tree: &'a Tree, path: String, problems: &'r mut Vec<Diagnostic>) -> Self {
-        let section = Self { tree, path, asked: BTreeSet::new(), problems };
+    pub fn new(tree: &'a Tree, path: String, schemas: Schemas, problems: &'r mut Vec<Diagnostic>) -> Self {
+        let section = Self { tree, path, asked: BTreeSet::new(), schemas, problems };
         if !tree.is_map() {
             let (path, kind) = (&section.path, tree.kind_name());
             let diagnostic = Diagnostic::new("E402", tree.span, format!("`{path}` must be a mapping, not {kind}"))
@@ -58,12 +68,12 @@ impl<'a, 'r> Section<'a, 'r> {
     pub fn section(&mut self, key: &'static str) -> Option<Section<'a, '_>> {
         let tree = self.tree(key)?;
         let path = self.place(key);
-        Some(Section::new(tree, path, self.problems))
+        Some(Section::new(tree, path, self.schemas, self.problems))
     }
 
     /// Reads a section below this one that is not under a fixed key.
     pub fn below(&mut self, tree: &'a Tree, path: String) -> Section<'a, '_> {
-        Section::new(tree, path, self.problems)
+        Section::new(tree, path, self.schemas, self.problems)
     }
 
     pub fn text(&mut self, key: &'static str) -> Option<String> {
@@ -183,9 +193,15 @@ impl<'a, 'r> Section<'a, 'r> {
         }
     }
 
+    /// A JSON Schema (E604 for what is none).
     pub fn schema(&mut self, key: &'static str) -> Option<Schema> {
-        let tree = self.tree(key)?;
-        let schema = Schema::new(tree.to_json());
+        let schema = Schema::new(self.tree(key)?.to_json());
+        if self.schemas == Schemas::Now
+            && let Some(problem) = schema.problem()
+        {
+            let message = format!("`{}` is no JSON Schema: {problem}", self.place(key));
+            self.problem("E604", key, message, "write a JSON Schema; references must stay inside it");
+        }
         Some(schema)
     }
 

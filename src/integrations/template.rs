@@ -392,4 +392,21 @@ mod tests {
             assert_eq!(outcome.expect_err(text).code(), "TEMPLATE_FAILED");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_leaves_its_quotes(text in ".{0,40}", n in proptest::num::i64::ANY) {
+            let template = Template::json(r#"{"a": "<{{ config.t }}>", "b": {{ config.t }}, "n": {{ config.n }}}"#, "body").expect("it parses");
+            let rendered = template.render(&names(json!({"t": text, "n": n}))).expect("it renders");
+            let value: Value = serde_json::from_str(&rendered).expect("JSON");
+            proptest::prop_assert_eq!(value, json!({"a": format!("<{text}>"), "b": text, "n": n}));
+        }
+
+        #[test]
+        fn any_text_is_a_template_or_a_problem(text in "[a-z{}%#'\"|. ()\\[\\]+*~-]{0,60}") {
+            for parsed in [Template::text(&text, "x"), Template::json(&text, "x")].into_iter().flatten() {
+                let _ = (parsed.render(&names(json!({"a": 1}))), parsed.render_value(&names(json!({"a": "x"}))), parsed.secrets());
+            }
+        }
+    }
 }

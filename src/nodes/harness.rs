@@ -27,7 +27,7 @@ use crate::diagram::{
 };
 use crate::error::Error;
 use crate::ids::ExecutionId;
-use crate::integrations::{Manifest, read};
+use crate::integrations::{Manifest, read_to_use};
 
 /// One node, read and ready to run.
 pub struct Harness {
@@ -264,7 +264,7 @@ impl Surroundings for World {
     fn provider(&self, name: &str) -> Result<Arc<Manifest>, ProviderProblem> {
         let path = format!("integrations/{name}/provider.yaml");
         let text = self.files.get(path.as_str()).ok_or(ProviderProblem::Unknown)?;
-        let read = read(text);
+        let read = read_to_use(text);
         let problem = read.diagnostics.first().map(|it| it.message.clone()).unwrap_or_default();
         read.manifest.map(Arc::new).ok_or(ProviderProblem::Invalid { path, problem })
     }

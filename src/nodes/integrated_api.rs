@@ -145,6 +145,11 @@ fn read_target(fields: &mut Fields<'_>, provider: &str, operation: &str) -> Opti
         fields.problem("E802", "operation", message, "choose another operation, or send the request with an api_job");
         return None;
     }
+    if let Some((key, problem)) = manifest.operations[operation_idx].schema_problem() {
+        let message = format!("`{key}` of `{operation}` in the manifest of `{provider}` is no JSON Schema: {problem}");
+        fields.problem("E604", "operation", message, "`dipeo integrations validate` shows the line");
+        return None;
+    }
     Some(Target { manifest, operation_idx })
 }
 

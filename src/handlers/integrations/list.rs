@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{App, Caller};
 use super::find;
 use crate::error::Error;
-use crate::integrations::read;
+use crate::integrations::read_to_use;
 use crate::nodes::integrated_api::keys;
 
 /// Providers by name.
@@ -63,7 +63,7 @@ pub async fn list(app: &App, _caller: &Caller) -> Result<Response, Error> {
 
 /// Describes one manifest.
 pub(super) fn provider(app: &App, found: &find::Found) -> Result<Provider, Error> {
-    let read = read(&found.text);
+    let read = read_to_use(&found.text);
     let Some(manifest) = read.manifest else {
         let problem = read.diagnostics.first().map(|it| format!("line {}: {} {}", it.span.line, it.code, it.message));
         return Ok(Provider {

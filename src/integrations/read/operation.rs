@@ -6,7 +6,6 @@ use super::super::manifest::{
     BodyTemplate, Operation, Pagination, PagingKind, RequestPart, ResponsePart, ValueTemplate,
 };
 use super::super::pointer::Pointer;
-use super::super::schema::Schema;
 use super::super::section::Section;
 use super::super::template::Template;
 use super::{is_header_name, read_rate_limit, refused_code};
@@ -102,9 +101,9 @@ pub(in super::super) fn params_of(path: &str) -> Option<Vec<&str>> {
 fn read_request(operation: &mut Section<'_, '_>, path: &str) -> RequestPart {
     let Some(mut section) = operation.section("request") else { return RequestPart::default() };
     let request = RequestPart {
-        body_schema: checked_schema(&mut section, "body_schema"),
+        body_schema: section.schema("body_schema"),
         body: read_body(&mut section),
-        query_schema: checked_schema(&mut section, "query_params_schema"),
+        query_schema: section.schema("query_params_schema"),
         query: section.templates("query_params_template"),
         headers: section.templates("headers_template"),
         path_params: section.templates("path_params_template"),
@@ -151,16 +150,6 @@ fn value_template(section: &mut Section<'_, '_>, tree: &Tree, place: &str) -> Va
     }
 }
 
-/// Reads a schema; one that is none is E604.
-pub(super) fn checked_schema(section: &mut Section<'_, '_>, key: &'static str) -> Option<Schema> {
-    let schema = section.schema(key)?;
-    if let Some(problem) = schema.problem() {
-        let message = format!("`{}` is no JSON Schema: {problem}", section.place(key));
-        section.problem("E604", key, message, "write a JSON Schema; references must stay inside it");
-    }
-    Some(schema)
-}
-
 fn read_response(operation: &mut Section<'_, '_>) -> ResponsePart {
     let success_codes = vec![200, 201, 202, 204];
     let Some(mut section) = operation.section("response") else {
@@ -175,7 +164,7 @@ fn read_response(operation: &mut Section<'_, '_>) -> ResponsePart {
     let response = ResponsePart {
         success_codes: section.statuses("success_codes").unwrap_or(success_codes),
         pointer: section.pointer("json_pointer").unwrap_or_else(Pointer::whole),
-        schema: checked_schema(&mut section, "schema"),
+        schema: section.schema("schema"),
         error_pointer: section.pointer("error_json_pointer"),
         transform: read_transform(&mut section),
     };

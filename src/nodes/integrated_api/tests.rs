@@ -36,6 +36,7 @@ operations:
     request: {body_template: '{"title": "{{ config.title }}"}', headers_template: {X-Hook: "{{ secret.HOOK }}"}}
   hooked: {method: GET, path: /, pre_request_hook: x.y}
   slow: {method: GET, path: /, timeout_override: 90}
+  odd: {method: GET, path: /, response: {schema: {type: 3}}}
 "#;
 const OPEN: &str = "name: open\nbase_url: https://open.test\nauth: {strategy: none}\n\
                     retry_policy: {strategy: fixed, max_retries: 5, base_delay_ms: 10}\n\
@@ -278,6 +279,7 @@ fn diagnostics_name_each_mistake_once() {
         (json!({"provider": "mcp_files", "operation": "get"}), vec!["E403"]),
         (json!({"provider": "shop", "operation": "gte"}), vec!["E403"]),
         (json!({"provider": "shop", "operation": "hooked"}), vec!["E802"]),
+        (json!({"provider": "shop", "operation": "odd"}), vec!["E604"]),
         (json!({"provider": "shop", "operation": "get"}), vec!["W504"]),
         (json!({"provider": "shop", "operation": "get", "api_key_id": "known"}), vec![]),
         (json!({"provider": "open", "operation": "get", "api_key_id": "known"}), vec!["W402"]),
