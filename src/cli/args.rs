@@ -73,7 +73,11 @@ pub enum Command {
     Compile(CompileArgs),
     /// Write a diagram in another format
     Convert(ConvertArgs),
-    /// Write a diagram as a Python script that runs without dipeo
+    /// Let a model write a diagram
+    Ask(AskArgs),
+    /// Count what a diagram consists of
+    Stats(StatsArgs),
+    /// Write a diagram as a Python script that runs without dipeo, or as a picture
     Export(ExportArgs),
     /// Show the diagrams of the workspace
     List(ListArgs),
@@ -103,6 +107,8 @@ impl Command {
             | Self::Control(_)
             | Self::Compile(_)
             | Self::Export(_)
+            | Self::Ask(_)
+            | Self::Stats(_)
             | Self::List(_)
             | Self::Trust(_)
             | Self::Integrations(_) => "cli",
@@ -311,6 +317,46 @@ pub struct ConvertArgs {
     pub force: bool,
 }
 
+/// Example: dipeo ask "summarise a text file in three sentences"
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo ask \"summarise a text file in three sentences\"")]
+pub struct AskArgs {
+    /// What the diagram is to do
+    #[arg(required_unless_present = "to")]
+    pub text: Option<String>,
+    /// The same, as the guide has it
+    #[arg(long, value_name = "TEXT", conflicts_with = "text")]
+    pub to: Option<String>,
+    /// File of the workspace to write (default: projects/generated/<first words>.light.yaml)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<String>,
+    /// Run it at once, with the rights of a text that a client sent
+    #[arg(long)]
+    pub and_run: bool,
+    /// Seconds one draft may take (90)
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    /// Seconds the run may take
+    #[arg(long, value_name = "SECONDS", requires = "and_run")]
+    pub run_timeout: Option<f64>,
+    /// Who writes: openai, anthropic, gemini, ollama, or caller (you)
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
+    /// The model that writes
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+}
+
+/// Example: dipeo stats examples/debate.light.yaml
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo stats examples/debate.light.yaml")]
+pub struct StatsArgs {
+    /// A file or a name in the workspace
+    pub diagram: String,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
 /// Example: dipeo export examples/debate.light.yaml debate.py
 #[derive(Debug, Args)]
 #[command(after_help = "Example: dipeo export examples/debate.light.yaml debate.py")]
@@ -322,7 +368,7 @@ pub struct ExportArgs {
     pub file: String,
     #[command(flatten)]
     pub format: FormatArgs,
-    /// What to export to: python (from the suffix of OUTPUT)
+    /// What to export to: python, mermaid or dot (from the suffix of OUTPUT: .py, .mmd, .dot)
     #[arg(long, value_name = "TARGET")]
     pub to: Option<String>,
 }

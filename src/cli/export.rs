@@ -33,10 +33,10 @@ fn target(args: &ExportArgs) -> Result<String, Error> {
     if let Some(to) = &args.to {
         return Ok(to.clone());
     }
-    let known = [(".py", "python")];
+    let known = [(".py", "python"), (".mmd", "mermaid"), (".mermaid", "mermaid"), (".dot", "dot"), (".gv", "dot")];
     let found = known.iter().find(|(suffix, _)| args.file.ends_with(suffix)).map(|(_, to)| (*to).to_owned());
     found.ok_or_else(|| {
         Error::invalid("INVALID_INPUT", format!("`{}` does not say what to export to", args.file))
-            .hint("end the file in `.py`, or add `--to python`")
+            .hint("end the file in `.py`, `.mmd` or `.dot`, or add `--to python`")
     })
 }

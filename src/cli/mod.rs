@@ -5,6 +5,7 @@
 //! 5 limit, 6 something outside failed, 70 a bug, 130 interrupted.
 
 mod args;
+mod ask;
 mod compile;
 mod control;
 mod convert;
@@ -15,6 +16,7 @@ mod print;
 mod question;
 mod results;
 mod run;
+mod stats;
 mod trust;
 mod watch;
 
@@ -47,7 +49,9 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Control(args) => control::control(context, args).await,
         Command::Compile(args) => compile::compile(context, args).await,
         Command::Convert(args) => convert::convert(context, args).await,
+        Command::Ask(args) => ask::ask(context, args).await,
         Command::Export(args) => export::export(context, args).await,
+        Command::Stats(args) => stats::stats(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,

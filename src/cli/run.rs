@@ -38,6 +38,7 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
         mode: args.mode.clone(),
         breakpoints: args.breakpoints.clone(),
         unbounded_wait: true,
+        listed_as: None,
     };
     if args.background {
         return background(context, request, extras).await;

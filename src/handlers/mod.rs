@@ -2,11 +2,13 @@
 //! nothing else, so the same request has the same effect, error code and message everywhere.
 
 pub mod app;
+pub mod ask_diagram;
 mod begin;
 mod children;
 pub mod compile_diagram;
 pub mod control_execution;
 pub mod convert_diagram;
+pub mod diagram_stats;
 pub mod execution_object;
 pub mod export_diagram;
 pub mod fetch;

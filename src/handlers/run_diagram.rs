@@ -67,6 +67,8 @@ pub struct Extras {
     pub breakpoints: Vec<String>,
     /// Wait without limit: the terminal stays with its run.
     pub unbounded_wait: bool,
+    /// The name under which the execution of a text is listed, instead of `inline`.
+    pub listed_as: Option<String>,
 }
 
 /// Called while a run is waited for: what has been committed so far.
@@ -144,7 +146,10 @@ impl Prepared {
         let asked = Request { wait_seconds: None, ..request.clone() };
         let request_hash = sha256(&serde_json::to_string(&asked).unwrap_or_default());
         let format = format_of(request.format_type.as_deref())?;
-        let source = open(app, caller, &request, format)?;
+        let mut source = open(app, caller, &request, format)?;
+        if let Some(name) = &extras.listed_as {
+            source.diagram_id.clone_from(name);
+        }
         let mut options = options_of(&request, extras, &source)?;
         let rights = app.rights_of(origin_of(caller, &source), &source.sha256)?;
         let world = World {

@@ -290,7 +290,7 @@ pub fn check_relative(name: &str) -> Result<(), Error> {
 }
 
 /// The name of a diagram file: below its folder, without suffix.
-fn name_of(relative: &str) -> String {
+pub(super) fn name_of(relative: &str) -> String {
     let folder = FOLDERS
         .iter()
         .filter(|it| !it.is_empty() && relative.strip_prefix(**it).is_some_and(|rest| rest.starts_with('/')))

@@ -426,6 +426,8 @@ fn the_target_is_said_by_the_suffix_or_a_flag_and_a_dash_is_stdout() {
     for (arguments, code) in [
         (vec!["export", "d.light.yaml", "d.py"], 0),
         (vec!["export", "d.light.yaml", "-", "--to", "python"], 0),
+        (vec!["export", "d.light.yaml", "d.mmd"], 0),
+        (vec!["export", "d.light.yaml", "d.dot"], 0),
         (vec!["export", "d.light.yaml", "d.txt"], 2),
         (vec!["export", "d.light.yaml", "d.txt", "--to", "cobol"], 2),
         (vec!["export", "nothing", "d.py"], 3),
@@ -435,6 +437,10 @@ fn the_target_is_said_by_the_suffix_or_a_flag_and_a_dash_is_stdout() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(text.starts_with("#!/usr/bin/env python3"), arguments[2] == "-", "{arguments:?}");
+    }
+    for (file, beginning) in [("d.mmd", "flowchart"), ("d.dot", "digraph"), ("d.py", "#!/usr/bin/env python3")] {
+        let text = std::fs::read_to_string(workspace.root().join(file)).expect("written");
+        assert!(text.starts_with(beginning), "{file}: {text}");
     }
 }
 

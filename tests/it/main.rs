@@ -1,6 +1,7 @@
 //! The one integration test binary: every file of this folder is a module here.
 
 mod children;
+mod ask;
 mod code;
 mod corpus_compile;
 mod corpus_parse;
@@ -24,6 +25,7 @@ mod readme;
 mod same_answers;
 mod schedule_model;
 mod schedule_random;
+mod stats;
 mod structured;
 mod tidy;
 mod typescript_ast;

@@ -1,0 +1,71 @@
+//! `dipeo ask`.
+
+use std::io::{BufRead, Write};
+
+use serde_json::Value;
+
+use super::args::{AskArgs, Command, parse};
+use super::{Context, question, run};
+use crate::error::Error;
+use crate::handlers::ask_diagram::{Request, Response, ask_diagram};
+use crate::handlers::execution_object::Waiting;
+
+/// Has a diagram written, and runs it when asked to.
+pub async fn ask(context: &Context<'_>, args: AskArgs) -> Result<u8, Error> {
+    let request = Request {
+        text: args.text.or(args.to).unwrap_or_default(),
+        service: args.service,
+        model: args.model,
+        out: args.out,
+        timeout: args.timeout,
+    };
+    let response = ask_diagram(context.app, &context.caller, request, &mut answer).await?;
+    if !args.and_run {
+        return print(context, &response).map(|()| 0);
+    }
+    // With --json stdout carries one document: that of the run.
+    if !context.output.is_json() {
+        print(context, &response)?;
+    }
+    let path = context.app.config.workspace.join(&response.path).into_os_string();
+    let timeout = args.run_timeout.map(|it| ["--timeout".into(), it.to_string().into()]);
+    let line = ["dipeo".into(), "run".into(), path].into_iter().chain(timeout.into_iter().flatten());
+    match parse(line)?.command {
+        Some(Command::Run(args)) => run::run(context, args).await,
+        _ => Err(Error::internal("`dipeo run` was not understood")),
+    }
+}
+
+fn print(context: &Context<'_>, response: &Response) -> Result<(), Error> {
+    if context.output.is_json() {
+        return context.output.json(response);
+    }
+    let nodes: String = response.nodes.iter().map(|it| format!("  {} ({})\n", it.label, it.kind)).collect();
+    context.output.text(&format!("{}\n{nodes}", response.path));
+    context
+        .output
+        .note(&format!("a model wrote it: it runs with a client's rights until `dipeo trust {}`", response.diagram));
+    Ok(())
+}
+
+/// Shows what the author is told and reads a diagram of several lines.
+fn answer(waiting: &Waiting) -> Result<Option<Value>, Error> {
+    if !question::can_ask() {
+        return Ok(None);
+    }
+    let mut stderr = std::io::stderr().lock();
+    // If the prompt cannot be shown, reading the answer will fail too and say so.
+    let _ = writeln!(stderr, "{}\n(write the diagram; a line with a single dot ends it)", waiting.prompt);
+    let _ = stderr.flush();
+    let mut text = String::new();
+    for line in std::io::stdin().lock().lines() {
+        let line =
+            line.map_err(|e| Error::external("FILE_FAILED", "cannot read the answer from the terminal").source(e))?;
+        if line.trim() == "." {
+            break;
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok((!text.trim().is_empty()).then_some(Value::String(text)))
+}

@@ -1,0 +1,41 @@
+//! `dipeo stats`.
+
+use super::Context;
+use super::args::StatsArgs;
+use crate::error::Error;
+use crate::handlers::diagram_stats::{Request, Response, diagram_stats};
+
+/// Counts what a diagram consists of.
+pub async fn stats(context: &Context<'_>, args: StatsArgs) -> Result<u8, Error> {
+    let request = Request { diagram: args.diagram, format_type: args.format.name() };
+    let response = diagram_stats(context.app, &context.caller, request).await?;
+    if context.output.is_json() {
+        context.output.json(&response)?;
+    } else {
+        context.output.text(&shown(&response));
+    }
+    Ok(0)
+}
+
+fn shown(found: &Response) -> String {
+    let types: Vec<String> = found.types.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let loops: Vec<String> = found.loops.iter().map(|it| it.join(", ")).collect();
+    let may = &found.capabilities;
+    let rows = [
+        ("nodes", found.nodes.to_string()),
+        ("connections", found.connections.to_string()),
+        ("types", types.join(", ")),
+        ("persons", found.persons.join(", ")),
+        ("conditions", found.conditions.to_string()),
+        ("loops", if loops.is_empty() { "0".to_owned() } else { format!("{}: {}", loops.len(), loops.join("; ")) }),
+        ("depth", found.depth.to_string()),
+        ("endpoints", found.endpoints.join(", ")),
+        ("unreachable", found.unreachable.join(", ")),
+        ("commands", may.commands.join(", ")),
+        ("files", may.paths.join(", ")),
+        ("models", may.models.join(", ")),
+        ("asks", if may.asks { "yes".to_owned() } else { String::new() }),
+    ];
+    let line = |(name, value): (&str, String)| (!value.is_empty()).then(|| format!("{name:<12} {value}\n"));
+    format!("{}\n{}", found.diagram_id, rows.into_iter().filter_map(line).collect::<String>())
+}
