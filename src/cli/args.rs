@@ -302,6 +302,7 @@ pub struct ConvertArgs {
     /// A file, a name in the workspace, or - for stdin
     pub input: String,
     /// The file to write, or - for stdout
+    #[arg(id = "converted", value_name = "OUTPUT")]
     pub output: String,
     /// light, readable or native (detected)
     #[arg(long, value_name = "FORMAT")]
