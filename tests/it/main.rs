@@ -1,7 +1,7 @@
 //! The one integration test binary: every file of this folder is a module here.
 
-mod children;
 mod ask;
+mod children;
 mod code;
 mod corpus_compile;
 mod corpus_parse;
