@@ -15,6 +15,7 @@ mod formats_random;
 mod handoff;
 mod harness;
 mod hostile;
+mod hostile_fields;
 mod integrations;
 mod llm;
 mod mcp_client;

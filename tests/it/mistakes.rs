@@ -10,15 +10,19 @@ use dipeo::diagram::{Diagnostic, Format, Service};
 use dipeo::nodes::ports::Languages;
 use dipeo::nodes::{ChildFile, Origin, Rights, Surroundings};
 use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::harness;
+use crate::mcp_client::StdioClient;
 
 /// A workspace without files and without keys.
-struct World {
+pub struct World {
     rights: Rights,
     languages: Arc<dyn Languages>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let rights = Rights::of(Origin::Local, false, false);
         Self { rights, languages: Code::new(Settings::new(Vec::new(), PathBuf::from("."))) }
     }
@@ -271,6 +275,55 @@ fn a_repair_says_what_it_did() {
     let done: Vec<_> = fixed.repairs.iter().map(|it| (it.code, it.line, it.old.as_str(), it.new.as_str())).collect();
     assert_eq!(done, [("W401", 6, "max_iterations", "max_iteration"), ("E301", 10, "wriet", "write")]);
     assert_eq!(fixed.text, WRITER);
+}
+
+#[test]
+fn the_command_line_prints_the_new_text_or_writes_it() {
+    let workspace = harness::workspace();
+    let text = with_mistake(WRITER, &[("from: write", "from: wriet"), (", person: Bot", "")]);
+    workspace.write("tea.light.yaml", &text);
+    let run = |arguments: &[&str]| {
+        let output = workspace.command().arg("compile").args(arguments).output().expect("runs");
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).expect("text"),
+            String::from_utf8(output.stderr).expect("text"),
+        )
+    };
+    let expected = with_mistake(WRITER, &[(", person: Bot", "")]);
+    let (code, stdout, stderr) = run(&["tea.light.yaml", "--fix"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), expected.as_str()));
+    assert!(stderr.contains("fixed line 10: E301 \"wriet\" -> \"write\"") && stderr.contains("E502"), "{stderr}");
+    let on_disk = || std::fs::read_to_string(workspace.root().join("tea.light.yaml")).expect("there");
+    assert_eq!(on_disk(), text);
+    let (code, stdout, _) = run(&["tea.light.yaml", "--fix", "--write", "--json"]);
+    let answer: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(
+        (code, &answer["content"], answer["errors"][0]["code"].as_str()),
+        (Some(2), &json!(expected), Some("E502"))
+    );
+    assert_eq!(answer["fixes"], json!([{"code": "E301", "line": 10, "old": "wriet", "new": "write"}]));
+    assert_eq!(on_disk(), expected);
+    assert_eq!(run(&["tea.light.yaml", "--write"]).0, Some(2), "`--write` needs `--fix`");
+}
+
+#[test]
+fn a_model_gets_the_new_text_and_may_save_it_at_once() {
+    let workspace = harness::workspace();
+    let mut client = StdioClient::start(&workspace);
+    let fenced =
+        with_mistake(WRITER, &[("version: light\n", "```yaml\nversion: light\n"), ("to: save}\n", "to: save}\n```\n")]);
+    let refused = client.call("compile_diagram", json!({"content": fenced}))["structuredContent"].clone();
+    assert_eq!((&refused["valid"], refused.get("content"), refused.get("fixes")), (&json!(false), None, None));
+    let call = json!({"content": fenced, "fix": true, "push_as": "tea"});
+    let fixed = client.call("compile_diagram", call)["structuredContent"].clone();
+    assert_eq!(
+        (&fixed["valid"], &fixed["content"], &fixed["pushed_as"]),
+        (&json!(true), &json!(WRITER), &json!("tea"))
+    );
+    assert_eq!(fixed["fixes"].as_array().map(Vec::len), Some(2), "{fixed}");
+    let saved = client.call("fetch", json!({"id": "dipeo://diagrams/tea"}));
+    assert!(saved.to_string().contains("custom_data: {topic: tea}"), "{saved}");
 }
 
 proptest! {

@@ -161,6 +161,22 @@ fn every_node_type_has_a_page_and_stands_in_an_example() {
 }
 
 #[test]
+fn every_node_type_has_a_test_of_a_failure() {
+    let mut missing = Vec::new();
+    let files = sources("src/nodes");
+    for (path, _) in files.iter().filter(|it| it.1.contains("static TYPE: NodeType")) {
+        let folder = path.with_extension("");
+        let parts = files.iter().map(|(part, _)| part).filter(|it| it.starts_with(&folder));
+        let whole: String = parts.chain([path]).filter_map(|it| std::fs::read_to_string(it).ok()).collect();
+        let tests: String = whole.split("test]\n").skip(1).collect();
+        if !["codes(", ".code()", ".code,", "expect_err("].iter().any(|it| tests.contains(it)) {
+            missing.push(path);
+        }
+    }
+    assert!(missing.is_empty(), "no test of a failure for: {missing:?}");
+}
+
+#[test]
 fn every_file_of_nodes_that_defines_a_type_is_listed() {
     let defined = sources("src/nodes").into_iter().filter(|(_, code)| code.contains("static TYPE: NodeType")).count();
     assert_eq!(defined, nodes::ALL.len(), "a node file is not in nodes::ALL");
