@@ -5,6 +5,13 @@ use std::fmt;
 /// Shortest secret that is looked for in foreign texts; anything shorter would blot out ordinary words.
 const SCRUBBED_LEN_MIN: usize = 4;
 
+/// Whether a text that should name a secret is one itself: names are short and readable, keys are neither, and
+/// are not to be repeated in messages.
+pub fn looks_like_a_key(name: &str) -> bool {
+    const NAME_CHARS_MAX: usize = 32;
+    ["sk-", "AIza", "xai-"].iter().any(|it| name.starts_with(it)) || name.chars().count() > NAME_CHARS_MAX
+}
+
 /// A key. `Debug` and `Display` show `***`; only [`Secret::expose`] gives the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

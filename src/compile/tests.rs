@@ -281,7 +281,11 @@ fn persons_are_checked_for_files_keys_models_and_tools() {
         ("service: gemini, model: m, prompt_file: gone.txt", vec!["E504"]),
         ("service: ollama, model: m, tools: [image]", vec!["E406"]),
         ("service: gemini, model: m, tools: [none]", vec![]),
-        ("service: gemini, model: m, tools: web_search", vec!["E406"]),
+        ("service: gemini, model: m, tools: web_search", vec![]),
+        ("service: anthropic, model: m, tools: [websearch, image]", vec!["W504", "E406"]),
+        ("service: ollama, model: m, tools: web_search", vec!["E406"]),
+        ("service: gemini, model: m, tools: 'files:read'", vec!["E406"]),
+        ("service: gemini, model: m, tools: [{type: image, config: {size: big}}, 5]", vec!["W402", "E402"]),
         ("service: ollama, model: m, tools: [{type: image_generation}]", vec!["E406"]),
         ("service: gemini, model: m, tools: [{type: image, enabled: false}]", vec![]),
     ];

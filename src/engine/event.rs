@@ -306,13 +306,24 @@ pub struct LastMessage {
     pub timestamp: String,
 }
 
-/// Tokens of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Tokens of a run, and what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TokenUsage {
     pub input: u64,
     pub output: u64,
     pub cached: u64,
     pub total: u64,
+    /// In US dollars, of the calls whose price is known; `None` when nobody sends a bill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// Calls that cost something nobody knows.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unpriced_calls: u64,
+}
+
+fn is_none(n_calls: &u64) -> bool {
+    *n_calls == 0
 }
 
 impl Event {

@@ -24,6 +24,8 @@ pub struct ExecutionState {
     pub warnings: Vec<Warning>,
     pub handled_errors: Vec<Value>,
     pub usage: TokenUsage,
+    /// By person id.
+    pub usage_by_person: BTreeMap<String, TokenUsage>,
     /// Node executions completed.
     pub done: u64,
     pub total: Option<u64>,
@@ -78,6 +80,7 @@ impl ExecutionState {
             warnings: Vec::new(),
             handled_errors: Vec::new(),
             usage: TokenUsage::default(),
+            usage_by_person: BTreeMap::new(),
             done: 0,
             total: None,
             recovered: 0,
@@ -191,11 +194,7 @@ impl ExecutionState {
                 node.completed += 1;
                 node.duration_ms = Some(it.duration_ms);
                 node.output = Some(Arc::clone(&it.output.body));
-                if let Some(usage) = usage_of(&it.meta) {
-                    let sum = node.usage.get_or_insert_default();
-                    add(sum, usage);
-                    add(&mut self.usage, usage);
-                }
+                self.spend(idx, Some(&it.meta));
                 self.done += 1;
                 self.variables.extend(it.variables.clone());
                 self.warnings.extend(it.warnings.iter().cloned());
@@ -204,13 +203,17 @@ impl ExecutionState {
                 node.finish(Status::Failed, at);
                 node.duration_ms = node.started_at.map(|started| at.since_ms(started));
                 node.error = Some(it.error.clone());
+                self.spend(idx, it.error.get("details").and_then(Value::as_object));
                 self.done += 1;
                 if it.handled {
                     self.handled_errors.push(it.error.clone());
                 }
                 self.warnings.extend(it.warnings.iter().cloned());
             }
-            Event::NodeRetry(it) => node.attempt = it.attempt,
+            Event::NodeRetry(it) => {
+                node.attempt = it.attempt;
+                self.spend(idx, it.error.get("details").and_then(Value::as_object));
+            }
             Event::NodeSkipped(it) => {
                 node.status = Status::Skipped;
                 node.skipped_reason = Some(it.reason.clone());
@@ -231,6 +234,16 @@ impl ExecutionState {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Adds what an attempt used: a completion says it in its meta, a failure that was billed in its details.
+    fn spend(&mut self, idx: usize, facts: Option<&Map<String, Value>>) {
+        let Some((facts, usage)) = facts.and_then(|it| Some((it, usage_of(it)?))) else { return };
+        add(self.nodes[idx].usage.get_or_insert_default(), usage);
+        add(&mut self.usage, usage);
+        if let Some(person) = facts.get("person_id").and_then(Value::as_str) {
+            add(self.usage_by_person.entry(person.to_owned()).or_default(), usage);
         }
     }
 
@@ -351,8 +364,15 @@ pub fn last_message(messages: &[Message], timestamps: &BTreeMap<u64, Timestamp>)
     })
 }
 
-fn usage_of(meta: &Map<String, Value>) -> Option<TokenUsage> {
-    meta.get("llm_usage").and_then(|it| serde_json::from_value(it.clone()).ok())
+fn usage_of(facts: &Map<String, Value>) -> Option<TokenUsage> {
+    let tokens: Option<TokenUsage> = facts.get("llm_usage").and_then(|it| serde_json::from_value(it.clone()).ok());
+    let cost = facts.get("cost");
+    if tokens.is_none() && cost.is_none() {
+        return None;
+    }
+    let cost_usd = cost.and_then(|it| it.get("usd")?.as_f64());
+    let unpriced_calls = cost.and_then(|it| it.get("unpriced_calls")?.as_u64()).unwrap_or(0);
+    Some(TokenUsage { cost_usd, unpriced_calls, ..tokens.unwrap_or_default() })
 }
 
 fn add(sum: &mut TokenUsage, more: TokenUsage) {
@@ -360,4 +380,9 @@ fn add(sum: &mut TokenUsage, more: TokenUsage) {
     sum.output += more.output;
     sum.cached += more.cached;
     sum.total += more.total;
+    sum.unpriced_calls += more.unpriced_calls;
+    sum.cost_usd = match (sum.cost_usd, more.cost_usd) {
+        (None, None) => None,
+        (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
+    };
 }

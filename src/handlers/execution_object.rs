@@ -136,6 +136,15 @@ pub struct ShownUsage {
     pub input_tokens: u64,
     pub output_tokens: u64,
     pub total_tokens: u64,
+    /// In US dollars, of the calls whose price is known; absent when nobody sends a bill.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cost_usd: Option<f64>,
+    /// Calls that cost something nobody knows: `cost_usd` is without them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unpriced_calls: Option<u64>,
+    /// The same by person id, when everything is asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by_person: Option<Map<String, Value>>,
 }
 
 /// A message of the conversation.

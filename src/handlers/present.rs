@@ -223,6 +223,9 @@ fn add_detail(
         object.nodes = Some(state.nodes.iter().map(shown_node).collect());
         object.variables = Some(state.variables.clone());
         object.exec_counts = Some(state.counts());
+        if let Some(usage) = &mut object.llm_usage {
+            usage.by_person = Some(usage_by_person(state)).filter(|it| !it.is_empty());
+        }
     }
     Ok(())
 }
@@ -270,11 +273,25 @@ fn shown_node(node: &NodeState) -> ShownNode {
 }
 
 fn shown_usage(usage: TokenUsage) -> Option<ShownUsage> {
-    (usage.total > 0).then_some(ShownUsage {
+    let is_billed = usage.cost_usd.is_some() || usage.unpriced_calls > 0;
+    (usage.total > 0 || is_billed).then(|| ShownUsage {
         input_tokens: usage.input,
         output_tokens: usage.output,
         total_tokens: usage.total,
+        cost_usd: usage.cost_usd.map(rounded),
+        unpriced_calls: Some(usage.unpriced_calls).filter(|it| *it > 0),
+        by_person: None,
     })
+}
+
+/// A billionth of a dollar is enough; sums of prices have digits that mean nothing.
+fn rounded(usd: f64) -> f64 {
+    (usd * 1e9).round() / 1e9
+}
+
+fn usage_by_person(state: &ExecutionState) -> Map<String, Value> {
+    let by_person = state.usage_by_person.iter();
+    by_person.filter_map(|(person, usage)| Some((person.clone(), json!(shown_usage(*usage)?)))).collect()
 }
 
 fn shown_warning(warning: &Warning) -> RunWarning {

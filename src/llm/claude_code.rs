@@ -17,7 +17,7 @@ use super::settings::ClaudeSettings;
 use crate::diagram::Service;
 use crate::error::Error;
 use crate::limits;
-use crate::nodes::ports::models::{Cost, ToolCall};
+use crate::nodes::ports::models::{Cost, ModelTool, ToolCall};
 use crate::nodes::ports::{ModelReply, ModelRequest};
 
 /// What stands before the earlier part of a conversation.
@@ -85,6 +85,9 @@ fn command(settings: &ClaudeSettings, request: &ModelRequest, system: &str) -> C
     if !system.is_empty() {
         let is_custom = request.service == Service::ClaudeCodeCustom;
         command.args([if is_custom { "--system-prompt" } else { "--append-system-prompt" }, system]);
+    }
+    if request.tools.contains(&ModelTool::WebSearch) {
+        command.args(["--allowedTools", "WebSearch"]);
     }
     if let Some(max_tokens) = request.max_tokens {
         command.env("CLAUDE_CODE_MAX_OUTPUT_TOKENS", max_tokens.to_string());

@@ -37,6 +37,7 @@ use crate::nodes::ports::models::Cost;
 use crate::nodes::ports::secrets::{NoSecrets, Secrets};
 use crate::nodes::ports::{ModelReply, ModelRequest, Models};
 pub use crate::secret::Secret;
+use crate::secret::looks_like_a_key;
 
 /// Every provider of this process.
 pub struct Llm {
@@ -104,6 +105,7 @@ impl Llm {
         }
         let variable = request.service.key_variable().unwrap_or("no key");
         let why = if may_name { "no secret is named so" } else { "a submitted diagram may not use secrets" };
+        let id = shown_id(id);
         let warning = service_key.as_ref().map(|_| format!("`api_key_id` is `{id}`, but {why}: `{variable}` is used"));
         Ok(Key { key: service_key, warning })
     }
@@ -152,6 +154,11 @@ impl Models for Llm {
     }
 }
 
+/// The name of a secret, unless somebody put the key itself there.
+fn shown_id(id: &str) -> &str {
+    if looks_like_a_key(id) { "***" } else { id }
+}
+
 fn own_model(person: &Person) -> Option<&str> {
     person.model.as_deref().map(str::trim).filter(|it| !it.is_empty())
 }
@@ -198,7 +205,10 @@ fn base_url(service: Service, given: &str) -> String {
 fn no_key(person: &Person, service: Service) -> Error {
     let variable = service.key_variable().unwrap_or("the key");
     let missing = match person.api_key_id.as_deref().filter(|it| !it.trim().is_empty()) {
-        Some(id) => format!("no secret is named `{id}` and the variable `{variable}` is not set"),
+        Some(id) => {
+            let id = shown_id(id);
+            format!("no secret is named `{id}` and the variable `{variable}` is not set")
+        }
         None => format!("the variable `{variable}` is not set"),
     };
     Error::external("NO_MODEL", format!("person `{}` has no key for `{}`: {missing}", person.label, service.name()))

@@ -10,10 +10,11 @@ use super::memory::Message;
 use super::output::ChatMessage;
 use super::policy::Retry;
 use super::ports::models::TokenSink;
-use super::ports::{ModelRequest, Ports, Purpose};
+use super::ports::{ModelReply, ModelRequest, Ports, Purpose};
 use super::report::{ItemDone, Reports};
 use super::rights::Rights;
 use crate::diagram::{Person, Service};
+use crate::error::Error;
 use crate::ids::ExecutionId;
 
 /// The surroundings of one attempt of one node.
@@ -170,6 +171,19 @@ impl NodeContext {
             sink,
             ..ModelRequest::new(Arc::clone(person), service, messages)
         }
+    }
+
+    /// Calls the model, and passes on to the run's log what is to be said of the call.
+    ///
+    /// # Errors
+    ///
+    /// As `Models::call`.
+    pub async fn call_model(&self, request: ModelRequest) -> Result<ModelReply, Error> {
+        let reply = self.ports.models.call(request).await?;
+        for warning in &reply.warnings {
+            self.notes.log("warning", warning.clone());
+        }
+        Ok(reply)
     }
 
     /// The input named `key`, if any.

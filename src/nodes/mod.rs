@@ -11,6 +11,7 @@ pub mod fields;
 pub mod file_format;
 pub mod lookup;
 pub mod memory;
+pub mod model_tools;
 pub mod output;
 pub mod paths;
 pub mod policy;
@@ -18,6 +19,7 @@ pub mod ports;
 pub mod report;
 pub mod rights;
 pub mod spec;
+pub mod spent;
 pub mod template;
 pub mod template_job;
 

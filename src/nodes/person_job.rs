@@ -2,6 +2,7 @@
 //! model (or asks whoever called), and publishes the reply in the forms its connections ask for
 //! (diagrams.md 2.3). It must not know providers or how messages are stored.
 
+mod images;
 mod prompt;
 mod pydantic;
 mod read;
@@ -23,8 +24,11 @@ use super::memory::conversation;
 use super::memory::recall::{Recalled, recall};
 use super::memory::window::Memory;
 use super::output::ChatMessage;
+use super::ports::models::ModelTool;
 use super::ports::{ModelRequest, Purpose};
-use super::{Effect, FieldSpec, Node, NodeContext, NodeType, Outcome, PauseReason, Preset, Question, Retry, Shape};
+use super::{
+    Effect, FieldSpec, Node, NodeContext, NodeType, Outcome, PauseReason, Preset, Question, Retry, Shape, spent,
+};
 use crate::diagram::{NodeKind, Person, Service};
 use crate::error::Error;
 use crate::limits;
@@ -79,6 +83,8 @@ struct PersonJob {
     max_iteration: u32,
     temperature: Option<f64>,
     max_tokens: Option<u64>,
+    /// The node's own, else the person's.
+    tools: Vec<ModelTool>,
     /// Whether a connection asks for `conversation_state`. Nobody else reads the conversation, and with
     /// its window it is by far the largest form.
     publishes_conversation: bool,
@@ -160,15 +166,22 @@ impl PersonJob {
         let recalled = recall(cx, &self.memory, (person, service), &prompt).await?;
         let window = recalled.window(&cx.messages);
         let handed = conversation::handed_over(&cx.names.inputs, &window, &person.id);
-        let messages = conversation::sent(person, &cx.persons, (&window, &handed), &prompt);
+        let mut messages = conversation::sent(person, &cx.persons, (&window, &handed), &prompt);
+        let images = images::of_inputs(cx);
+        if let Some(prompt) = messages.last_mut() {
+            prompt.images.clone_from(&images);
+        }
         if service == Service::Caller {
             let question = question(person, prompt, messages, schema.as_deref(), &recalled)?;
             return Ok(Outcome::Wait(Box::new(question)));
         }
         let request = self.request(cx, (person, service), messages, schema.as_deref());
-        let reply = cx.ports.models.call(request).await?;
-        let object = schema.map(|it| reply::object(&it, &reply.text, &person.label)).transpose()?;
-        let answered = Answered { person, service, prompt: &prompt, recalled: &recalled, object, reply };
+        let request = ModelRequest { images: images::bytes_of(cx, &images).await?, ..request };
+        let mut reply = cx.call_model(request).await?;
+        let object = schema.map(|it| reply::object(&it, &reply.text, &person.label)).transpose();
+        let object = object.map_err(|it| spent::on_failure(it, &person.id, &reply, &recalled))?;
+        let images = images::keep(cx, std::mem::take(&mut reply.images)).await?;
+        let answered = Answered { person, service, prompt: &prompt, recalled: &recalled, object, images, reply };
         Ok(Outcome::Done(answered.output(cx, self.publishes_conversation)))
     }
 
@@ -197,6 +210,7 @@ impl PersonJob {
             schema: schema.map(|it| it.value().clone()),
             temperature: self.temperature.or(person.temperature),
             max_tokens: self.max_tokens.or(person.max_tokens),
+            tools: self.tools.clone(),
             ..cx.model_request((person, service), messages, Purpose::Reply)
         }
     }

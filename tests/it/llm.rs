@@ -2,6 +2,7 @@
 //! single providers are in `llm/`.
 
 mod claude;
+mod costs;
 mod wires;
 
 use std::sync::Arc;
@@ -315,6 +316,7 @@ async fn an_unknown_key_id_falls_through_to_the_variable_and_says_so() {
         ("MINE", Origin::Local, "sk-mine", ""),
         ("MINE", Origin::Submitted, CANARY, "a submitted diagram may not use secrets"),
         ("APIKEY_52609F", Origin::Local, CANARY, "no secret is named so"),
+        ("sk-canary-0123456789", Origin::Local, CANARY, "`***`, but no secret is named so"),
     ] {
         let mut asked = request(Person { api_key_id: Some(id.to_owned()), ..person(Service::OpenAi) });
         asked.rights = Arc::new(Rights::of(origin, false, false));

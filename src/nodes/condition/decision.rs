@@ -14,7 +14,7 @@ use crate::nodes::memory::recall::{Recalled, recall};
 use crate::nodes::memory::window::{Memory, Preset};
 use crate::nodes::ports::{ModelReply, ModelRequest, Purpose};
 use crate::nodes::template::{self, Template};
-use crate::nodes::{Fields, Names, NewMessage, NodeContext, Output, PauseReason, Question};
+use crate::nodes::{Fields, Names, NewMessage, NodeContext, Output, PauseReason, Question, spent};
 
 /// What is asked for where a service takes a schema.
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
@@ -105,7 +105,7 @@ impl Decision {
             max_tokens: person.max_tokens,
             ..cx.model_request((person, service), messages, Purpose::Reply)
         };
-        let reply = cx.ports.models.call(request).await?;
+        let reply = cx.call_model(request).await?;
         self.verdict(person, &prompt, &recalled, &reply).map(Judgement::Verdict)
     }
 
@@ -169,7 +169,7 @@ impl Decision {
         let (decision, reason) = match (read_text(&reply.text), self.on_unclear) {
             (Some(clear), _) => clear,
             (None, Some(meant)) => (meant, None),
-            (None, None) => return Err(unclear(person, &reply.text)),
+            (None, None) => return Err(spent::on_failure(unclear(person, &reply.text), &person.id, reply, recalled)),
         };
         let mut meta = Map::new();
         meta.insert("person_id".into(), person.id.clone().into());
@@ -181,12 +181,7 @@ impl Decision {
         if let Some(model) = &reply.model {
             meta.insert("model".into(), model.clone().into());
         }
-        let (input, output) = (reply.usage.input + recalled.usage.input, reply.usage.output + recalled.usage.output);
-        let cached = reply.usage.cached + recalled.usage.cached;
-        if input + output > 0 {
-            let usage = json!({"input": input, "output": output, "cached": cached, "total": input + output});
-            meta.insert("llm_usage".into(), usage);
-        }
+        spent::note(&mut meta, reply, recalled);
         Ok(Verdict { decision, meta, messages: messages(person, prompt, reply) })
     }
 }

@@ -14,6 +14,7 @@ use crate::diagram::{Person, Service};
 use crate::error::Error;
 use crate::nodes::context::NodeContext;
 use crate::nodes::ports::Usage;
+use crate::nodes::ports::models::Cost;
 
 /// What a person remembers for one call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Recalled {
     /// What choosing cost.
     #[serde(skip)]
     pub usage: Usage,
+    #[serde(skip)]
+    pub cost: Cost,
 }
 
 impl Recalled {
@@ -70,21 +73,23 @@ pub async fn recall(
         }
         Wanted::Selected(criteria) => {
             let ask = Ask { person, service, memory, criteria, task };
-            let (window, usage) = selection::select(cx, &ask, &cx.messages).await?;
-            return Ok(recalled(criteria, &window, cx.messages.len(), Some(usage)));
+            let (window, usage, cost) = selection::select(cx, &ask, &cx.messages).await?;
+            return Ok(recalled(criteria, &window, cx.messages.len(), Some((usage, cost))));
         }
     };
     let window = memory.window(preset, &person.id, &cx.messages);
     Ok(recalled(preset.name(), &window, cx.messages.len(), None))
 }
 
-fn recalled(preset: &str, window: &[&Message], total: usize, selection: Option<Usage>) -> Recalled {
+fn recalled(preset: &str, window: &[&Message], total: usize, selection: Option<(Usage, Cost)>) -> Recalled {
+    let (usage, cost) = selection.unwrap_or_default();
     Recalled {
         preset: preset.to_owned(),
         window: window.iter().map(|it| it.id.clone()).collect(),
         total,
         selected: selection.is_some(),
-        usage: selection.unwrap_or_default(),
+        usage,
+        cost,
     }
 }
 

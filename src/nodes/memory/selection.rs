@@ -14,6 +14,7 @@ use crate::nodes::content;
 use crate::nodes::context::NodeContext;
 use crate::nodes::lookup::Names;
 use crate::nodes::output::ChatMessage;
+use crate::nodes::ports::models::Cost;
 use crate::nodes::ports::{ModelRequest, Purpose, Usage};
 use crate::nodes::template::Template;
 
@@ -48,18 +49,18 @@ pub async fn select<'m>(
     cx: &NodeContext,
     ask: &Ask<'_>,
     messages: &'m [Message],
-) -> Result<(Vec<&'m Message>, Usage), Error> {
+) -> Result<(Vec<&'m Message>, Usage, Cost), Error> {
     let candidates = ask.memory.candidates(messages);
     if candidates.is_empty() {
-        return Ok((candidates, Usage::default()));
+        return Ok((candidates, Usage::default(), Cost::default()));
     }
     let prompt = PROMPT.render(&Names::default(), &prompt_values(cx, ask, &candidates))?.text;
     let purpose = Purpose::Selection { n_candidates: candidates.len() };
     let request = cx.model_request((ask.person, ask.service), vec![ChatMessage::new("user", prompt)], purpose);
-    let reply = cx.ports.models.call(ModelRequest { temperature: Some(0.0), ..request }).await?;
+    let reply = cx.call_model(ModelRequest { temperature: Some(0.0), ..request }).await?;
     let is_kept = kept(&reply.text, &candidates);
     let window = candidates.into_iter().zip(is_kept).filter_map(|(it, is_kept)| is_kept.then_some(it)).collect();
-    Ok((newest(window, ask.memory.at_most), reply.usage))
+    Ok((newest(window, ask.memory.at_most), reply.usage, reply.cost))
 }
 
 fn prompt_values(cx: &NodeContext, ask: &Ask<'_>, candidates: &[&Message]) -> Map<String, Value> {

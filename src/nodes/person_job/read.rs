@@ -3,27 +3,30 @@
 use super::PersonJob;
 use super::prompt::Prompts;
 use super::schema::ReplyFormat;
-use crate::diagram::{ContentType, Tree, TreeKind};
+use crate::diagram::ContentType;
 use crate::limits;
 use crate::nodes::batch::Batch;
 use crate::nodes::memory::window::{Memory, Preset};
-use crate::nodes::{Fields, Node};
+use crate::nodes::ports::models::ModelTool;
+use crate::nodes::{Fields, Node, model_tools};
 
 /// Highest `temperature` that services take.
 const TEMPERATURE_MAX: f64 = 2.0;
 
 pub(super) fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
-    refuse_tools(fields);
+    let person = fields.person("person");
+    let tools = read_tools(fields, person);
     let batch = Batch::read(fields);
     let publishes_conversation = fields.outgoing().any(|it| it.content_type == Some(ContentType::ConversationState));
     Box::new(PersonJob {
-        person: fields.person("person"),
+        person,
         prompts: Prompts::read(fields),
         memory: Memory::read(fields, Preset::default()),
         format: ReplyFormat::read(fields),
         max_iteration: read_max_iteration(fields),
         temperature: read_temperature(fields),
         max_tokens: fields.integer("max_tokens", 1).and_then(|it| u64::try_from(it).ok()),
+        tools,
         // Nobody can ask a list of replies for their conversation.
         publishes_conversation: publishes_conversation && batch.is_none(),
         batch,
@@ -45,22 +48,15 @@ fn read_temperature(fields: &mut Fields<'_>) -> Option<f64> {
     None
 }
 
-fn refuse_tools(fields: &mut Fields<'_>) {
-    let Some(tree) = fields.tree("tools") else { return };
-    if asks_for_none(tree) {
-        return;
+/// Reads the node's `tools`; without any the person's own hold.
+fn read_tools(fields: &mut Fields<'_>, person: Option<usize>) -> Vec<ModelTool> {
+    let person = person.and_then(|it| fields.context().diagram.persons.get(it));
+    let Some(tools) = fields.tree("tools") else {
+        return person.and_then(|it| it.tools.as_ref()).map(model_tools::read).unwrap_or_default();
+    };
+    let label = &fields.node().label;
+    for problem in model_tools::problems(tools, label, person.and_then(|it| it.service)) {
+        fields.report(problem);
     }
-    let hint = "remove `tools`; put what the tool would find into the prompt, or use `service: caller` and let the \
-                caller use its own tools";
-    fields.problem("E406", "tools", "`tools` of a person are not supported by this version", hint);
-}
-
-fn asks_for_none(tree: &Tree) -> bool {
-    match &tree.kind {
-        TreeKind::Null | TreeKind::Bool(false) => true,
-        TreeKind::Text(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "" | "none"),
-        TreeKind::List(items) => items.iter().all(asks_for_none),
-        TreeKind::Map(_) => matches!(tree.get("enabled").map(|it| &it.kind), Some(TreeKind::Bool(false))),
-        TreeKind::Bool(true) | TreeKind::Number(_) => false,
-    }
+    model_tools::read(tools)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::images;
 use super::schema::Schema;
 use crate::diagram::{Person, Service};
 use crate::error::Error;
@@ -11,8 +12,11 @@ use crate::nodes::content;
 use crate::nodes::memory::conversation::{self, Turn};
 use crate::nodes::memory::recall::Recalled;
 use crate::nodes::memory::{SYSTEM, message_id};
-use crate::nodes::ports::{ModelReply, Usage, one_line_json};
-use crate::nodes::{Forms, NewMessage, NodeContext, Output, Question};
+use crate::nodes::ports::{ModelReply, one_line_json};
+use crate::nodes::{Forms, NewMessage, NodeContext, Output, Question, spent};
+
+/// The text of a reply that is an image alone.
+const ONLY_AN_IMAGE: &str = "[image]";
 
 /// A call that was answered.
 pub(super) struct Answered<'a> {
@@ -22,6 +26,8 @@ pub(super) struct Answered<'a> {
     pub recalled: &'a Recalled,
     /// The parsed reply, when a schema was asked for.
     pub object: Option<Value>,
+    /// References to the images of the reply.
+    pub images: Vec<Value>,
     pub reply: ModelReply,
 }
 
@@ -32,19 +38,28 @@ impl<'a> Answered<'a> {
         let text = if is_text { content::as_text(&answer) } else { one_line_json(&answer) };
         let object = (!is_text).then_some(answer);
         let reply = ModelReply { text, ..ModelReply::default() };
-        Self { person, service: Service::Caller, prompt: &question.prompt, recalled, object, reply }
+        Self { person, service: Service::Caller, prompt: &question.prompt, recalled, object, images: Vec::new(), reply }
     }
 
     /// Returns what the node publishes and stores.
-    pub(super) fn output(self, cx: &NodeContext, publishes_conversation: bool) -> Output {
+    pub(super) fn output(mut self, cx: &NodeContext, publishes_conversation: bool) -> Output {
+        let with_images = (!self.images.is_empty()).then(|| images::value(&self.reply.text, &self.images));
+        let is_image_alone = with_images.as_ref().is_some_and(content::is_binary);
+        if is_image_alone {
+            // What a conversation shows of it, and what others remember.
+            self.reply.text = ONLY_AN_IMAGE.to_owned();
+        }
         let model = self.model();
         let conversation = if publishes_conversation { self.conversation(cx, model.as_deref()) } else { Value::Null };
         let meta = self.meta(model.as_deref());
         let messages = self.messages(model);
         let text = self.reply.text;
-        let body = self.object.clone().unwrap_or_else(|| Value::String(text.clone()));
-        let forms = Forms { text, object: self.object, conversation };
-        Output { body: Arc::new(body), forms: Some(Arc::new(forms)), meta, messages, ..Output::default() }
+        let object = self.object.or(with_images);
+        let body = Arc::new(object.clone().unwrap_or_else(|| Value::String(text.clone())));
+        let forms = Forms { text, object, conversation };
+        // An image alone has no text: whoever asks for one gets the reference.
+        let forms = (publishes_conversation || !is_image_alone).then(|| Arc::new(forms));
+        Output { body, forms, meta, messages, ..Output::default() }
     }
 
     /// The model that answered, if that is known: which one the caller used is not.
@@ -72,10 +87,11 @@ impl<'a> Answered<'a> {
         let mut meta = Map::new();
         meta.insert("person_id".into(), self.person.id.clone().into());
         meta.insert("model".into(), model.unwrap_or(self.service.name()).into());
-        if self.service != Service::Caller {
-            meta.insert("llm_usage".into(), usage_json(self.reply.usage, self.recalled.usage));
-        }
+        spent::note(&mut meta, &self.reply, self.recalled);
         meta.insert("memory".into(), self.recalled.to_meta());
+        if !self.images.is_empty() {
+            meta.insert("images".into(), self.images.clone().into());
+        }
         if let Some(reason) = &self.reply.finish_reason {
             meta.insert("finish_reason".into(), reason.clone().into());
         }
@@ -100,12 +116,6 @@ impl<'a> Answered<'a> {
         reply.model = model;
         vec![prompt, reply]
     }
-}
-
-/// Tokens of the call, choosing its memory included.
-fn usage_json(reply: Usage, selection: Usage) -> Value {
-    let (input, output) = (reply.input + selection.input, reply.output + selection.output);
-    json!({"input": input, "output": output, "cached": reply.cached + selection.cached, "total": input + output})
 }
 
 /// Reads the reply of a model by `schema`.

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::talk::{EXECUTION, Talk, diagram, person, problems, read};
-use crate::diagram::Service;
+use crate::diagram::{ContentType, Person, Service};
+use crate::nodes::content::convert;
 use crate::nodes::context::Note;
+use crate::nodes::harness;
 use crate::nodes::output::ChatMessage;
-use crate::nodes::ports::Purpose;
-use crate::nodes::{Node, Outcome, Output, Question};
+use crate::nodes::ports::blobs::BlobRef;
+use crate::nodes::ports::models::{Cost, ModelTool, ReplyImage, ToolCall};
+use crate::nodes::ports::{ModelReply, Purpose};
+use crate::nodes::{Node, NodeContext, Outcome, Output, Question};
 
 fn shown(messages: &[ChatMessage]) -> String {
     messages.iter().map(|it| format!("{}: {}", it.role, it.content)).collect::<Vec<_>>().join(" | ")
@@ -321,8 +325,9 @@ fn every_field_problem_has_its_code() {
         (with(json!({"text_format": "", "text_format_file": "late.json"})), "W502 text_format_file"),
         (with(json!({"tools": "none"})), ""),
         (with(json!({"tools": ["none", {"type": "image", "enabled": false}]})), ""),
-        (with(json!({"tools": "websearch"})), "E406 tools"),
-        (with(json!({"tools": [{"type": "image"}]})), "E406 tools"),
+        (with(json!({"tools": ["websearch", {"type": "image"}]})), ""),
+        (with(json!({"tools": ["files:read", "files"]})), "E406 tools, E406 tools"),
+        (with(json!({"tools": true})), "E402 tools"),
         (with(json!({"batch": true, "batch_input_key": "items", "on_item_error": "stop"})), "E403 on_item_error"),
         (with(json!({"batch": false, "max_concurrent": 10})), ""),
     ] {
@@ -343,4 +348,102 @@ fn traits_say_how_often_it_runs_and_whether_a_first_prompt_serves_all() {
         let traits = node.traits();
         assert_eq!((traits.max_iteration, traits.only_first_prompt), expected, "{fields}");
     }
+}
+
+fn image(bytes: &str) -> ReplyImage {
+    ReplyImage { media_type: "image/png".to_owned(), bytes: bytes.as_bytes().to_vec() }
+}
+
+/// The value, its text form and what others remember, of a reply with these images.
+async fn with_images(text: &str, images: &[&str], asked: Option<ContentType>) -> (Value, Value, String) {
+    let mut talk = Talk::new(vec![person("Ann", "Ann", Service::OpenAi, None)], &[text]);
+    talk.models.with.lock().unwrap().images = images.iter().map(|it| image(it)).collect();
+    let (node, _) = read(&diagram(&talk.persons, &ask("Ann", "draw", json!({"tools": "image"})), &[], asked));
+    let Outcome::Done(output) = node.run(&talk.context("n", 1, json!({}))).await.expect("it runs") else {
+        panic!("nobody is asked")
+    };
+    let forms = output.forms.as_deref();
+    let as_text = convert(&output.body, forms, Some(ContentType::RawText)).expect("it converts").expect("a value");
+    let body = Value::clone(&output.body);
+    talk.stored("n", 1, output);
+    (body, Value::clone(&as_text), talk.messages[1].content.clone())
+}
+
+#[tokio::test]
+async fn a_reply_that_is_one_image_is_its_reference_and_more_is_a_map() {
+    let cat = BlobRef::parse(&json!({
+        "blob": "77af778b51abd4a3c51c5ddd97204a9c3ae614ebccb75a606c3b6865aed6744e", "media_type": "image/png", "size": 3,
+    }))
+    .expect("a reference")
+    .to_json();
+    let (body, text, said) = with_images("", &["cat"], None).await;
+    assert_eq!((&body, &text, said.as_str()), (&cat, &cat, "[image]"));
+    let (body, text, said) = with_images("Here:", &["cat"], None).await;
+    assert_eq!((&body, &text, said.as_str()), (&json!({"text": "Here:", "images": [cat]}), &json!("Here:"), "Here:"));
+    let (body, ..) = with_images("", &["cat", "cat"], None).await;
+    assert_eq!(body, json!({"text": "", "images": [cat, cat]}));
+    let (body, ..) = with_images("", &["cat"], Some(ContentType::ConversationState)).await;
+    assert_eq!(body, cat);
+}
+
+#[tokio::test]
+async fn images_among_the_inputs_go_along_with_the_prompt_each_once() {
+    let mut talk = Talk::new(vec![person("Ann", "Ann", Service::OpenAi, None)], &["a cat"]);
+    let inputs = |reference: &Value| json!({"a": reference, "b": {"text": "t", "images": [reference]}, "c": 7});
+    let unknown = json!({"blob": "0".repeat(64), "media_type": "image/png", "size": 3});
+    let error = talk.try_run("n", 1, ask("Ann", "what is it?", json!({})), inputs(&unknown)).await;
+    assert_eq!(error.expect_err("bytes nobody keeps").code(), "FILE_NOT_FOUND");
+    let node = talk.node(&ask("Ann", "what is it?", json!({})), &inputs(&unknown));
+    let cx = talk.context("n", 1, json!({}));
+    let cat = cx.ports.blobs.put(b"cat".to_vec(), "image/png".to_owned()).await.expect("kept");
+    let pdf = cx.ports.blobs.put(b"pdf".to_vec(), "application/pdf".to_owned()).await.expect("kept");
+    let mut given = inputs(&cat.to_json());
+    given["d"] = pdf.to_json();
+    let cx = NodeContext { ports: Arc::clone(&cx.ports), ..talk.context("n", 1, given) };
+    assert!(matches!(node.run(&cx).await, Ok(Outcome::Done(_))));
+    let requests = talk.models.requests.lock().unwrap();
+    let request = requests.last().expect("a call");
+    assert_eq!(request.messages.last().expect("a prompt").images, std::slice::from_ref(&cat));
+    assert_eq!(request.images.get(&cat.blob).map(|it| it.to_vec()), Some(b"cat".to_vec()));
+    let noted = format!("{:?}", talk.notes.take());
+    assert!(noted.contains("`application/pdf` is no image"), "{noted}");
+}
+
+#[tokio::test]
+async fn tools_are_the_nodes_own_else_the_persons_and_what_they_did_is_in_the_meta() {
+    let search = ToolCall {
+        call_id: "s1".to_owned(),
+        tool: "websearch".to_owned(),
+        arguments: json!({"query": "tea"}),
+        output: Value::Null,
+        is_error: false,
+    };
+    for (fields, expected) in [
+        (json!({}), vec![ModelTool::Image]),
+        (json!({"tools": ["web_search", "websearch"]}), vec![ModelTool::WebSearch]),
+        (json!({"tools": "none"}), vec![]),
+    ] {
+        let tools = Some(harness::tree(json!(["image", "none"])));
+        let ann = Person { tools, ..person("Ann", "Ann", Service::OpenAi, None) };
+        let mut talk = Talk::new(vec![ann], &["ok"]);
+        let reply = ModelReply { cost: Cost::Unpriced, tool_calls: vec![search.clone()], ..ModelReply::default() };
+        *talk.models.with.lock().unwrap() = reply;
+        let output = talk.run("n", 1, ask("Ann", "say", fields), json!({})).await;
+        assert_eq!(talk.models.requests.lock().unwrap()[0].tools, expected);
+        let called = json!([{"call_id": "s1", "tool": "websearch", "arguments": {"query": "tea"}, "is_error": false}]);
+        assert_eq!(output.meta["tool_calls"], called);
+        assert_eq!(output.meta["cost"], json!({"priced": false, "unpriced_calls": 1}));
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_fit_says_what_it_cost() {
+    let mut talk = Talk::new(vec![person("Ann", "Ann", Service::OpenAi, None)], &["no JSON"]);
+    talk.models.with.lock().unwrap().cost = Cost::Usd(0.5);
+    let fields = ask("Ann", "say", json!({"text_format": {"type": "object"}}));
+    let error = talk.try_run("n", 1, fields, json!({})).await.expect_err("the reply does not fit");
+    let details = error.details_value().expect("details");
+    assert_eq!((error.code(), &details["reply"]), ("REPLY_INVALID", &json!("no JSON")));
+    assert_eq!(details["cost"], json!({"usd": 0.5, "priced": true}));
+    assert_eq!((&details["person_id"], &details["llm_usage"]["total"]), (&json!("Ann"), &json!(12)));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use dipeo::diagram::{Person, Service};
 use dipeo::llm::{ClaudeSettings, Llm, Settings};
 use dipeo::nodes::output::ChatMessage;
-use dipeo::nodes::ports::models::{Cost, TokenSink};
+use dipeo::nodes::ports::models::{Cost, ModelTool, TokenSink};
 use dipeo::nodes::ports::{ModelRequest, Models, Usage};
 use dipeo::nodes::{Origin, Rights};
 use serde_json::{Value, json};
@@ -60,9 +60,11 @@ async fn a_custom_person_replaces_the_system_prompt() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut asked = asked("hello");
     asked.service = Service::ClaudeCodeCustom;
+    asked.tools = vec![ModelTool::WebSearch];
     stand_in(folder.path()).call(asked).await.expect("it answers");
     let arguments = std::fs::read_to_string(folder.path().join("arguments.txt")).expect("the script wrote it");
-    assert!(arguments.contains("--system-prompt Be brief.") && !arguments.contains("--append"), "{arguments}");
+    assert!(arguments.contains("--system-prompt Be brief. --allowedTools WebSearch"), "{arguments}");
+    assert!(!arguments.contains("--append"), "{arguments}");
 }
 
 #[tokio::test]

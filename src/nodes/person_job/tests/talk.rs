@@ -26,6 +26,8 @@ pub const EXECUTION: &str = "exec_00000000000000000000000000000001";
 pub struct FakeModels {
     replies: Mutex<VecDeque<String>>,
     pub requests: Mutex<Vec<ModelRequest>>,
+    /// What else comes with the next reply.
+    pub with: Mutex<ModelReply>,
 }
 
 impl Models for FakeModels {
@@ -33,8 +35,9 @@ impl Models for FakeModels {
         self.requests.lock().unwrap().push(request);
         let text = self.replies.lock().unwrap().pop_front().expect("a reply for every call");
         let usage = Usage { input: 10, output: 2, cached: 1 };
+        let with = std::mem::take(&mut *self.with.lock().unwrap());
         let (model, finish_reason) = (Some("fake-1".to_owned()), Some("stop".to_owned()));
-        Box::pin(async move { Ok(ModelReply { text, model, usage, finish_reason, ..ModelReply::default() }) })
+        Box::pin(async move { Ok(ModelReply { text, model, usage, finish_reason, ..with }) })
     }
 }
 
