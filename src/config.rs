@@ -95,6 +95,8 @@ pub struct Config {
     pub durability: Durability,
     /// `~/.dipeo`: trust grants; never read from the workspace.
     pub user_dir: PathBuf,
+    /// `~/.claude`: where Claude Code keeps its sessions.
+    pub claude_dir: PathBuf,
     pub host: String,
     pub port: u16,
     pub public_url: Option<String>,
@@ -179,6 +181,11 @@ impl Config {
         let home =
             env.get("DIPEO_HOME").map(PathBuf::from).or_else(|| env.get("HOME").map(|it| Path::new(it).join(".dipeo")));
         let user_dir = home.unwrap_or_else(|| working_dir.join(".dipeo"));
+        let claude_dir = env
+            .get("CLAUDE_CONFIG_DIR")
+            .map(PathBuf::from)
+            .or_else(|| env.get("HOME").map(|it| Path::new(it).join(".claude")))
+            .unwrap_or_else(|| working_dir.join(".claude"));
         let workspace = workspace_root(overrides, env, working_dir, &user_dir);
         let mut warnings = unknown_variables(env);
         let (file, policy) = read_file(&workspace, &user_dir, &mut warnings)?;
@@ -210,6 +217,7 @@ impl Config {
             warnings,
             workspace,
             user_dir,
+            claude_dir,
         })
     }
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|it| it == code::worker::SUBCOMMAND) {
         return code::worker::main();
     }
+    as_it_is_called(&mut arguments);
     as_the_guide_has_it(&mut arguments);
     let cli = match cli::parse(arguments) {
         Ok(cli) => cli,
@@ -37,6 +38,14 @@ fn main() -> ExitCode {
     match run(cli, output) {
         Ok(code) => ExitCode::from(code),
         Err(e) => fail(output, &e),
+    }
+}
+
+/// A link called `dipeocc` is `dipeo dipeocc`.
+fn as_it_is_called(arguments: &mut Vec<OsString>) {
+    let name = arguments.first().and_then(|it| Path::new(it).file_stem());
+    if name.is_some_and(|it| it == "dipeocc") {
+        arguments.insert(1, "dipeocc".into());
     }
 }
 

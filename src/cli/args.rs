@@ -85,6 +85,8 @@ pub enum Command {
     Trust(TrustArgs),
     /// Providers that diagrams call: write, check, try and list their manifests
     Integrations(IntegrationsArgs),
+    /// Claude Code sessions: list, count, make diagrams of them
+    Dipeocc(super::dipeocc::DipeoccArgs),
     /// Serve an assistant over MCP on stdio
     Mcp(McpArgs),
     /// Serve assistants over MCP on HTTP
@@ -111,7 +113,8 @@ impl Command {
             | Self::Stats(_)
             | Self::List(_)
             | Self::Trust(_)
-            | Self::Integrations(_) => "cli",
+            | Self::Integrations(_)
+            | Self::Dipeocc(_) => "cli",
         }
     }
 }

@@ -9,6 +9,7 @@ mod ask;
 mod compile;
 mod control;
 mod convert;
+mod dipeocc;
 mod export;
 mod integrations;
 mod list;
@@ -54,6 +55,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Stats(args) => stats::stats(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
+        Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,
         Command::Mcp(_) | Command::Serve(_) | Command::Drain => {
             Err(Error::internal("a server command reached the command line adapter"))

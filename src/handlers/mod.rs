@@ -5,6 +5,7 @@ pub mod app;
 pub mod ask_diagram;
 mod begin;
 mod children;
+pub mod claude_sessions;
 pub mod compile_diagram;
 pub mod control_execution;
 pub mod convert_diagram;

@@ -138,6 +138,8 @@ fn read_paths(fields: &mut Fields<'_>, operation: Option<Operation>) -> (Vec<Pat
 
 fn read_content(fields: &mut Fields<'_>, operation: Option<Operation>) -> Option<Value> {
     let content = fields.tree("content")?.to_json();
+    // One that is misspelt is reported already.
+    let operation = if fields.tree("operation").is_none() { Some(Operation::Read) } else { operation };
     if let Some(operation @ (Operation::Read | Operation::Update)) = operation {
         let message = format!("`content` has no effect with `operation: {}`", operation.name());
         fields.problem("W402", "content", message, "remove it; `update` takes its value from an input");

@@ -8,6 +8,7 @@ mod corpus_parse;
 mod corpus_run;
 mod crash;
 mod diff_patch;
+mod dipeocc;
 mod examples;
 mod export;
 mod formats;
