@@ -7,7 +7,7 @@ fn main() {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("resources");
     println!("cargo:rerun-if-changed={}", root.display());
     let mut pages = Vec::new();
-    for (folder, prefix) in [("guide", ""), ("nodes", "nodes/"), ("errors", "errors/")] {
+    for (folder, prefix) in [("guide", ""), ("nodes", "nodes/"), ("errors", "errors/"), ("schema", "schema/")] {
         collect(&root.join(folder), prefix, &mut pages);
     }
     pages.sort();

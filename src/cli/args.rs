@@ -79,6 +79,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// Write a diagram as a Python script that runs without dipeo, or as a picture
     Export(ExportArgs),
+    /// Change a light diagram and leave the rest of its text alone
+    Edit(EditArgs),
     /// Show the diagrams of the workspace
     List(ListArgs),
     /// Show or raise the rights of a diagram that a client submitted
@@ -104,6 +106,7 @@ impl Command {
             Self::Serve(_) => "serve",
             Self::Drain => "drain",
             Self::Convert(_)
+            | Self::Edit(_)
             | Self::Run(_)
             | Self::Results(_)
             | Self::Control(_)
@@ -375,6 +378,41 @@ pub struct ExportArgs {
     /// What to export to: python, mermaid or dot (from the suffix of OUTPUT: .py, .mmd, .dot)
     #[arg(long, value_name = "TARGET")]
     pub to: Option<String>,
+}
+
+/// Example: dipeo edit review --set 'writer.max_iteration=3'
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo edit review --set 'writer.max_iteration=3'")]
+pub struct EditArgs {
+    /// A file or a name in the workspace
+    pub diagram: String,
+    /// Give a field a value; VALUE is JSON if it parses, else text
+    #[arg(long, value_name = "NODE.FIELD=VALUE")]
+    pub set: Vec<String>,
+    /// Take a field away
+    #[arg(long, value_name = "NODE.FIELD")]
+    pub unset: Vec<String>,
+    /// Give a field of a person a value
+    #[arg(long, value_name = "PERSON.FIELD=VALUE")]
+    pub set_person: Vec<String>,
+    /// Add a node
+    #[arg(long, value_name = "LABEL=TYPE")]
+    pub add_node: Vec<String>,
+    /// Remove a node and its connections
+    #[arg(long, value_name = "NODE")]
+    pub remove_node: Vec<String>,
+    /// Rename a node; its connections follow
+    #[arg(long, value_name = "OLD=NEW")]
+    pub rename: Vec<String>,
+    /// Add a connection
+    #[arg(long, value_name = "FROM->TO")]
+    pub connect: Vec<String>,
+    /// Remove a connection
+    #[arg(long, value_name = "FROM->TO")]
+    pub disconnect: Vec<String>,
+    /// Print the new text and leave the file alone
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// Example: dipeo list --search review

@@ -10,6 +10,7 @@ mod compile;
 mod control;
 mod convert;
 mod dipeocc;
+mod edit;
 mod export;
 mod integrations;
 mod list;
@@ -53,6 +54,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Ask(args) => ask::ask(context, args).await,
         Command::Export(args) => export::export(context, args).await,
         Command::Stats(args) => stats::stats(context, args).await,
+        Command::Edit(args) => edit::edit(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,

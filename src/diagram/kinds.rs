@@ -188,6 +188,9 @@ impl ContentType {
         }
     }
 
+    /// Other names of content types.
+    pub const ALIASES: [&str; 3] = ["text", "json", "conversation"];
+
     /// Reads a name or one of the aliases `text`, `json`, `conversation`.
     pub fn parse(text: &str) -> Option<Self> {
         match fold(text).as_str() {
@@ -224,6 +227,10 @@ impl Service {
         Self::Caller,
         Self::Scripted,
     ];
+
+    /// Other names of services.
+    pub const ALIASES: [&str; 11] =
+        ["chatgpt", "gpt", "gpt-4", "gpt-3.5", "claude", "google", "llama", "mistral", "gemma", "phi", "claude-sdk"];
 
     /// The name as written in diagrams.
     pub fn name(self) -> &'static str {
@@ -310,6 +317,12 @@ mod tests {
         assert_eq!(Service::parse("claude_code"), Some(Service::ClaudeCode));
         assert_eq!(Service::parse("GPT-4"), Some(Service::OpenAi));
         assert_eq!(ContentType::parse("JSON"), Some(ContentType::Object));
+    }
+
+    #[test]
+    fn every_alias_is_understood() {
+        assert_eq!(Service::ALIASES.map(Service::parse).iter().filter(|it| it.is_none()).count(), 0);
+        assert_eq!(ContentType::ALIASES.map(ContentType::parse).iter().filter(|it| it.is_none()).count(), 0);
     }
 
     #[test]

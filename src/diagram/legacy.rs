@@ -43,6 +43,18 @@ const MEMORY_PROFILES: [(&str, &str); 6] = [
     ("ONLY_I_SENT", "SENT_BY_ME"),
 ];
 
+/// Returns the old values that field `key` of a node of type `kind` still takes.
+pub fn other_values(kind: NodeKind, key: &str) -> impl Iterator<Item = &'static str> {
+    VALUES.iter().filter(move |it| it.0 == kind && it.1 == key).map(|it| it.2)
+}
+
+/// Returns the old names of type `kind`.
+pub fn other_types(kind: NodeKind) -> impl Iterator<Item = &'static str> {
+    ["end", "person_batch_job", "personbatchjob"]
+        .into_iter()
+        .filter(move |it| old_type(it).is_some_and(|(old, _)| old == kind))
+}
+
 /// Returns the type an old name stands for, and whether its nodes are batches.
 pub(super) fn old_type(name: &str) -> Option<(NodeKind, bool)> {
     match fold(name).as_str() {
@@ -50,6 +62,11 @@ pub(super) fn old_type(name: &str) -> Option<(NodeKind, bool)> {
         "person_batch_job" | "personbatchjob" => Some((NodeKind::PersonJob, true)),
         _ => None,
     }
+}
+
+/// Returns the other names under which field `key` of a node of type `kind` is read.
+pub fn other_names(kind: NodeKind, key: &str) -> impl Iterator<Item = &'static str> {
+    RENAMES.iter().filter(move |it| it.0 == kind && it.2 == key).map(|it| it.1)
 }
 
 /// Translates the fields of one node of type `kind`. What it reports has no node yet.

@@ -5,6 +5,7 @@
 
 pub mod diagnostic;
 pub mod draw;
+pub mod edit;
 pub mod kinds;
 pub mod model;
 pub mod parse;
@@ -36,6 +37,7 @@ mod testing;
 
 pub use diagnostic::{Diagnostic, Patch, Severity};
 pub use kinds::{ContentType, Format, Handle, NodeKind, Service};
+pub use legacy::{other_names, other_types, other_values};
 pub use load::{Bounds, Loaded, comments, load_within};
 pub use model::{Connection, Diagram, DiagramNode, Field, InputDeclaration, Person, Script, Settings};
 pub use parse::{Parsed, parse};

@@ -10,6 +10,7 @@ pub mod compile_diagram;
 pub mod control_execution;
 pub mod convert_diagram;
 pub mod diagram_stats;
+pub mod edit_diagram;
 pub mod execution_object;
 pub mod export_diagram;
 pub mod fetch;

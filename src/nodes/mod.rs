@@ -29,6 +29,7 @@ mod db;
 mod endpoint;
 pub mod integrated_api;
 mod json_schema_validator;
+mod light_schema;
 mod person_job;
 mod start;
 mod sub_diagram;
@@ -47,6 +48,7 @@ use crate::error::Error;
 
 pub use context::NodeContext;
 pub use fields::{ChildFile, Fields, ReadContext, Surroundings, prompt_file_hint};
+pub use light_schema::light_schema;
 pub use lookup::{Inputs, Names};
 pub use output::{ChildQuestion, Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
 pub use policy::{Backoff, OnError, Policy, Retry};

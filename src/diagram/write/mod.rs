@@ -1,6 +1,6 @@
 //! A [`Diagram`] to text in any of the three formats (diagrams.md 1.5). Two equal diagrams give equal
 //! bytes: every section and every field has its place. Comments and layout of an earlier text are not
-//! part of a diagram.
+//! part of a diagram; [`crate::diagram::edit`] changes a text and keeps them.
 
 mod connections;
 mod fields;
@@ -20,6 +20,7 @@ use super::model::Diagram;
 
 pub use fields::KnownField;
 pub use meaning::meaning;
+pub(super) use scalar::{in_block, in_flow, literal};
 
 /// Says which fields a node type has, in the order they are written. Node types live above this room, so
 /// whoever writes brings this along.

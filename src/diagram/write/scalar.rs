@@ -107,7 +107,7 @@ fn escape(code: u32) -> String {
 
 /// Returns the lines of a text for a literal block and the block's header, `None` where a block would not
 /// hold exactly this text.
-pub(super) fn literal(text: &str) -> Option<(&'static str, impl Iterator<Item = &str>)> {
+pub(in crate::diagram) fn literal(text: &str) -> Option<(&'static str, impl Iterator<Item = &str>)> {
     let is_exact = |it: char| it == '\n' || it == '\t' || !is_special(it);
     let first = text.lines().find(|it| !it.is_empty())?;
     // The first line that is not empty sets the indentation.
