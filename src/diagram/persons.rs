@@ -120,10 +120,7 @@ fn entry(key: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> Option<
         None => diagnostic.hint(format!("write `{name}: {{service: openai}}`")),
     };
     draft.report(diagnostic);
-    service.filter(|_| !FIELDS.contains(&name.as_str()))?;
-    let key_of_service = Spanned { value: "service".to_owned(), span: key.span };
-    let config = Tree { span: config.span, kind: TreeKind::Map(vec![(key_of_service, config.clone())]) };
-    Some(person(key, &config, draft))
+    None
 }
 
 fn person(key: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> Person {

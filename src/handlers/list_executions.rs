@@ -48,7 +48,7 @@ pub struct ListedExecution {
     pub error_code: Option<String>,
 }
 
-/// Lists executions, newest first.
+/// Lists executions, newest first; those that others started are found through these.
 ///
 /// # Errors
 ///
@@ -61,7 +61,8 @@ pub async fn list_executions(app: &App, _caller: &Caller, request: Request) -> R
         );
     }
     let Some(store) = app.existing_store() else { return Ok(Response { executions: Vec::new(), total: 0 }) };
-    let filter = ListFilter { status: request.status, diagram_id: request.diagram, limit: Some(limit), offset: 0 };
+    let filter =
+        ListFilter { status: request.status, diagram_id: request.diagram, limit: Some(limit), ..ListFilter::default() };
     let (rows, total) = store.list_executions(&filter)?;
     let executions = rows
         .into_iter()

@@ -89,7 +89,9 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
     let format = fields.choice("format", FileFormat::NAMES).and_then(FileFormat::parse);
     let encoding = fields.choice("encoding", Encoding::NAMES).and_then(Encoding::parse);
     let (paths, is_list) = read_paths(fields, operation);
-    let content = read_content(fields, operation);
+    // Absent means `read`; a word that is none has been reported and means nothing more.
+    let meant = operation.or_else(|| fields.tree("operation").is_none().then_some(Operation::Read));
+    let content = read_content(fields, meant);
     let lines = read_lines(fields, format);
     let keys = fields.texts("keys", true);
     if lines.is_some() && !keys.is_empty() {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use self::call::{Call, Wires, call};
 use super::lookup::look_into;
 use super::template::JsonTemplate;
-use super::{Backoff, Effect, FieldSpec, Fields, Node, NodeContext, NodeType, Outcome, Output, Preset, Retry, Shape};
+use super::{Backoff, Effect, FieldSpec, Fields, Node, NodeContext, NodeType, Outcome, Output, Retry, Shape};
 use crate::diagram::NodeKind;
 use crate::error::Error;
 use crate::integrations::manifest::{RetryPolicy, RetryStrategy, listed};
@@ -34,8 +34,6 @@ pub(super) static TYPE: NodeType = NodeType {
         FieldSpec::new("config", Shape::Map, "What the operation's templates call `config`; texts are templates."),
         FieldSpec::new("resource_id", Shape::Template, "What the operation's templates call `resource_id`."),
         FieldSpec::new("api_key_id", Shape::Text, "Name of the secret with the key."),
-        FieldSpec::new("timeout", Shape::Above(0.0), "Time limit of one attempt, in seconds.")
-            .or(Preset::Number(limits::HTTP_TIMEOUT_S)),
         FieldSpec::new(
             "max_retries",
             Shape::Whole(0),

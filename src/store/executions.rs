@@ -61,6 +61,8 @@ pub struct ExecutionRow {
 pub struct ListFilter {
     pub status: Option<Status>,
     pub diagram_id: Option<String>,
+    /// Whether executions that others started are among them.
+    pub with_children: bool,
     /// At most so many; all when absent.
     pub limit: Option<usize>,
     /// How many of the newest to leave out.
@@ -126,6 +128,7 @@ impl Store {
     ///
     /// Failures of the database.
     pub fn list_executions(&self, filter: &ListFilter) -> Result<(Vec<ExecutionHead>, u64), Error> {
+        let of_kind = if filter.with_children { "" } else { " AND kind <> 'child'" };
         let which = match (filter.status.is_some(), filter.diagram_id.is_some()) {
             (false, false) => ":status IS NULL AND :diagram_id IS NULL",
             (true, false) => "status = :status AND :diagram_id IS NULL",
@@ -136,14 +139,14 @@ impl Store {
         self.readers.read(|connection| {
             // Both answers from one state of the database.
             let view = connection.unchecked_transaction()?;
-            let sql = format!("SELECT count(*) FROM executions WHERE {which}");
+            let sql = format!("SELECT count(*) FROM executions WHERE {which}{of_kind}");
             let total = view
                 .prepare_cached(&sql)?
                 .query_row(named_params! {":status": status, ":diagram_id": diagram_id}, |row| {
                     row.get::<_, Whole>(0)
                 })?;
             let sql = format!(
-                "SELECT {HEAD} FROM executions WHERE {which} ORDER BY started_at DESC, rowid DESC
+                "SELECT {HEAD} FROM executions WHERE {which}{of_kind} ORDER BY started_at DESC, rowid DESC
                   LIMIT :limit OFFSET :offset"
             );
             let mut statement = view.prepare_cached(&sql)?;
@@ -242,6 +245,7 @@ mod tests {
         let filter = |status, diagram_id: Option<&str>, limit, offset| ListFilter {
             status,
             diagram_id: diagram_id.map(str::to_owned),
+            with_children: false,
             limit,
             offset,
         };
