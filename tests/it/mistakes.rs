@@ -142,7 +142,7 @@ const MISTAKES: &[Row] = &[
     (WRITER, &[(", person: Bot", "")], &["E502 6"], Same),
     (WRITER, &[("person: Bot", "person: Bto")], &["E501 6"], Original),
     (WRITER, &[("{service: scripted}", "\n  service: scripted")], &["E106 4"], Sound),
-    (WRITER, &[("{service: scripted}", "scripted")], &["E106 3"], Original),
+    (WRITER, &[("{service: scripted}", "scripted")], &["E106 3", "E501 6"], Original),
     (WRITER, &[("service: scripted", "service: scriptd")], &["E506 3"], Original),
     (WRITER, &[("service: scripted", "service: gpt-4o")], &["E506 3"], Same),
     (WRITER, &[("service: scripted", "provider: scripted")], &["W505 3", "W401 3"], Original),
