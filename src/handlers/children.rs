@@ -19,6 +19,7 @@ use crate::compile::report::{self, Report};
 use crate::compile::{Compiled, compile};
 use crate::diagram::Service;
 use crate::engine::Status;
+use crate::engine::event::TokenUsage;
 use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -255,9 +256,24 @@ fn ended(supervisor: &Supervisor, child: &ExecutionId) -> Result<ChildEnd, Error
     Ok(ChildEnd {
         result: present::result_of(&outputs).unwrap_or_default(),
         error,
-        llm_usage: (usage.total > 0).then(|| json!(usage)),
-        cost: None,
+        llm_usage: (usage.total > 0).then(
+            || json!({"input": usage.input, "output": usage.output, "cached": usage.cached, "total": usage.total}),
+        ),
+        cost: cost_of(&usage),
     })
+}
+
+/// What the child's calls cost, as a node's meta says it; absent when nobody sends a bill.
+fn cost_of(usage: &TokenUsage) -> Option<Value> {
+    let is_priced = usage.unpriced_calls == 0;
+    let mut cost = json!({"priced": is_priced});
+    if let Some(usd) = usage.cost_usd {
+        cost["usd"] = usd.into();
+    }
+    if !is_priced {
+        cost["unpriced_calls"] = usage.unpriced_calls.into();
+    }
+    (usage.cost_usd.is_some() || !is_priced).then_some(cost)
 }
 
 /// The question that a paused child waits with longest, as its parent's node asks it.
