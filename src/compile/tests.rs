@@ -129,6 +129,15 @@ fn where_a_run_begins_is_checked() {
 }
 
 #[test]
+fn a_node_that_never_runs_is_named_once() {
+    check(
+        "- {label: a, type: code_job, code: x}\n- {label: c, type: condition, expression: n}\n\
+         connections:\n- {from: a, to: c}\n- {from: \"c[condtrue]\", to: a}\n",
+        &["W204 a:6", "W204 c:7"],
+    );
+}
+
+#[test]
 fn branches_that_lead_nowhere_are_named() {
     check(
         "- {label: c, type: condition, expression: \"True\"}\n- {label: e, type: endpoint}\n\

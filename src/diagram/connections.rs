@@ -154,7 +154,7 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
                 let part = text.value.find(name).map_or("", |at| &text.value[at..at + name.len()]);
                 self.repair_part(diagnostic.hint(format!("did you mean `{near}`?")), text, part, near)
             }
-            None => diagnostic.hint(format!("write the {what} of a node under `nodes`")),
+            None => diagnostic.hint(names_there_are(nodes, is_native)),
         };
         self.report(diagnostic);
     }
@@ -354,6 +354,17 @@ impl<'n, 'd, 'a> Connections<'n, 'd, 'a> {
             self.report(warning.hint("remove it; a code_job in between can change a value"));
         }
     }
+}
+
+/// Names what a connection may join, where these are few enough to be read.
+fn names_there_are(nodes: &[DiagramNode], is_native: bool) -> String {
+    const NODES_MAX: usize = 12;
+    let what = if is_native { "id" } else { "label" };
+    if nodes.is_empty() || nodes.len() > NODES_MAX {
+        return format!("write the {what} of a node under `nodes`");
+    }
+    let names: Vec<&str> = nodes.iter().map(|it| if is_native { it.id.as_str() } else { it.label.as_str() }).collect();
+    format!("write the {what} of a node under `nodes`: {}", names.join(", "))
 }
 
 /// Returns the ends that `map` does not give, each with an unknown key that looks like it.

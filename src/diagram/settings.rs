@@ -54,7 +54,11 @@ fn input(name: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> InputD
     if !config.is_map() && !config.is_null() {
         let message = format!("the declaration of input `{}` is {}, not a mapping", name.value, config.kind_name());
         let hint = format!("write `{}: {{type: string}}`, with `default:` for a value", name.value);
-        draft.wrong_shape("inputs", name.span, message, hint);
+        let mut diagnostic = Diagnostic::new("E106", name.span, message).at("inputs").hint(hint);
+        if let Some(kind) = config.as_text().filter(|it| INPUT_TYPES.contains(it)) {
+            diagnostic = diagnostic.patch(config.span, format!("{{type: {kind}}}"));
+        }
+        draft.report(diagnostic);
     }
     let mut fields = Entries::new(draft, format!("inputs.{}", name.value), config);
     let declaration = InputDeclaration {

@@ -287,7 +287,7 @@ fn no_file_field_leads_out_of_the_workspace() {
         ("file", json!({"type": "db", "operation": "read"}), true, "PATH_NOT_ALLOWED"),
         ("file", json!({"type": "db", "operation": "write"}), true, "PATH_NOT_ALLOWED"),
         ("file", json!({"type": "db", "operation": "append"}), true, "PATH_NOT_ALLOWED"),
-        ("file", json!({"type": "db", "operation": "update", "keys": "p", "format": "json"}), true, "PATH_NOT_ALLOWED"),
+        ("file", json!({"type": "db", "operation": "update", "keys": "p"}), true, "PATH_NOT_ALLOWED"),
         ("file_path", json!({"type": "endpoint", "save_to_file": true}), true, "PATH_NOT_ALLOWED"),
         ("file_path", json!({"type": "code_job"}), true, "PATH_NOT_ALLOWED"),
         ("template_path", json!({"type": "template_job"}), true, "PATH_NOT_ALLOWED"),

@@ -124,6 +124,9 @@ const MISTAKES: &[Row] = &[
     (WRITER, &[("connections:", "arrows:")], &["E107 8"], Original),
     (WRITER, &[("connections:", "links:")], &["W203 6", "W203 7", "W101 8"], Original),
     (WRITER, &[("connections:", "edges:"), ("from:", "source:"), ("to:", "target:")], &["E107 8"], Original),
+    (WRITER, &[("version: light", "version: light\ninputs: {topic: string}")], &["E106 2"], Sound),
+    (WRITER, &[("version: light", "version: light\ninputs: {topic: {type: str}}")], &["E403 2"], Sound),
+    (WRITER, &[("version: light", "version: light\nsettings: {timout: 60}")], &["W401 2"], Sound),
     // Indentation, quotes, dashes.
     (WRITER, &[("- {label: save, type: endpoint}", "- label: save\n   type: endpoint")], &["E101 8"], Sound),
     (WRITER, &[("- {label: save, type: endpoint}", "- label: save\n\ttype: endpoint")], &["E101 8"], Sound),
@@ -191,6 +194,7 @@ const MISTAKES: &[Row] = &[
     (LOOP, &[("expression:", "condition_type: custom_expression, expression:")], &["E403 5"], Sound),
     // Connections.
     (WRITER, &[("from: write", "from: wriet")], &["E301 10"], Original),
+    (WRITER, &[("from: write", "from: elsewhere")], &["E301 10"], Same),
     (WRITER, &[("from: write", "from: node_1")], &["E301 10"], Original),
     (WRITER, &[("from: write, to: save", "source: write, target: save")], &["E303 10", "E303 10"], Original),
     (WRITER, &[("{from: write, to: save}", "write -> save")], &["E303 10"], Original),

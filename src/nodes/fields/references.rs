@@ -82,7 +82,10 @@ impl Fields<'_> {
         let mut diagnostic = Diagnostic::new("E507", span, format!("no node is named `{name}`")).field(key);
         diagnostic = match nearest(name, labels) {
             Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-            None => diagnostic.hint("write labels or ids of nodes of this diagram"),
+            None => {
+                let labels: Vec<&str> = self.cx.diagram.nodes.iter().take(12).map(|it| it.label.as_str()).collect();
+                diagnostic.hint(format!("write labels or ids of nodes of this diagram, such as {}", labels.join(", ")))
+            }
         };
         self.report(diagnostic);
     }
