@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dipeo::handlers::Caller;
+use dipeo::handlers::execution_object::ExecutionObject;
 use dipeo::handlers::integrations::test_operation::{Request, test_operation};
+use dipeo::handlers::run_diagram::{self, Extras, Waiting};
+use dipeo::handlers::{App, Caller};
 use dipeo::integrations::openapi::{Options, import, parse};
 use dipeo::integrations::write::to_yaml;
 use dipeo::integrations::{Manifest, Operation, Strategy, read, shipped};
@@ -16,7 +18,7 @@ use dipeo::nodes::{Origin, Rights};
 use dipeo::outside::GuardedHttp;
 use dipeo::secret::Secret;
 use serde_json::{Map, Value, json};
-use wiremock::matchers::any;
+use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness;
@@ -364,4 +366,50 @@ async fn a_broken_manifest_is_shown_with_lines_and_the_example_is_not() {
     let (status, stdout) = run(&["validate", "--provider", "example", "--json"]);
     let response: Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!((status, &response["valid"], &response["total"]), (Some(0), &json!(true), &json!(1)));
+}
+
+/// Runs a diagram with one call of the provider `shop`, as a person's file or as a client's text.
+async fn run_call(app: &App, caller: &Caller, operation: &str) -> ExecutionObject {
+    let text = format!(
+        "version: light\nnodes:\n- {{label: begin, type: start, custom_data: {{wanted: 7}}}}\n\
+         - {{label: call, type: integrated_api, provider: shop, operation: {operation}, config: {{id: \"{{{{wanted}}}}\"}}}}\n\
+         - {{label: end, type: endpoint}}\nconnections:\n- {{from: begin, to: call}}\n- {{from: call, to: end}}\n"
+    );
+    let request = match caller {
+        Caller::Client => run_diagram::Request { content: Some(text), ..Default::default() },
+        Caller::Terminal { working_dir } => {
+            let path = working_dir.join("call.light.yaml");
+            std::fs::write(&path, &text).expect("written");
+            run_diagram::Request { diagram: Some(path.display().to_string()), ..Default::default() }
+        }
+    };
+    let extras = Extras { unbounded_wait: true, ..Extras::default() };
+    run_diagram::run_diagram(app, caller, request, extras, Waiting::default()).await.expect("it runs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diagram_calls_a_provider_of_its_workspace_and_tries_again_when_told_to() {
+    let server = MockServer::start().await;
+    let busy = ResponseTemplate::new(503).insert_header("Retry-After", "0");
+    Mock::given(any()).respond_with(busy).up_to_n_times(2).mount(&server).await;
+    Mock::given(path("/items/7"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"id": 7})))
+        .mount(&server)
+        .await;
+    let workspace = harness::workspace();
+    let manifest = format!(
+        "name: shop\nbase_url: {}\nauth: {{strategy: none}}\noperations: {{get: {{method: GET, path: '/items/{{id}}'}}}}\n",
+        server.uri()
+    );
+    workspace.write("integrations/shop/provider.yaml", &manifest);
+    let app = workspace.app();
+    let person = Caller::Terminal { working_dir: workspace.root().to_path_buf() };
+    let object = run_call(&app, &person, "get").await;
+    assert_eq!(serde_json::to_value(&object.final_output).expect("JSON"), json!({"id": 7}), "{object:?}");
+    assert_eq!(server.received_requests().await.expect("recorded").len(), 3, "two refusals and the answer");
+    // A text that a client sent reaches public addresses only.
+    let object = run_call(&app, &Caller::Client, "get").await;
+    let error = serde_json::to_value(&object.error).expect("JSON");
+    assert_eq!(error["code"], json!("HOST_NOT_ALLOWED"), "{error}");
+    app.shut_down_runs().await;
 }
