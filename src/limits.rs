@@ -96,6 +96,6 @@ pub const MANIFEST_OPERATIONS_MAX: usize = 2_000;
 /// Longest name of a provider, in bytes.
 pub const PROVIDER_NAME_BYTES_MAX: usize = 64;
 /// Largest OpenAPI document that is imported, in bytes.
-pub const OPENAPI_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const OPENAPI_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time limit of one call of a provider that says nothing else, in seconds (surface.md 7).
 pub const HTTP_TIMEOUT_S: f64 = 30.0;

@@ -99,7 +99,7 @@ pub async fn call(call: &Call<'_>, wires: &Wires<'_>) -> Result<Done, Error> {
         let reply = session.exchange(&mut request).await?;
         session.duration += reply.duration;
         let (body, value) = session.value_of(&reply).await?;
-        let n_items = value.as_array().map(|it| it.len() as u64);
+        let n_items = n_items_of(call.operation, &body, &value);
         values.push(value);
         let link = reply.header("link");
         let goes_on = match &mut pages {
@@ -112,6 +112,12 @@ pub async fn call(call: &Call<'_>, wires: &Wires<'_>) -> Result<Done, Error> {
             return Ok(session.done(&request, &reply, values, pages.is_some()));
         }
     }
+}
+
+/// How many items a page has: in the reply itself where that is a list, else in the value made of it.
+fn n_items_of(operation: &Operation, body: &Value, value: &Value) -> Option<u64> {
+    let items = operation.response.pointer.find(body).filter(|it| it.is_array()).unwrap_or(value);
+    items.as_array().map(|it| it.len() as u64)
 }
 
 /// One call under way.

@@ -35,6 +35,11 @@ operations:
     path: /items
     request: {body_template: '{"title": "{{ config.title }}"}', headers_template: {X-Hook: "{{ secret.HOOK }}"}}
   hooked: {method: GET, path: /, pre_request_hook: x.y}
+  even:
+    method: GET
+    path: /numbers
+    response: {transform: '[{% for it in response if it is even %}{{ it }}{% if not loop.last %},{% endif %}{% endfor %}]'}
+    pagination: {type: page_number, limit_param: n, default_limit: 2}
   slow: {method: GET, path: /, timeout_override: 90}
   odd: {method: GET, path: /, response: {schema: {type: 3}}}
 "#;
@@ -147,6 +152,13 @@ async fn pages_are_followed_only_when_asked() {
     let http = ScriptedHttp::answering(vec![page(json!([1]), json!("a")), page(json!([2]), json!("b"))]);
     let two = harness(fields("list", json!({"all_pages": true, "max_pages": 2})), &http);
     assert_eq!(two.body().await.expect("it answers"), json!([1, 2]));
+}
+
+#[tokio::test]
+async fn a_transform_that_drops_items_does_not_end_the_pages() {
+    let http = ScriptedHttp::answering(vec![json_reply(200, &json!([1, 3])), json_reply(200, &json!([4]))]);
+    let output = harness(fields("even", json!({"all_pages": true})), &http).output().await.expect("it answers");
+    assert_eq!((&*output.body, &output.meta["http"]["pages"]), (&json!([4]), &json!(2)));
 }
 
 #[tokio::test]
