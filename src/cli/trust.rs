@@ -38,9 +38,12 @@ fn describe(diagram: &str, response: &Response) -> String {
         format!("`{diagram}` would be allowed to run host code and to use all files of the workspace; it uses:\n");
     let capabilities = response.capabilities.clone().unwrap_or_default();
     let none = vec!["nothing".to_owned()];
-    for (what, names) in
-        [("programs", &capabilities.commands), ("files", &capabilities.paths), ("models", &capabilities.models)]
-    {
+    for (what, names) in [
+        ("programs", &capabilities.commands),
+        ("files", &capabilities.paths),
+        ("hosts", &capabilities.hosts),
+        ("models", &capabilities.models),
+    ] {
         let names = if names.is_empty() { &none } else { names };
         text.push_str(&format!("  {what}: {}\n", names.join(", ")));
     }

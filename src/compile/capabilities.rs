@@ -6,12 +6,13 @@ use crate::diagram::{Diagram, DiagramNode, NodeKind, Person, Service, Tree};
 use crate::nodes::Surroundings;
 use crate::nodes::ports::Language;
 
-/// Lists host commands, files, models and questions of `diagram`.
+/// Lists host commands, files, hosts, models and questions of `diagram`.
 pub(super) fn capabilities(diagram: &Diagram, surroundings: &dyn Surroundings) -> Capabilities {
     let mut found = Capabilities::default();
     for node in &diagram.nodes {
         add_new(&mut found.commands, host_command(node, surroundings).map(str::to_owned));
         add_new(&mut found.paths, paths(node));
+        add_new(&mut found.hosts, host(node, surroundings));
         found.asks |= node.kind == Some(NodeKind::UserResponse);
     }
     add_new(&mut found.models, diagram.persons.iter().filter_map(|it| model(it, surroundings)));
@@ -62,6 +63,18 @@ fn paths(node: &DiagramNode) -> Vec<String> {
     };
     let values = keys.iter().filter_map(|it| node.field(it));
     values.flat_map(texts).map(str::to_owned).collect()
+}
+
+/// Returns the host that a node calls; one that a template decides stands as the template.
+fn host(node: &DiagramNode, surroundings: &dyn Surroundings) -> Option<String> {
+    let address = match node.kind? {
+        NodeKind::ApiJob => text(node, "url")?.to_owned(),
+        NodeKind::IntegratedApi => surroundings.provider(text(node, "provider")?.trim()).ok()?.base_url.clone(),
+        _ => return None,
+    };
+    let host = address.split_once("://").map_or(address.as_str(), |(_, rest)| rest).split(['/', '?', '#']).next()?;
+    // What stands before the `@` may be a key.
+    Some(host.rsplit('@').next().unwrap_or(host).to_owned()).filter(|it| !it.is_empty())
 }
 
 fn endpoint_path(node: &DiagramNode) -> Option<String> {

@@ -100,6 +100,9 @@ pub struct Capabilities {
     /// Files and patterns it reads or writes.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub paths: Vec<String>,
+    /// Hosts it calls, as far as the text names them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hosts: Vec<String>,
     /// Services and models it calls, as `service/model`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub models: Vec<String>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dipeo::handlers::compile_diagram;
 use dipeo::handlers::execution_object::ExecutionObject;
 use dipeo::handlers::integrations::test_operation::{Request, test_operation};
 use dipeo::handlers::run_diagram::{self, Extras, Waiting};
@@ -412,4 +413,21 @@ async fn a_diagram_calls_a_provider_of_its_workspace_and_tries_again_when_told_t
     let error = serde_json::to_value(&object.error).expect("JSON");
     assert_eq!(error["code"], json!("HOST_NOT_ALLOWED"), "{error}");
     app.shut_down_runs().await;
+}
+
+#[tokio::test]
+async fn compiling_names_the_hosts_that_a_diagram_calls() {
+    let workspace = harness::workspace();
+    let app = workspace.app();
+    let content = "version: light\nnodes:\n- {label: begin, type: start}\n\
+        - {label: a, type: integrated_api, provider: wikipedia, operation: summary, config: {title: x}}\n\
+        - {label: b, type: api_job, url: 'https://user@api.example.com/x?y=1'}\n\
+        - {label: c, type: api_job, url: '{{where}}/x'}\n\
+        connections:\n- {from: begin, to: a}\n- {from: a, to: b}\n- {from: b, to: c}\n";
+    let request = compile_diagram::Request { content: content.to_owned(), ..Default::default() };
+    let response = compile_diagram::compile_diagram(&app, &Caller::Client, request, Default::default())
+        .await
+        .expect("it compiles");
+    let hosts = response.report.capabilities.expect("it was read").hosts;
+    assert_eq!(hosts, ["en.wikipedia.org", "api.example.com", "{{where}}"]);
 }
