@@ -4,10 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dipeo::code::{Code, Settings};
+use dipeo::engine::Status;
 use dipeo::error::Error;
+use dipeo::handlers::compile_diagram::{self, compile_diagram};
+use dipeo::handlers::execution_object::ExecutionObject;
+use dipeo::handlers::run_diagram::{Extras, Request, Waiting, run_diagram};
+use dipeo::handlers::see_result::{self, Detail, see_result};
+use dipeo::handlers::{App, Caller};
 use dipeo::nodes::ports::CodeRunner;
 use dipeo::nodes::ports::outline::{Outline, OutlineJob, OutlineOptions, Pattern};
 use serde_json::json;
+
+use crate::harness::{self, Workspace};
 
 fn code() -> Arc<Code> {
     let worker = [env!("CARGO_BIN_EXE_dipeo"), "code-worker"].map(Into::into).to_vec();
@@ -60,5 +68,64 @@ async fn hostile_sources_end_cleanly_and_cost_only_their_worker() {
         }
         let after = outline(&code, "enum Fine { Yes }").await;
         assert_eq!(after.map(|it| it.items.len()).map_err(|it| it.chain()), Ok(1), "after {name}");
+    }
+}
+
+/// Runs a diagram of the terminal and returns the execution with everything in it.
+async fn run(app: &App, workspace: &Workspace, content: &str) -> ExecutionObject {
+    let caller = Caller::Terminal { working_dir: workspace.root().to_path_buf() };
+    let request = Request { content: Some(content.to_owned()), ..Request::default() };
+    let extras = Extras { unbounded_wait: true, ..Extras::default() };
+    let object = run_diagram(app, &caller, request, extras, Waiting::default()).await.expect("runs");
+    let request =
+        see_result::Request { execution_id: object.execution_id, detail: Some(Detail::Full), ..Default::default() };
+    see_result(app, &caller, request, Waiting::default()).await.expect("readable")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_outlines_files_and_says_on_its_error_handle_what_does_not_parse() {
+    let workspace = harness::workspace();
+    let app = workspace.app();
+    workspace.write("files/src/a.ts", "export interface A { b: string }");
+    workspace.write("files/src/deep/b.tsx", "export const B = () => <b/>;\nexport enum C { D }");
+    let diagram = |source: &str| {
+        format!(
+            "nodes:\n- {{label: start, type: start}}\n- {{label: outline, type: typescript_ast, batch: true, source: '{source}'}}\n\
+             - {{label: good, type: endpoint}}\n- {{label: bad, type: endpoint}}\n\
+             connections:\n- {{from: start, to: outline}}\n- {{from: 'outline[results]', to: good}}\n\
+             - {{from: 'outline[error]', to: bad}}\n"
+        )
+    };
+    let object = run(&app, &workspace, &diagram("files/src/**/*.ts*")).await;
+    let outputs = serde_json::to_value(&object.outputs).expect("JSON");
+    assert_eq!(outputs["good"]["files/src/a.ts"]["extracted"]["interface"][0]["name"], json!("A"), "{outputs}");
+    assert_eq!(outputs["good"]["files/src/deep/b.tsx"]["summary"]["byType"]["enum"], json!(1), "{outputs}");
+    workspace.write("files/src/broken.ts", "type A = 1;\nexport interface {");
+    let object = run(&app, &workspace, &diagram("files/src/*.ts")).await;
+    let outputs = serde_json::to_value(&object.outputs).expect("JSON");
+    assert_eq!((object.status, &outputs["bad"]["code"]), (Status::Completed, &json!("PARSE_FAILED")), "{outputs}");
+    assert_eq!(outputs["bad"]["details"], json!({"line": 2, "column": 18}), "{outputs}");
+    let message = outputs["bad"]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("`files/src/broken.ts`: line 2, column 18: "), "{message}");
+    app.shut_down_runs().await;
+}
+
+#[tokio::test]
+async fn an_ir_builder_is_told_what_takes_its_place() {
+    let workspace = harness::workspace();
+    let app = workspace.app();
+    let request = compile_diagram::Request {
+        content: "nodes:\n- {label: start, type: start}\n- {label: ir, type: ir_builder, builder_type: backend}\n\
+                  - {label: gate, type: condition}\nconnections:\n- {from: start, to: ir}\n- {from: ir, to: gate}\n"
+            .to_owned(),
+        ..compile_diagram::Request::default()
+    };
+    let response = compile_diagram(&app, &Caller::Client, request, Default::default()).await.expect("compiles");
+    let errors = serde_json::to_value(&response.report.errors).expect("JSON");
+    let found: Vec<&str> = errors.as_array().into_iter().flatten().filter_map(|it| it["code"].as_str()).collect();
+    assert_eq!(found, ["E210", "E401"], "the rest of the file is checked: {errors}");
+    let hint = errors[0]["hint"].as_str().unwrap_or_default();
+    for part in ["typescript_ast", "template_job", "typescript_codegen"] {
+        assert!(hint.contains(part), "{hint}");
     }
 }
