@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::secret::Scrubber;
+
 /// Who has to act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -161,6 +163,19 @@ impl Error {
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    /// Blots the secrets that `scrubber` knows out of everything that is shown of this error. Its source only
+    /// reaches the log, which is scrubbed as a text.
+    #[must_use]
+    pub fn scrubbed(mut self, scrubber: &Scrubber) -> Self {
+        if scrubber.is_idle() {
+            return self;
+        }
+        scrubber.scrub(&mut self.0.message);
+        [&mut self.0.hint, &mut self.0.exception].into_iter().flatten().for_each(|it| scrubber.scrub(it));
+        [&mut self.0.details, &mut self.0.cause].into_iter().flatten().for_each(|it| scrubber.scrub_value(it));
         self
     }
 

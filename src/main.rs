@@ -18,7 +18,7 @@ use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
 use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
-use dipeo::outside::{GuardedHttp, WorkspaceFiles, spawn_detached};
+use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, spawn_detached};
 use dipeo::{code, http, limits, llm, mcp};
 use tokio_util::sync::CancellationToken;
 
@@ -149,7 +149,9 @@ fn build(config: Config, role: &'static str) -> Result<App, Error> {
         Arc::new(SystemClock),
     );
     let providers = Arc::new(Providers::new(config.provider_keys.clone()));
-    let ports = Ports { http: GuardedHttp::new(), providers, ..closed };
+    let secrets = UserSecrets::new(config.user_dir.clone());
+    let (http, commands) = (GuardedHttp::new(), Arc::clone(&code) as _);
+    let ports = Ports { http, commands, secrets, providers, ..closed };
     Ok(App::new(config, role, ports, code))
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::secrets::SecretsArgs;
 use crate::config::Overrides;
 use crate::error::Error;
 
@@ -93,6 +94,8 @@ pub enum Command {
     Mcp(McpArgs),
     /// Serve assistants over MCP on HTTP
     Serve(ServeArgs),
+    /// Store, list and remove secrets that diagrams refer to as ${secret:NAME}
+    Secrets(SecretsArgs),
     /// Run what is open on this database, then exit
     #[command(hide = true)]
     Drain,
@@ -102,6 +105,7 @@ impl Command {
     /// How the process describes itself to others on the database.
     pub fn role(&self) -> &'static str {
         match self {
+            Self::Secrets(_) => "cli",
             Self::Mcp(_) => "mcp",
             Self::Serve(_) => "serve",
             Self::Drain => "drain",

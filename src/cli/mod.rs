@@ -18,6 +18,7 @@ mod print;
 mod question;
 mod results;
 mod run;
+mod secrets;
 mod stats;
 mod trust;
 mod watch;
@@ -56,6 +57,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Stats(args) => stats::stats(context, args).await,
         Command::Edit(args) => edit::edit(context, args).await,
         Command::List(args) => list::list(context, args).await,
+        Command::Secrets(args) => secrets::secrets(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,

@@ -1,5 +1,5 @@
-//! Language runtimes for code nodes and expressions. It implements the ports [`CodeRunner`] and
-//! [`Languages`] and must not know diagrams, plans or the store.
+//! Language runtimes for code nodes and expressions. It implements the ports [`CodeRunner`],
+//! [`Languages`] and [`Commands`] and must not know diagrams, plans or the store.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -41,6 +41,7 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::nodes::ports::classes::Class;
+use crate::nodes::ports::commands::{CommandJob, CommandResult, Commands};
 use crate::nodes::ports::outline::{Outline, OutlineJob};
 use crate::nodes::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Language, Languages, RenderJob, Runtime, SyntaxProblem, Truth,
@@ -164,6 +165,12 @@ impl CodeRunner for Code {
 
     fn outline(&self, job: OutlineJob) -> BoxFuture<'_, Result<Outline, Error>> {
         Box::pin(outline::outline(&self.sandbox, job))
+    }
+}
+
+impl Commands for Code {
+    fn run(&self, job: CommandJob) -> BoxFuture<'_, Result<CommandResult, Error>> {
+        Box::pin(self.host.run_command(job))
     }
 }
 

@@ -198,6 +198,7 @@ fn recompile(
     let source = store.source(sha256)?.ok_or_else(|| interrupted("the text of its diagram is not stored".into()))?;
     let world = World {
         needs_no_keys: true,
+        began_before: true,
         read: Mutex::new(options.texts.clone()),
         ..World::new(supervisor, options.base_dir.clone(), rights.clone())
     };

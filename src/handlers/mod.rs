@@ -24,6 +24,7 @@ mod opened;
 mod present;
 pub mod run_diagram;
 pub mod search;
+pub mod secrets;
 pub mod see_result;
 pub mod supervisor;
 mod surroundings;

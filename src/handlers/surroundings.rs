@@ -29,6 +29,8 @@ pub struct World {
     pub models: ModelSettings,
     /// Every person is answered by somebody else: keys do not matter.
     pub needs_no_keys: bool,
+    /// It is compiled again for a run that began before: secrets are not looked for again.
+    pub began_before: bool,
     /// The file the diagram stands in.
     pub own_path: Option<PathBuf>,
     /// Texts read so far, by the name the diagram uses; also what an earlier process read.
@@ -58,6 +60,7 @@ impl World {
             ports: Arc::clone(ports),
             models: config.models.clone(),
             needs_no_keys: false,
+            began_before: false,
             own_path: None,
             read: Mutex::default(),
         }
@@ -172,6 +175,14 @@ impl Surroundings for World {
         // A store that cannot be read has no key to offer; the run says why.
         let has_secret = |id: &str| self.ports.secrets.find(id).is_ok_and(|it| it.is_some());
         self.rights.private_network && api_key_id.is_some_and(has_secret)
+    }
+
+    fn has_secret(&self, name: &str) -> bool {
+        if self.began_before {
+            return true;
+        }
+        // A store that cannot be read says so itself when the node runs.
+        self.ports.secrets.list().map_or(true, |all| all.iter().any(|it| it.name == name))
     }
 
     fn default_model(&self, service: Service) -> Option<String> {

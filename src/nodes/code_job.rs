@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::lookup::look_into;
 use super::paths::PathField;
@@ -171,6 +171,10 @@ impl Node for Code {
         }
     }
 
+    fn mocked(&self, _: &str) -> Option<Value> {
+        (self.effect() == Effect::Outside).then(|| json!({"mock": true}))
+    }
+
     fn timeout_default(&self) -> Option<f64> {
         Some(limits::CODE_TIMEOUT_S)
     }
@@ -217,14 +221,12 @@ impl Code {
         }
         // A shell gets texts as they are; the others want what is in them.
         let parse_json = self.parse_json && !matches!(self.language, Language::Bash | Language::Shell);
-        let mut names = values(cx.names.all(), parse_json);
-        names.retain(|name, _| is_identifier(name) && !SPECIAL_NAMES.contains(&name.as_str()));
         let job = CodeJob {
             language: self.language,
             runtime,
             source,
             function_name: self.function_name.clone(),
-            names,
+            names: bindable(cx.names.all(), parse_json),
             inputs: values(cx.names.inputs.to_map(), parse_json),
             globals: cx.names.globals(),
             node_id: cx.node_id.to_string(),
@@ -236,6 +238,13 @@ impl Code {
         }
         Ok(result.value)
     }
+}
+
+/// Returns the names of `map` that code can be given as variables, looked into as [`values`] does.
+pub(super) fn bindable(map: Map<String, Value>, parse_json: bool) -> Map<String, Value> {
+    let mut names = values(map, parse_json);
+    names.retain(|name, _| is_identifier(name) && !SPECIAL_NAMES.contains(&name.as_str()));
+    names
 }
 
 /// Returns `map` with JSON texts of objects and lists replaced by what they hold, if that is wanted.
@@ -258,8 +267,6 @@ fn is_identifier(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::harness::{Harness, World, codes, diagnostics, diagram};
     use super::super::ports::CodeResult;
     use super::super::rights::{Origin, Rights};

@@ -49,6 +49,11 @@ pub trait Surroundings: Send + Sync {
     /// Whether a key for `service` is at hand (W504).
     fn has_key(&self, service: crate::diagram::Service, api_key_id: Option<&str>) -> bool;
 
+    /// Whether there is a secret of this name (E508).
+    fn has_secret(&self, _name: &str) -> bool {
+        false
+    }
+
     /// The model a person of `service` gets when it names none (W505).
     fn default_model(&self, service: crate::diagram::Service) -> Option<String>;
 

@@ -12,7 +12,10 @@ use super::fields::{ChildFile, Fields, ReadContext, Surroundings};
 use super::integrated_api::ProviderProblem;
 use super::lookup::{Inputs, Names};
 use super::ports::classes::Class;
+use super::ports::commands::{CommandJob, CommandResult, Commands};
+use super::ports::http::{Http, HttpReply, HttpRequest};
 use super::ports::outline::{Outline, OutlineJob};
+use super::ports::secrets::Secrets;
 use super::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Files, HostNeed, Language, Languages, ModelReply, ModelRequest, Models,
     Ports, RenderJob, SyntaxProblem, Truth,
@@ -28,6 +31,7 @@ use crate::diagram::{
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::integrations::{Manifest, read_to_use};
+use crate::secret::{Scrubber, Secret};
 
 /// One node, read and ready to run.
 pub struct Harness {
@@ -216,11 +220,13 @@ fn map(value: Value) -> Map<String, Value> {
 pub struct World {
     pub rights: Rights,
     pub files: BTreeMap<&'static str, &'static str>,
+    /// Names of the secrets there are.
+    pub secrets: &'static [&'static str],
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { rights: Rights::of(Origin::Local, true, false), files: BTreeMap::new() }
+        Self { rights: Rights::of(Origin::Local, true, false), files: BTreeMap::new(), secrets: &[] }
     }
 }
 
@@ -254,6 +260,10 @@ impl Surroundings for World {
 
     fn has_key(&self, _: Service, _: Option<&str>) -> bool {
         false
+    }
+
+    fn has_secret(&self, name: &str) -> bool {
+        self.secrets.contains(&name)
     }
 
     fn default_model(&self, _: Service) -> Option<String> {
@@ -405,6 +415,77 @@ impl CodeRunner for ScriptedCode {
         self.outlined.lock().expect("no test panics with it").push(job);
         let answer = self.outlines.lock().expect("no test panics with it").remove(0);
         Box::pin(async move { answer })
+    }
+}
+
+/// Gives prepared answers and keeps what it was sent.
+#[derive(Default)]
+pub struct ScriptedHttp {
+    answers: Mutex<Vec<HttpReply>>,
+    requests: Mutex<Vec<HttpRequest>>,
+}
+
+impl ScriptedHttp {
+    pub fn of(answers: Vec<HttpReply>) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers), requests: Mutex::default() })
+    }
+
+    /// The first request it was sent.
+    pub fn sent(&self) -> HttpRequest {
+        self.requests.lock().expect("no test panics with it")[0].clone()
+    }
+
+    pub fn n_sent(&self) -> usize {
+        self.requests.lock().expect("no test panics with it").len()
+    }
+}
+
+impl Http for ScriptedHttp {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpReply, Error>> {
+        self.requests.lock().expect("no test panics with it").push(request);
+        let answer = self.answers.lock().expect("no test panics with it").remove(0);
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+/// Runs nothing, says what it was asked to run, and gives one prepared result.
+#[derive(Default)]
+pub struct ScriptedCommands {
+    pub result: Mutex<CommandResult>,
+    pub jobs: Mutex<Vec<CommandJob>>,
+}
+
+impl Commands for ScriptedCommands {
+    fn run(&self, job: CommandJob) -> BoxFuture<'_, Result<CommandResult, Error>> {
+        self.jobs.lock().expect("no test panics with it").push(job);
+        let result = self.result.lock().expect("no test panics with it").clone();
+        Box::pin(async move { Ok(result) })
+    }
+}
+
+/// Secrets in memory.
+#[derive(Default)]
+pub struct MemorySecrets {
+    all: BTreeMap<String, String>,
+    scrubber: Scrubber,
+}
+
+impl MemorySecrets {
+    pub fn of(secrets: &[(&str, &str)]) -> Arc<Self> {
+        let all = secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Arc::new(Self { all, scrubber: Scrubber::default() })
+    }
+}
+
+impl Secrets for MemorySecrets {
+    fn find(&self, name: &str) -> Result<Option<Secret>, Error> {
+        let found = self.all.get(name).and_then(Secret::new);
+        found.iter().for_each(|it| self.scrubber.add(it));
+        Ok(found)
+    }
+
+    fn scrubber(&self) -> &Scrubber {
+        &self.scrubber
     }
 }
 

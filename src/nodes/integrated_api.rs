@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use self::call::{Call, Wires, call};
 use super::lookup::look_into;
@@ -191,6 +191,10 @@ fn check_key(fields: &mut Fields<'_>, target: &Target, api_key_id: Option<&str>)
 impl Node for IntegratedApi {
     fn effect(&self) -> Effect {
         Effect::Outside
+    }
+
+    fn mocked(&self, _: &str) -> Option<Value> {
+        Some(json!({"mock": true}))
     }
 
     fn timeout_default(&self) -> Option<f64> {

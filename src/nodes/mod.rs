@@ -18,15 +18,19 @@ pub mod policy;
 pub mod ports;
 pub mod report;
 pub mod rights;
+pub mod secrets;
 pub mod spec;
 pub mod spent;
 pub mod template;
 pub mod template_job;
 
+mod api_job;
 mod code_job;
 mod condition;
 mod db;
 mod endpoint;
+mod hook;
+mod http_call;
 pub mod integrated_api;
 mod json_schema_validator;
 mod light_schema;
@@ -62,8 +66,10 @@ pub const ALL: &[&NodeType] = &[
     &person_job::TYPE,
     &code_job::TYPE,
     &condition::TYPE,
+    &api_job::TYPE,
     &db::TYPE,
     &user_response::TYPE,
+    &hook::TYPE,
     &template_job::TYPE,
     &json_schema_validator::TYPE,
     &typescript_ast::TYPE,
@@ -141,6 +147,12 @@ pub trait Node: Send + Sync {
     /// How failures are repeated when the node gives no `retry`.
     fn retry_default(&self) -> Retry {
         Retry::NONE
+    }
+
+    /// What a mock run publishes instead of running this node, which has the label `label`; `None` for what
+    /// runs in a mock run as well: nodes without outside effect, files (they are written to memory), questions.
+    fn mocked(&self, _label: &str) -> Option<Value> {
+        None
     }
 
     /// Runs one attempt. Dropping the future cancels it: whatever it started must end then.

@@ -96,6 +96,10 @@ impl Node for PersonJob {
         Effect::Outside
     }
 
+    fn mocked(&self, label: &str) -> Option<Value> {
+        Some(Value::String(format!("(mock reply of {label})")))
+    }
+
     fn traits(&self) -> super::Traits {
         super::Traits {
             max_iteration: Some(self.max_iteration),

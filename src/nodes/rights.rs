@@ -100,6 +100,20 @@ impl Rights {
         }
     }
 
+    /// Checks that secrets may be used: a text that a client submitted gets none until a person trusts it.
+    ///
+    /// # Errors
+    ///
+    /// `TRUST_REQUIRED`, naming the setting.
+    pub fn require_secrets(&self, name: &str) -> Result<(), Error> {
+        // Trust raises all rights at once, so the narrow files scope tells that there is none.
+        if self.origin != Origin::Submitted || self.files == FileScope::Workspace {
+            return Ok(());
+        }
+        let message = format!("the secret `{name}` may not be used in a submitted diagram");
+        Err(Error::refused("TRUST_REQUIRED", message).hint("a person can allow it with `dipeo trust NAME`"))
+    }
+
     /// Checks that host code may run; `what` is what needs it.
     ///
     /// # Errors

@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 use super::context::NodeContext;
 use super::lookup::Names;
 use crate::error::Error;
-use parse::Part;
+use parse::{Also, Part};
 use path::Path;
 
 pub use json::JsonTemplate;
+pub use parse::is_secret_name;
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,15 @@ pub struct Rendered {
     pub unresolved: Vec<Unresolved>,
 }
 
+/// Something that was put into a rendered text, in the order of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Insert {
+    /// These bytes of the text are a value.
+    Value(std::ops::Range<usize>),
+    /// Here belongs a secret; the text has nothing of it.
+    Secret { at: usize, name: String },
+}
+
 /// A path that did not resolve; it stands in the text as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved {
@@ -57,7 +67,7 @@ impl Template {
     ///
     /// The first syntax error.
     pub fn parse(text: &str) -> Result<Self, TemplateProblem> {
-        Ok(Self { parts: parse::parse(text, false)? })
+        Ok(Self { parts: parse::parse(text, Also::Nothing)? })
     }
 
     /// Reads the template of a file path, where `{name}` means `{{name}}`.
@@ -66,7 +76,16 @@ impl Template {
     ///
     /// The first syntax error.
     pub fn parse_path(text: &str) -> Result<Self, TemplateProblem> {
-        Ok(Self { parts: parse::parse(text, true)? })
+        Ok(Self { parts: parse::parse(text, Also::SingleBraces)? })
+    }
+
+    /// Reads a template in which `${secret:NAME}` is a place for a secret; [`super::secrets`] fills it.
+    ///
+    /// # Errors
+    ///
+    /// The first syntax error.
+    pub(super) fn parse_with_secrets(text: &str) -> Result<Self, TemplateProblem> {
+        Ok(Self { parts: parse::parse(text, Also::Secrets)? })
     }
 
     /// Renders over `names`; `extra` holds names below all of them.
@@ -92,6 +111,11 @@ impl Template {
         let mut roots = Vec::new();
         render::for_each_path(&self.parts, &mut |path| path.for_each_root(&mut |it| roots.push(it)));
         roots
+    }
+
+    /// Returns the names of the secrets it has places for.
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        parse::secrets(&self.parts)
     }
 
     /// Returns the path of a template that is one tag and nothing else.
@@ -127,6 +151,42 @@ pub fn render(cx: &NodeContext, template: &Template, extra: &Map<String, Value>)
     let rendered = template.render(&cx.names, extra)?;
     report(cx, &rendered.unresolved)?;
     Ok(rendered.text)
+}
+
+/// As [`render`], and says where values were put in and where secrets belong.
+///
+/// # Errors
+///
+/// As [`render`].
+pub fn render_marked(
+    cx: &NodeContext,
+    template: &Template,
+    extra: &Map<String, Value>,
+) -> Result<(String, Vec<Insert>), Error> {
+    let (rendered, inserts) = render::render_marked(&template.parts, &cx.names, extra)?;
+    report(cx, &rendered.unresolved)?;
+    Ok((rendered.text, inserts))
+}
+
+/// Returns the value of a template that is one `{{path}}` and nothing else, with its type; `None` when the
+/// template is something else. An unresolved one stays as it was written.
+///
+/// # Errors
+///
+/// As [`render`].
+pub(super) fn only_value(
+    cx: &NodeContext,
+    template: &Template,
+    extra: &Map<String, Value>,
+) -> Result<Option<Value>, Error> {
+    let Some(path) = template.only_path() else { return Ok(None) };
+    match render::value_of(path, &cx.names, extra) {
+        Ok(value) => Ok(Some(value)),
+        Err(unresolved) => {
+            report(cx, &[unresolved])?;
+            Ok(Some(Value::String(format!("{{{{{}}}}}", path.text))))
+        }
+    }
 }
 
 /// Warns of unresolved paths, or fails when the node is strict.

@@ -6,7 +6,9 @@ mod confine;
 mod detach;
 pub mod files;
 pub mod http;
+mod secrets;
 
 pub use detach::spawn_detached;
 pub use files::WorkspaceFiles;
 pub use http::GuardedHttp;
+pub use secrets::UserSecrets;

@@ -21,11 +21,7 @@ const OF_THE_MACHINE: [&str; 3] = ["W502", "W504", "W505"];
 /// Diagrams that use what this version does not have: the nodes that do, and what it is. Everything
 /// else about these diagrams must be as expected all the same.
 const OUT_OF_SCOPE: &[(&str, &[&str], &str)] = &[
-    ("dipeo/examples/native_diagrams/youtube_webhook.native.json", &["Hook"], "hook"),
     ("dipeo/examples/readable_diagrams/image_example.readable.yaml", &["Image_drawings"], "tools"),
-    ("micro/at_least_once.light.yaml", &["once"], "hook"),
-    ("micro/at_most_once.light.yaml", &["once"], "hook"),
-    ("micro/hook.light.yaml", &["h"], "hook"),
     ("micro/tf.light.yaml", &["a"], "tools"),
 ];
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{self, Workspace, json, kill_when};
+use crate::harness::{self, Workspace, json, kill_when, kill_when_in};
 
 /// Three commands in a row; each leaves a line in a ledger outside the database. The second is where the
 /// process is killed: it waits until the test lets it go.
@@ -78,6 +78,48 @@ fn an_effect_that_must_not_be_repeated_waits_for_a_decision_after_a_crash() {
         assert_eq!(finished["status"], "completed", "{finished}");
         assert_eq!(finished["final_output"], expected_output);
         assert_eq!(ledger(&workspace).iter().filter(|it| *it == "two").count(), expected_lines, "{action}");
+    }
+}
+
+/// The rows of the corpus that kill: what the diagram's log file holds, what the run says, and what the
+/// operator does where it asks.
+#[test]
+fn the_killed_hooks_of_the_corpus_end_as_written_down() {
+    let Some(corpus) = harness::corpus() else { return };
+    for (name, control, result, n_runs) in [
+        ("at_least_once", None, "done", 2),
+        ("at_most_once", Some(vec!["resume"]), "done", 2),
+        ("at_most_once", Some(vec!["set_output", "it did happen"]), "it did happen", 1),
+    ] {
+        let text = std::fs::read_to_string(corpus.join(format!("micro/{name}.light.yaml"))).expect("readable");
+        let workspace = prepared(&text);
+        kill_when_in(&workspace, "files/out/once.log", "run");
+        let killed = json(&workspace, &["results", "--latest"]);
+        let id = killed["execution_id"].as_str().expect("an id").to_owned();
+        let log = || std::fs::read_to_string(workspace.root().join("files/out/once.log")).expect("readable");
+        if let Some(control) = control {
+            let paused = json(&workspace, &["results", &id, "--wait", "60"]);
+            assert_eq!(
+                (&paused["status"], &paused["pause_reason"]),
+                (&"paused".into(), &"operator".into()),
+                "{paused}"
+            );
+            assert_eq!((paused["waiting_for"][0]["label"].as_str(), log()), (Some("once"), "run\n".to_owned()));
+            let mut arguments = vec!["control", &id];
+            arguments.extend(control);
+            arguments.extend(["--node", "once"]);
+            json(&workspace, &arguments);
+        }
+        let finished = json(&workspace, &["results", &id, "--wait", "60", "--verbose"]);
+        assert_eq!(
+            (&finished["status"], &finished["final_output"]),
+            (&"completed".into(), &result.into()),
+            "{finished}"
+        );
+        assert_eq!(finished["exec_counts"], serde_json::json!({"node_0": 1, "node_1": 1, "node_2": 1}), "{name}");
+        assert_eq!(log(), "run\n".repeat(n_runs), "{name}");
+        let written = std::fs::read_to_string(workspace.root().join(format!("files/out/{name}.txt")));
+        assert_eq!(written.expect("saved"), result, "{name}");
     }
 }
 

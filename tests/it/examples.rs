@@ -8,6 +8,8 @@ use dipeo::handlers::run_diagram::{Extras, Request, Waiting, run_diagram};
 use dipeo::handlers::see_result::{self, Detail, see_result};
 use dipeo::handlers::{App, Caller};
 use serde_json::{Value, json};
+use wiremock::matchers::{body_json, header, method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness;
 
@@ -29,14 +31,30 @@ async fn every_example_gives_its_golden_result() {
         let app = workspace.app();
         let caller = Caller::Terminal { working_dir: workspace.root().to_path_buf() };
         let path = folder.join(format!("{name}.light.yaml"));
-        let object = run(&app, &caller, &name, &path).await;
+        let server = if name == "call_api" { Some(web_service().await) } else { None };
+        let address = server.as_ref().map(MockServer::uri);
+        let object = run(&app, &caller, &name, &path, address.as_deref()).await;
         app.shut_down_runs().await;
-        compare_with_golden(&name, &shape(&object));
+        compare_with_golden(&name, &shape(&object), address.as_deref());
     }
 }
 
-async fn run(app: &App, caller: &Caller, name: &str, path: &Path) -> ExecutionObject {
-    let request = Request { diagram: Some(path.display().to_string()), ..Request::default() };
+/// The service that `call_api` talks to, on this machine.
+async fn web_service() -> MockServer {
+    let server = MockServer::start().await;
+    let cities = ResponseTemplate::new(200).set_body_json(json!([{"name": "Drammen"}, {"name": "Moss"}]));
+    let listing = Mock::given(method("GET")).and(path("/cities")).and(query_param("near", "Oslo"));
+    listing.respond_with(cities).mount(&server).await;
+    let body = json!({"names": ["Drammen", "Moss"], "title": "Near Oslo"});
+    let posting =
+        Mock::given(method("POST")).and(path("/summaries")).and(body_json(body)).and(header("X-City", "Oslo"));
+    posting.respond_with(ResponseTemplate::new(201).set_body_json(json!({"id": 7}))).mount(&server).await;
+    server
+}
+
+async fn run(app: &App, caller: &Caller, name: &str, path: &Path, address: Option<&str>) -> ExecutionObject {
+    let input_data = address.map(|it| serde_json::Map::from_iter([("base_url".to_owned(), json!(it))]));
+    let request = Request { diagram: Some(path.display().to_string()), input_data, ..Request::default() };
     let extras = Extras { unbounded_wait: true, ..Extras::default() };
     let mut object = run_diagram(app, caller, request, extras, Waiting::default()).await.expect("runs");
     for (_, node, answer) in ANSWERS.iter().filter(|it| it.0 == name) {
@@ -77,9 +95,13 @@ fn shape(object: &ExecutionObject) -> Value {
     })
 }
 
-fn compare_with_golden(name: &str, seen: &Value) {
+/// `address` is another one in each run; it stands as `http://server` in the file.
+fn compare_with_golden(name: &str, seen: &Value, address: Option<&str>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.json"));
-    let text = format!("{seen:#}\n");
+    let mut text = format!("{seen:#}\n");
+    if let Some(address) = address {
+        text = text.replace(address, "http://server");
+    }
     if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(path.parent().expect("has a folder")).expect("made");
         std::fs::write(&path, &text).expect("written");

@@ -13,7 +13,7 @@ use dipeo::handlers::App;
 use dipeo::llm::{self, Llm};
 use dipeo::nodes::ports::http::{Http, HttpReply, HttpRequest, NoNetwork};
 use dipeo::nodes::ports::{Models, Ports};
-use dipeo::outside::{GuardedHttp, WorkspaceFiles};
+use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -88,7 +88,9 @@ impl Workspace {
             WorkspaceFiles::new(config.workspace.clone()),
             Arc::new(SystemClock),
         );
-        let ports = Ports { http: Arc::new(LoopbackOnly(GuardedHttp::new())), ..closed };
+        let secrets = UserSecrets::new(config.user_dir.clone());
+        let http = Arc::new(LoopbackOnly(GuardedHttp::new()));
+        let ports = Ports { http, commands: Arc::clone(&code) as _, secrets, ..closed };
         Arc::new(App::new(config, "serve", ports, code))
     }
 
@@ -138,6 +140,11 @@ pub fn has(program: &str) -> bool {
 /// Runs the diagram in a process of its own and kills that with everything it started once `line` stands in
 /// the ledger.
 pub fn kill_when(workspace: &Workspace, line: &str) {
+    kill_when_in(workspace, "files/ledger", line);
+}
+
+/// As [`kill_when`], with another file as the ledger.
+pub fn kill_when_in(workspace: &Workspace, ledger: &str, line: &str) {
     use std::os::unix::process::CommandExt;
     let mut child = workspace
         .command()
@@ -147,7 +154,7 @@ pub fn kill_when(workspace: &Workspace, line: &str) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("starts");
-    let ledger = workspace.root().join("files/ledger");
+    let ledger = workspace.root().join(ledger);
     let stderr = child.stderr.take().expect("piped");
     // Progress lines pace the look at the ledger; the last one may come before the line is written.
     let mut lines = BufReader::new(stderr).lines();

@@ -29,6 +29,7 @@ mod readme;
 mod same_answers;
 mod schedule_model;
 mod schedule_random;
+mod secrets;
 mod stats;
 mod structured;
 mod tidy;

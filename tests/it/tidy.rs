@@ -42,6 +42,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("tower_http", &["mcp", "http"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("console", &["cli"]),
     ("monty", &["code"]),
     ("rquickjs", &["code"]),
     ("oxc", &["code"]),

@@ -2,6 +2,7 @@
 //! per job for the shell. Code that runs here may do whatever the user may; whether it may run here at
 //! all is decided before.
 
+mod commands;
 mod shell;
 
 use std::ffi::{OsStr, OsString};
@@ -18,7 +19,9 @@ use super::job::{Dialect, Job, Reply};
 use super::pool::{Pool, failed};
 use super::process::Process;
 use super::sandbox::Sandbox;
+use crate::error::Error;
 use crate::limits;
+use crate::nodes::ports::commands::{CommandJob, CommandResult};
 
 const PYTHON_DRIVER: &str = concat!(include_str!("job.py"), include_str!("driver.py"));
 const JAVASCRIPT_DRIVER: &str = include_str!("driver.js");
@@ -96,6 +99,11 @@ impl Host {
         let mut reply = self.run_javascript(job).await;
         reply.outcome = reply.outcome.map_err(|it| stripped.translate(it));
         reply
+    }
+
+    /// Runs a program to its end.
+    pub(super) async fn run_command(&self, job: CommandJob) -> Result<CommandResult, Error> {
+        commands::run(job, &self.sh, &self.place).await
     }
 
     /// Runs a shell script: `sh` when `is_plain`, else `bash`.

@@ -17,7 +17,7 @@ use crate::code::process::kill_group;
 use crate::limits;
 
 /// Kills the script and everything it started when nobody waits for it any more.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -72,7 +72,7 @@ async fn finish(mut running: Running) -> Result<Ended, Failure> {
     Ok(Ended { status, output, noise })
 }
 
-async fn read_limited(source: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Failure> {
+pub(super) async fn read_limited(source: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let Some(source) = source else { return Ok(bytes) };
     let limit = limits::CODE_OUTPUT_BYTES_MAX;

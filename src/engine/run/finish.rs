@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
 use super::attempt::{Finished, Work};
-use super::{End, Run, Stopped, Token};
+use super::{End, Run, Stopped, Token, scrub};
 use crate::compile::NodeIdx;
 use crate::diagram::Handle;
 use crate::engine::ending;
@@ -35,7 +35,7 @@ impl Run {
         if !self.live.contains_key(&node) {
             return Ok(());
         }
-        match finished.result {
+        match scrub::result(finished.result, self.ports.secrets.scrubber()) {
             Ok(Outcome::Done(output)) => self.complete(node, output),
             Ok(Outcome::Wait(question)) => {
                 self.ask(node, *question);
@@ -128,7 +128,9 @@ impl Run {
 
     /// Lets a failure stand: the run fails, or the error object flows on `error`.
     pub(super) fn fail(&mut self, node: NodeIdx, error: &Error) -> Result<(), Error> {
-        tracing::debug!(node.id = %self.plan.nodes[node].id, code = error.code(), "node failed: {}", error.chain());
+        let chain = error.chain();
+        let chain = self.ports.secrets.scrubber().text(&chain);
+        tracing::debug!(node.id = %self.plan.nodes[node].id, code = error.code(), "node failed: {chain}");
         let warnings = self.take_notes(node);
         let live = self.live.remove(&node).expect("only live nodes fail");
         let object = self.error_object_of(node, error, live.iteration, live.attempt);

@@ -6,45 +6,47 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::attempt::{Finished, Work};
 use super::{Mode, Run};
 use crate::compile::NodeIdx;
-use crate::diagram::NodeKind;
 use crate::error::Error;
-use crate::nodes::ports::{Files, Ports};
-use crate::nodes::{Effect, Outcome, Output, Rights};
+use crate::nodes::ports::{Files, ModelReply, ModelRequest, Models, Ports};
+use crate::nodes::{Outcome, Output, Rights};
 
 impl Run {
     /// The value `node` answers with instead of running, if this run is a mock and the node would reach
     /// outside. Files and questions are no such case: the former go to memory, the latter are asked.
     pub(super) fn mocked(&self, node: NodeIdx, work: &Work) -> Option<Finished> {
-        let plan_node = &self.plan.nodes[node];
-        let reaches_out = matches!(plan_node.kind, NodeKind::PersonJob | NodeKind::CodeJob)
-            && plan_node.node.effect() == Effect::Outside;
-        if self.options.mode != Mode::Mock || !reaches_out || !matches!(work, Work::Run) {
+        if self.options.mode != Mode::Mock || !matches!(work, Work::Run) {
             return None;
         }
-        let value = plan_node.policy.mock_response.clone().unwrap_or_else(|| canned(plan_node.kind, &plan_node.label));
-        let mut output = Output::value(value);
+        let plan_node = &self.plan.nodes[node];
+        let canned = plan_node.node.mocked(&plan_node.label)?;
+        let mut output = Output::value(plan_node.policy.mock_response.clone().unwrap_or(canned));
         output.meta.insert("mock".into(), Value::Bool(true));
         Some(Finished { node, result: Ok(Outcome::Done(output)) })
-    }
-}
-
-fn canned(kind: NodeKind, label: &str) -> Value {
-    match kind {
-        NodeKind::PersonJob => json!(format!("(mock reply of {label})")),
-        _ => json!({"mock": true}),
     }
 }
 
 /// The ports of a mock run: those of the process, with files that are written to memory.
 pub(super) fn ports(ports: &Arc<Ports>) -> Arc<Ports> {
     let files = Overlay { below: Arc::clone(&ports.files), written: Mutex::default() };
-    let (code, models) = (Arc::clone(&ports.code), Arc::clone(&ports.models));
-    Arc::new(Ports::closed(code, models, Arc::new(files), Arc::clone(&ports.clock)))
+    Arc::new(Ports::closed(Arc::clone(&ports.code), Arc::new(MockModels), Arc::new(files), Arc::clone(&ports.clock)))
+}
+
+/// Answers what a node asks of a model besides its own value, such as a decision.
+struct MockModels;
+
+impl Models for MockModels {
+    fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
+        let text = match &request.schema {
+            Some(_) => r#"{"decision": true, "reason": "mock"}"#.to_owned(),
+            None => format!("(mock reply of {})", request.node_label),
+        };
+        Box::pin(async move { Ok(ModelReply { text, ..ModelReply::default() }) })
+    }
 }
 
 /// Files as they are, with what this run wrote over them.

@@ -12,6 +12,7 @@ mod launch;
 mod mock;
 mod record;
 mod restore;
+mod scrub;
 mod start;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -265,7 +266,8 @@ impl Run {
         }
     }
 
-    fn note_event(&mut self, event: Event, node: Option<NodeIdx>) {
+    fn note_event(&mut self, mut event: Event, node: Option<NodeIdx>) {
+        scrub::event(&mut event, self.ports.secrets.scrubber());
         let at = self.ports.clock.now();
         self.state.apply(&event, node, at);
         let node_id = node.map(|it| Arc::clone(&self.plan.nodes[it].id));

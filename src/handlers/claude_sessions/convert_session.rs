@@ -166,6 +166,7 @@ fn written(app: &App, session_id: &str, native: &Value, format: Format) -> Resul
         ports: Arc::clone(&app.ports),
         models: app.config.models.clone(),
         needs_no_keys: true,
+        began_before: false,
         read: Mutex::default(),
     };
     let compiled = compile(&text, Some(format), &world);

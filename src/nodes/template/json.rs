@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Template, TemplateProblem, Unresolved, render, report};
+use super::{Template, TemplateProblem, only_value, render};
 use crate::error::Error;
 use crate::nodes::context::NodeContext;
 use crate::nodes::lookup::Names;
@@ -64,11 +64,8 @@ impl JsonTemplate {
     pub fn render(&self, cx: &NodeContext, extra: &Map<String, Value>) -> Result<Value, Error> {
         match self {
             Self::Plain(value) => Ok(value.clone()),
-            Self::Text(template) => match template.only_path() {
-                Some(path) => match super::render::value_of(path, &cx.names, extra) {
-                    Ok(value) => Ok(value),
-                    Err(unresolved) => literal(cx, path.text.as_str(), unresolved),
-                },
+            Self::Text(template) => match only_value(cx, template, extra)? {
+                Some(value) => Ok(value),
                 None => render(cx, template, extra).map(Value::String),
             },
             Self::List(items) => items.iter().map(|it| it.render(cx, extra)).collect::<Result<_, _>>(),
@@ -78,10 +75,4 @@ impl JsonTemplate {
             }
         }
     }
-}
-
-/// An unresolved `{{x}}` stays as it was written.
-fn literal(cx: &NodeContext, path: &str, unresolved: Unresolved) -> Result<Value, Error> {
-    report(cx, &[unresolved])?;
-    Ok(Value::String(format!("{{{{{path}}}}}")))
 }

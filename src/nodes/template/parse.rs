@@ -17,7 +17,24 @@ pub enum Part {
         source: String,
     },
     Block(Block),
+    /// A place for the secret of this name.
+    Secret(String),
 }
+
+/// What besides `{{…}}` means something in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Also {
+    Nothing,
+    /// `{name}` is a place for a value (paths of files).
+    SingleBraces,
+    /// `${secret:NAME}` is a place for a secret.
+    Secrets,
+}
+
+/// How a reference to a secret begins.
+const SECRET_OPENING: &str = "${secret:";
+/// Longest name of a secret.
+const SECRET_NAME_LEN_MAX: usize = 64;
 
 /// What a block does with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,23 +67,23 @@ impl BlockKind {
     }
 }
 
-/// Reads `text`. With `single_braces`, `{name}` is a place for a value too (paths of files).
-pub fn parse(text: &str, single_braces: bool) -> Result<Vec<Part>, TemplateProblem> {
-    let mut parser = Parser { open: Vec::new(), parts: Vec::new(), single_braces };
+/// Reads `text`.
+pub fn parse(text: &str, also: Also) -> Result<Vec<Part>, TemplateProblem> {
+    let mut parser = Parser { open: Vec::new(), parts: Vec::new(), also };
     let mut at = 0;
     while let Some(found) = text[at..].find("{{").map(|it| at + it) {
         if text[..found].ends_with('\\') {
-            parser.text(&text[at..found - 1]);
+            parser.text(&text[at..found - 1], at)?;
             parser.push(Part::Text("{{".to_owned()));
             at = found + 2;
             continue;
         }
-        parser.text(&text[at..found]);
+        parser.text(&text[at..found], at)?;
         let len = tag_len(&text[found..]).ok_or_else(|| never_closed(&text[found..], found))?;
         parser.tag(&text[found..found + len], found)?;
         at = found + len;
     }
-    parser.text(&text[at..]);
+    parser.text(&text[at..], at)?;
     parser.end()
 }
 
@@ -82,7 +99,7 @@ struct Parser {
     /// Blocks that wait for their end, outermost first, with what surrounds each.
     open: Vec<Open>,
     parts: Vec<Part>,
-    single_braces: bool,
+    also: Also,
 }
 
 struct Open {
@@ -104,11 +121,23 @@ impl Parser {
         }
     }
 
-    fn text(&mut self, text: &str) {
+    /// Takes what stands between tags; `offset` is where.
+    fn text(&mut self, text: &str, offset: usize) -> Result<(), TemplateProblem> {
+        let rest = match self.also {
+            Also::Nothing => text,
+            Also::SingleBraces => self.single_braces(text),
+            Also::Secrets => self.secrets(text, offset)?,
+        };
+        if !rest.is_empty() {
+            self.push(Part::Text(rest.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Takes the text up to its last `{name}` and returns the rest.
+    fn single_braces<'t>(&mut self, text: &'t str) -> &'t str {
         let mut rest = text;
-        while self.single_braces
-            && let Some((before, inside, after)) = single_brace(rest)
-        {
+        while let Some((before, inside, after)) = single_brace(rest) {
             self.push(Part::Text(before.to_owned()));
             match Path::parse(inside) {
                 Some(path) => self.push(Part::Value { path, source: format!("{{{inside}}}") }),
@@ -116,9 +145,28 @@ impl Parser {
             }
             rest = after;
         }
-        if !rest.is_empty() {
-            self.push(Part::Text(rest.to_owned()));
+        rest
+    }
+
+    /// Takes the text up to its last reference and returns the rest.
+    fn secrets<'t>(&mut self, text: &'t str, offset: usize) -> Result<&'t str, TemplateProblem> {
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(SECRET_OPENING) {
+            let at = offset + text.len() - rest.len() + before.len();
+            let closed = after.split_once('}');
+            let (name, after) = closed.unwrap_or((after, ""));
+            if closed.is_none() || !is_secret_name(name) {
+                let shown: String = name.chars().take(30).collect();
+                let hint = "write `${secret:NAME}`; a name is letters, digits, `_`, `-` and `.`, never a template";
+                return Err(problem(format!("`{SECRET_OPENING}{shown}` names no secret"), hint, at));
+            }
+            if !before.is_empty() {
+                self.push(Part::Text(before.to_owned()));
+            }
+            self.push(Part::Secret(name.to_owned()));
+            rest = after;
         }
+        Ok(rest)
     }
 
     fn tag(&mut self, source: &str, offset: usize) -> Result<(), TemplateProblem> {
@@ -198,6 +246,31 @@ impl Parser {
     }
 }
 
+/// Returns the names of the secrets that `parts` have places for, each as often as it stands there.
+pub fn secrets(parts: &[Part]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text(_) | Part::Value { .. } => {}
+            Part::Secret(name) => names.push(name.as_str()),
+            Part::Block(block) => {
+                names.extend(secrets(&block.body));
+                names.extend(secrets(&block.otherwise));
+            }
+        }
+    }
+    names
+}
+
+/// Whether `name` is one a secret may have: a letter, then letters, digits, `_`, `-` and `.`. Names of
+/// providers and old ids of keys are such names too.
+pub fn is_secret_name(name: &str) -> bool {
+    let is_part = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'.');
+    name.len() <= SECRET_NAME_LEN_MAX
+        && name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
+        && name.bytes().all(is_part)
+}
+
 /// Returns what stands before, in and after the first `{…}` of `text`.
 fn single_brace(text: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = text.split_once('{')?;
@@ -251,15 +324,29 @@ mod tests {
             ("{{{x}}}", "is no path", "two braces"),
             ("{{#if x}}{{else if y}}{{/if}}", "is no path", "inside the else part"),
         ] {
-            let problem = parse(text, false).expect_err(text);
+            let problem = parse(text, Also::Nothing).expect_err(text);
             assert!(problem.message.contains(message), "{text}: {}", problem.message);
             assert!(problem.hint.contains(hint), "{text}: {}", problem.hint);
         }
     }
 
     #[test]
+    fn references_to_secrets_are_places_only_where_they_are_asked_for() {
+        let text = "Bearer ${secret:KEY_1} {{x}}${secret:B}";
+        let secret = |name: &str| Part::Secret(name.to_owned());
+        let parts = parse(text, Also::Secrets).expect("it parses");
+        assert_eq!((&parts[0], &parts[1]), (&Part::Text("Bearer ".into()), &secret("KEY_1")));
+        assert_eq!((parts.len(), &parts[4]), (5, &secret("B")));
+        assert!(!parse(text, Also::Nothing).expect("it parses").contains(&secret("B")));
+        for (text, offset) in [("ab${secret:}", 2), ("${secret:1key}", 0), ("x ${secret:{{n}}}", 2), ("${secret:A", 0)]
+        {
+            assert_eq!(parse(text, Also::Secrets).expect_err(text).offset, offset, "{text}");
+        }
+    }
+
+    #[test]
     fn ten_thousand_open_blocks_are_refused_and_not_followed() {
         let text = "{{#each x}}".repeat(10_000);
-        assert!(parse(&text, false).expect_err("too deep").message.contains("more than 32 deep"));
+        assert!(parse(&text, Also::Nothing).expect_err("too deep").message.contains("more than 32 deep"));
     }
 }

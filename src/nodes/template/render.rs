@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::parse::{Block, BlockKind, Part};
 use super::path::{Path, Step, near_field, step};
-use super::{Rendered, Unresolved};
+use super::{Insert, Rendered, Unresolved};
 use crate::error::Error;
 use crate::limits;
 use crate::nearest::nearest;
@@ -25,13 +25,32 @@ const NEAR_NAMES_MAX: usize = 20;
 
 /// Renders `parts`; `extra` holds names below all others.
 pub fn render(parts: &[Part], names: &Names, extra: &Map<String, Value>) -> Result<Rendered, Error> {
+    render_with(parts, names, extra, None).map(|(rendered, _)| rendered)
+}
+
+/// As [`render`], and says where values were put in and where secrets belong.
+pub fn render_marked(
+    parts: &[Part],
+    names: &Names,
+    extra: &Map<String, Value>,
+) -> Result<(Rendered, Vec<Insert>), Error> {
+    render_with(parts, names, extra, Some(Vec::new()))
+}
+
+fn render_with(
+    parts: &[Part],
+    names: &Names,
+    extra: &Map<String, Value>,
+    inserts: Option<Vec<Insert>>,
+) -> Result<(Rendered, Vec<Insert>), Error> {
     let mut roots = HashMap::new();
     for_each_path(parts, &mut |path| path.for_each_root(&mut |it| add_root(&mut roots, it, names, extra)));
     let budget = Budget::default();
     let scope = Scope { names, extra, roots: &roots, budget: &budget, frame: None };
-    let mut renderer = Renderer { text: String::new(), unresolved: Vec::new() };
+    let mut renderer = Renderer { text: String::new(), unresolved: Vec::new(), inserts };
     renderer.parts(parts, &scope)?;
-    Ok(Rendered { text: renderer.text, unresolved: renderer.unresolved })
+    let rendered = Rendered { text: renderer.text, unresolved: renderer.unresolved };
+    Ok((rendered, renderer.inserts.unwrap_or_default()))
 }
 
 /// Returns the value of one path.
@@ -53,6 +72,8 @@ pub fn value_of(path: &Path, names: &Names, extra: &Map<String, Value>) -> Resul
 struct Renderer {
     text: String,
     unresolved: Vec<Unresolved>,
+    /// Kept only for who asks.
+    inserts: Option<Vec<Insert>>,
 }
 
 impl Renderer {
@@ -61,13 +82,18 @@ impl Renderer {
             match part {
                 Part::Text(text) => self.text.push_str(text),
                 Part::Value { path, source } => match scope.find(path) {
-                    Some(value) => self.push(&value, scope),
+                    Some(value) => {
+                        let start = self.text.len();
+                        self.push(&value, scope);
+                        self.mark(start, None);
+                    }
                     None => {
                         self.note(path, scope);
                         self.text.push_str(source);
                     }
                 },
                 Part::Block(block) => self.block(block, scope)?,
+                Part::Secret(name) => self.mark(self.text.len(), Some(name)),
             }
             scope.budget.spend(1);
             scope.budget.check()?;
@@ -76,6 +102,16 @@ impl Renderer {
             }
         }
         Ok(())
+    }
+
+    fn mark(&mut self, start: usize, secret: Option<&String>) {
+        let end = self.text.len();
+        if let Some(inserts) = &mut self.inserts {
+            inserts.push(match secret {
+                Some(name) => Insert::Secret { at: start, name: name.clone() },
+                None => Insert::Value(start..end),
+            });
+        }
     }
 
     fn push(&mut self, value: &Value, scope: &Scope<'_>) {
@@ -310,7 +346,7 @@ fn root_value<'v>(name: &str, names: &'v Names, extra: &'v Map<String, Value>) -
 pub fn for_each_path<'a>(parts: &'a [Part], visit: &mut impl FnMut(&'a Path)) {
     for part in parts {
         match part {
-            Part::Text(_) => {}
+            Part::Text(_) | Part::Secret(_) => {}
             Part::Value { path, .. } => visit(path),
             Part::Block(block) => {
                 visit(&block.path);
