@@ -15,6 +15,7 @@ pub(super) fn capabilities(diagram: &Diagram, surroundings: &dyn Surroundings) -
         add_new(&mut found.hosts, host(node, surroundings));
         found.asks |= node.kind == Some(NodeKind::UserResponse);
     }
+    add_new(&mut found.commands, diagram.persons.iter().filter_map(own_program).map(str::to_owned));
     add_new(&mut found.models, diagram.persons.iter().filter_map(|it| model(it, surroundings)));
     found
 }
@@ -25,6 +26,11 @@ fn add_new(list: &mut Vec<String>, new: impl IntoIterator<Item = String>) {
             list.push(it);
         }
     }
+}
+
+/// Returns the program that answers for a person, if it is one of the host.
+fn own_program(person: &Person) -> Option<&'static str> {
+    matches!(person.service, Some(Service::ClaudeCode | Service::ClaudeCodeCustom)).then_some("claude")
 }
 
 /// Returns the interpreter of the host that a code node needs, if the sandbox does not do.

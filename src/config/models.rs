@@ -170,3 +170,60 @@ fn check_price(model: &str, price: &PriceTable) -> Result<(), Error> {
             .hint("write amounts from 0 in US dollars per million tokens in `[prices]` of dipeo.toml")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Config, Overrides};
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)], file: &str, home: &Path) -> Result<Config, Error> {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("dipeo.toml"), file).expect("written");
+        let home = home.display().to_string();
+        let mut all = vec![("DIPEO_HOME", home.as_str())];
+        all.extend_from_slice(pairs);
+        Config::load(&Overrides::default(), &Environment::of(&all), dir.path())
+    }
+
+    const NOWHERE: &str = "/nonexistent/home";
+
+    #[test]
+    fn a_key_has_two_names_and_they_must_agree() {
+        let both = [("GEMINI_API_KEY", "a"), ("GOOGLE_API_KEY", "b")];
+        let error = load(&both, "", Path::new(NOWHERE)).err().expect("contradiction");
+        assert!(error.message().contains("`GEMINI_API_KEY` and `GOOGLE_API_KEY`"), "{error}");
+        let config = load(&both[1..], "", Path::new(NOWHERE)).expect("one name is enough");
+        assert_eq!(config.models.gemini.api_key.as_deref(), Some("b"));
+        assert!(config.models.has_key(Service::Gemini) && !config.models.has_key(Service::Anthropic));
+        assert!(config.models.has_key(Service::ClaudeCode), "needs none");
+    }
+
+    #[test]
+    fn addresses_of_a_workspace_count_only_once_the_file_is_trusted() {
+        let file = "[models]\nanthropic_base_url = \"https://elsewhere.example\"\nanthropic_model = \"m\"\n";
+        let config = load(&[], file, Path::new(NOWHERE)).expect("valid file");
+        assert_eq!(config.models.anthropic.base_url, None);
+        assert_eq!(config.models.default_model(Service::Anthropic), Some("m"), "a model is no address");
+        assert!(config.warnings.iter().any(|it| it.contains("addresses of model providers")), "{:?}", config.warnings);
+        let home = tempfile::tempdir().expect("a home");
+        let grant = serde_json::json!([{"sha256": super::super::sha256(file)}]);
+        std::fs::write(super::super::grants_path(home.path()), grant.to_string()).expect("written");
+        let config = load(&[], file, home.path()).expect("valid file");
+        assert_eq!(config.models.anthropic.base_url.as_deref(), Some("https://elsewhere.example"));
+    }
+
+    #[test]
+    fn settings_that_mean_nothing_are_refused() {
+        for (file, needle) in [
+            ("[models]\nopenai_api = \"grpc\"\n", "`models.openai_api` is `grpc`"),
+            ("[prices.m]\ninput = -1.0\noutput = 1.0\n", "the price of `m` has the amount -1"),
+            ("[prices.m]\ninput = 1.0\n", "dipeo.toml line"),
+            ("[prices.m]\ninput = 1.0\noutput = 1.0\nper_call = 2.0\n", "dipeo.toml line"),
+        ] {
+            let error = load(&[], file, Path::new(NOWHERE)).err().expect(needle);
+            assert!(error.message().contains(needle), "{error}");
+        }
+    }
+}

@@ -59,6 +59,9 @@ impl Draft {
         if !self.refusal.is_empty() || finish_reason == Some("refusal") {
             return Err(refused(endpoint, &self.refusal));
         }
+        if finish_reason == Some("pause_turn") {
+            return Err(paused(endpoint));
+        }
         if self.text.is_empty() && self.images.is_empty() {
             return Err(no_text(endpoint, finish_reason));
         }
@@ -98,6 +101,11 @@ fn refused(endpoint: &Endpoint, refusal: &str) -> Error {
     failure::failed(endpoint, "refused to answer the prompt")
         .hint("change the prompt, or ask another model")
         .details(json!({"refusal": failure::excerpt(endpoint, refusal)}))
+}
+
+/// Anthropic may stop in the middle of a long search; what it said so far is not the reply.
+fn paused(endpoint: &Endpoint) -> Error {
+    failure::failed(endpoint, "stopped in the middle of its search").hint("ask for less at once").retryable(true)
 }
 
 fn no_text(endpoint: &Endpoint, finish_reason: Option<&str>) -> Error {

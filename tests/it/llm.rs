@@ -3,6 +3,7 @@
 
 mod claude;
 mod costs;
+mod keys;
 mod wires;
 
 use std::sync::Arc;

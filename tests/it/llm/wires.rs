@@ -487,6 +487,7 @@ async fn refusals_filters_and_limits_are_failures_or_warnings_and_never_silent()
         (anthropic(), anthropic_end("refusal", ""), "!refused to answer the prompt"),
         (anthropic(), anthropic_end("max_tokens", "He"), "stopped at the limit of tokens"),
         (anthropic(), anthropic_end("max_tokens", ""), "!used up its tokens before it said anything"),
+        (anthropic(), anthropic_end("pause_turn", "I will"), "!stopped in the middle of its search"),
         (gemini(), json!({"promptFeedback": {"blockReason": "SAFETY"}}), "!refused to answer the prompt"),
         (gemini(), gemini_end("SAFETY", ""), "!filtered its answer away"),
         (gemini(), gemini_end("SAFETY", "Part"), "filtered a part of its answer away"),
