@@ -175,7 +175,7 @@ fn code_job(reading: &mut Reading<'_, '_>) -> Option<Call> {
 
 fn api_job(reading: &mut Reading<'_, '_>) -> Call {
     let fields = &mut reading.fields;
-    let mut call = Call::new("run_api_job", &[Part::Api]).slow();
+    let mut call = Call::new("run_api_job", &[Part::Http, Part::Api]).slow();
     call.add("url", fields.text("url"));
     call.add("method", fields.choice("method", &["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]));
     call.add("auth_type", fields.choice("auth_type", &["none", "bearer", "basic", "api_key"]));

@@ -1,4 +1,5 @@
-//! `db` nodes: everything but YAML, which Python's standard library does not have.
+//! `db` nodes: everything but YAML, which Python's standard library does not have, and bytes, which a script has
+//! no store for.
 
 use serde_json::{Value, json};
 
@@ -37,6 +38,7 @@ pub(super) fn call(reading: &mut Reading<'_, '_>) -> Call {
     );
     call.add("is_glob", (!fields.boolean("glob", true)).then_some(false));
     call.add("serialize_json", fields.boolean("serialize_json", false).then_some(true));
+    call.add("content", fields.tree("content").map(|it| it.to_json()));
     if needs_yaml {
         reading.refuse("YAML files need more than Python's standard library");
     }

@@ -15,7 +15,8 @@ pub(super) fn call(reading: &mut Reading<'_, '_>) -> Option<Call> {
     };
     reading.reasons.extend(outline::reasons_of(&person));
     // An answer from a script takes no time, so it needs no thread, and its runs are the same every time.
-    let mut call = Call { is_slow: !answers_at_once(&person), ..Call::new("run_person_job", &[Part::Persons]) };
+    let mut call =
+        Call { is_slow: !answers_at_once(&person), ..Call::new("run_person_job", &[Part::Http, Part::Persons]) };
     call.add("person", Some(person.id.clone()));
     call.add("default_prompt", prompt(reading, "prompt_file", ["default_prompt", "resolved_prompt"]));
     call.add("first_only_prompt", prompt(reading, "first_prompt_file", ["first_only_prompt", "resolved_first_prompt"]));

@@ -1,10 +1,11 @@
 import re
 
 KEY_DEPTH_MAX = 64
+BYTES_SUFFIXES = "png jpg jpeg gif webp pdf mp3 wav mp4 zip".split()
 
 
 def run_db(cx, operation, files, is_list=False, file_format=None, encoding="utf-8", keys=(), lines=None,
-           missing_value=NOTHING, is_glob=True, serialize_json=False):
+           missing_value=NOTHING, is_glob=True, serialize_json=False, content=NOTHING):
     given = {"format": file_format, "encoding": encoding, "keys": list(keys), "lines": lines}
     given.update(missing_value=missing_value, is_glob=is_glob, serialize_json=serialize_json)
     if operation == "read":
@@ -14,9 +15,10 @@ def run_db(cx, operation, files, is_list=False, file_format=None, encoding="utf-
     if operation != "write" and cx.run.files.exists(path):
         before = decode_text(cx.run.files.read(path), encoding, path)
     change = {"write": db_write, "append": db_append, "update": db_update}[operation]
-    content = encode_text(change(value_to_write(cx.names.inputs), before, path, given), encoding, path)
-    cx.run.files.write(path, content)
-    return Output({"operation": operation, "path": path, "bytes": len(content)})
+    value = value_to_write(cx.names.inputs) if content is NOTHING or operation == "update" else content
+    written = encode_text(change(value, before, path, given), encoding, path)
+    cx.run.files.write(path, written)
+    return Output({"operation": operation, "path": path, "bytes": len(written)})
 
 
 def db_read(cx, files, is_list, given):
@@ -40,6 +42,8 @@ def read_one(cx, path, given):
         if failure.code == "FILE_NOT_FOUND" and given["missing_value"] is not NOTHING:
             return given["missing_value"]
         raise
+    if given["format"] is None and given["lines"] is None and suffix_of(path) in BYTES_SUFFIXES:
+        raise Failure("FILE_FAILED", "`%s` holds bytes, which a script does not keep" % path, "give a `format`")
     text = decode_text(content, given["encoding"], path)
     if given["lines"] is not None:
         value = select_lines(given["lines"], text)

@@ -3,6 +3,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+import http.client
 
 
 def is_party(name):
@@ -145,16 +146,14 @@ def post_json(who, url, headers, body, seconds):
     data = json.dumps(body).encode("utf-8")
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as response:
+        with OPENER.open(request, timeout=seconds) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as error:
         message = "`%s` at `%s` answered with status %d" % (who["service"], url, error.code)
-        details = {"status": error.code}
-        if (error.headers.get("Retry-After") or "").strip().isdigit():
-            details["retry_after_ms"] = int(error.headers["Retry-After"]) * 1000
+        details = {"status": error.code, "retry_after_ms": retry_after_ms(error.headers)}
         retryable = error.code in (408, 409, 425, 429) or error.code >= 500
         raise Failure("LLM_FAILED", message, retryable=retryable, details=details)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         message = "`%s` at `%s` did not answer: %s" % (who["service"], url, type(error).__name__)
         raise Failure("LLM_FAILED", message, "check the address and the network", retryable=True)
 
