@@ -314,65 +314,75 @@ fn saved(workspace: &Workspace, text: &str) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_of_openai_is_asked_over_http_by_the_script_as_by_the_engine() {
+async fn persons_of_real_services_are_asked_over_http_by_the_script_as_by_the_engine() {
     if !harness::has("python3") {
         return;
     }
-    let server = wiremock::MockServer::start().await;
-    wiremock::Mock::given(wiremock::matchers::path("/v1/chat/completions")).respond_with(Echo).mount(&server).await;
-    let workspace = harness::workspace();
-    let path = saved(
-        &workspace,
-        "version: light\npersons:\n  Ann: {service: openai, model: m, system_prompt: Be brief., temperature: 0.5}\n\
-         nodes:\n- {label: s, type: start}\n\
-         - {label: p, type: person_job, person: Ann, default_prompt: 'Round?', max_iteration: 2, max_tokens: 9}\n\
-         - {label: c, type: condition, condition_type: detect_max_iterations}\n- {label: e, type: endpoint}\n\
-         connections:\n- {from: s, to: p}\n- {from: p, to: c}\n- {from: 'c[condfalse]', to: p}\n- {from: 'c[condtrue]', to: e}\n",
-    );
-    let base = format!("{}/v1", server.uri());
-    let engine = workspace
-        .command()
-        .args(["run", "d.light.yaml", "--json"])
-        .env("OPENAI_BASE_URL", &base)
-        .env("OPENAI_API_KEY", "sk-test")
-        .output()
-        .expect("runs");
-    let engine: Value = serde_json::from_slice(&engine.stdout).expect("one JSON document");
-    let script = export(&workspace.app(), &path).await.expect("it can be exported");
-    assert!(!script.contains("sk-test"), "a script holds no key");
-    std::fs::write(workspace.root().join("d.py"), script).expect("written");
-    let output = Command::new("python3")
-        .arg("d.py")
-        .current_dir(workspace.root())
-        .env("OPENAI_BASE_URL", &base)
-        .env("OPENAI_API_KEY", "sk-test")
-        .output()
-        .expect("python3 starts");
-    let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
-    assert_eq!(last, engine["final_output"].to_string(), "{}", String::from_utf8_lossy(&output.stderr));
-    let bodies: Vec<(Value, Option<String>)> = server
-        .received_requests()
-        .await
-        .expect("recorded")
-        .iter()
-        .map(|it| {
-            let key = it.headers.get("authorization").map(|it| it.to_str().expect("ASCII").to_owned());
-            let mut body: Value = serde_json::from_slice(&it.body).expect("JSON");
-            // The script takes the reply in one piece, the engine as it comes.
-            body.as_object_mut().expect("a map").retain(|name, _| !name.starts_with("stream"));
-            (body, key)
-        })
-        .collect();
-    assert_eq!(bodies.len(), 4, "two calls each");
-    assert_eq!(bodies[..2], bodies[2..]);
+    for (service, variable, header) in [
+        ("openai", "OPENAI_API_KEY", "authorization"),
+        ("anthropic", "ANTHROPIC_API_KEY", "x-api-key"),
+        ("ollama", "NO_API_KEY", "authorization"),
+    ] {
+        let server = wiremock::MockServer::start().await;
+        wiremock::Mock::given(wiremock::matchers::any()).respond_with(Echo).mount(&server).await;
+        let workspace = harness::workspace();
+        let base = if service == "openai" { format!("{}/v1", server.uri()) } else { server.uri() };
+        let text = AN_INTERVIEW.replace("SERVICE", service).replace("BASE", &base);
+        let path = saved(&workspace, &text);
+        let mut run = workspace.command();
+        let engine = run.args(["run", "d.light.yaml", "--json"]).env(variable, "sk-test").output().expect("runs");
+        let engine: Value = serde_json::from_slice(&engine.stdout).expect("one JSON document");
+        let script = export(&workspace.app(), &path).await.expect("it can be exported");
+        assert!(!script.contains("sk-test"), "a script holds no key");
+        std::fs::write(workspace.root().join("d.py"), script).expect("written");
+        let mut python = Command::new("python3");
+        let output =
+            python.arg("d.py").current_dir(workspace.root()).env(variable, "sk-test").output().expect("starts");
+        let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(last, engine["final_output"].to_string(), "{service}: {said} {engine}");
+        let requests = server.received_requests().await.expect("recorded");
+        let calls: Vec<Value> = requests
+            .iter()
+            .map(|it| {
+                let key = it.headers.get(header).map(|it| it.to_str().expect("ASCII").to_owned());
+                json!({"path": it.url.path(), "key": key, "call": what_is_asked(&it.body)})
+            })
+            .collect();
+        assert_eq!(calls.len(), 4, "{service}: two calls each");
+        assert_eq!(calls[..2], calls[2..], "{service}");
+    }
+}
 
-    let output =
-        Command::new("python3").arg("d.py").current_dir(workspace.root()).env_remove("OPENAI_API_KEY").output();
-    let output = output.expect("python3 starts");
-    assert_eq!(output.status.code(), Some(1));
-    let error: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&error["error"]["code"], &error["error"]["node"]), (&json!("NO_MODEL"), &json!("p")));
-    assert!(error["error"]["hint"].as_str().is_some_and(|it| it.contains("OPENAI_API_KEY")), "{error}");
+const AN_INTERVIEW: &str = "version: light
+persons:
+  Ann: {service: SERVICE, base_url: 'BASE', model: m, system_prompt: Be brief., temperature: 0.5}
+nodes:
+- {label: s, type: start}
+- {label: p, type: person_job, person: Ann, default_prompt: 'Round?', max_iteration: 2, max_tokens: 9}
+- {label: c, type: condition, condition_type: detect_max_iterations}
+- {label: e, type: endpoint}
+connections:
+- {from: s, to: p}
+- {from: p, to: c}
+- {from: 'c[condfalse]', to: p}
+- {from: 'c[condtrue]', to: e}
+";
+
+/// What of a call a model sees, whichever way the service writes it.
+fn what_is_asked(body: &[u8]) -> Value {
+    let body: Value = serde_json::from_slice(body).expect("JSON");
+    let text = |content: &Value| match content {
+        Value::Array(blocks) => json!(blocks.iter().filter_map(|it| it["text"].as_str()).collect::<String>()),
+        other => other.clone(),
+    };
+    let system = body.get("system").map(|it| json!(["system", it]));
+    let messages =
+        body["messages"].as_array().expect("a list").iter().map(|it| json!([it["role"], text(&it["content"])]));
+    let messages: Vec<Value> = system.into_iter().chain(messages).collect();
+    json!({
+        "model": body["model"], "temperature": body["temperature"], "max_tokens": body["max_tokens"], "messages": messages,
+    })
 }
 
 /// Answers with how many messages came, and the last of them.
@@ -380,12 +390,34 @@ struct Echo;
 
 impl wiremock::Respond for Echo {
     fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
-        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
-        let messages = body["messages"].as_array().expect("a list");
-        let text = format!("{} messages, the last is {}", messages.len(), messages[messages.len() - 1]["content"]);
-        wiremock::ResponseTemplate::new(200)
-            .set_body_json(json!({"model": "m", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]}))
+        let asked = what_is_asked(&request.body);
+        let messages = asked["messages"].as_array().expect("a list");
+        let text = format!("{} messages, the last is {}", messages.len(), messages[messages.len() - 1][1]);
+        let body = if request.url.path().ends_with("/messages") {
+            json!({"type": "message", "model": "m", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn"})
+        } else {
+            json!({"model": "m", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
+        };
+        wiremock::ResponseTemplate::new(200).set_body_json(body)
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_without_a_key_says_which_variable_is_missing() {
+    if !harness::has("python3") {
+        return;
+    }
+    let workspace = harness::workspace();
+    let text = AN_INTERVIEW.replace("SERVICE", "openai").replace(", base_url: 'BASE'", "");
+    let script = export(&workspace.app(), &saved(&workspace, &text)).await.expect("it can be exported");
+    std::fs::write(workspace.root().join("d.py"), script).expect("written");
+    let mut python = Command::new("python3");
+    python.arg("d.py").current_dir(workspace.root()).env_remove("OPENAI_API_KEY").env_remove("OPENAI_BASE_URL");
+    let output = python.output().expect("python3 starts");
+    assert_eq!(output.status.code(), Some(1));
+    let error: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&error["error"]["code"], &error["error"]["node"]), (&json!("NO_MODEL"), &json!("p")));
+    assert!(error["error"]["hint"].as_str().is_some_and(|it| it.contains("OPENAI_API_KEY")), "{error}");
 }
 
 #[test]

@@ -64,6 +64,9 @@ def run_api_job(cx, url=None, method="GET", headers=None, params=None, body=None
     rendered = {name: inputs[name] if name in inputs else filled_in(cx, it) for name, it in given.items()}
     if not isinstance(rendered["url"], str):
         raise Failure("TEMPLATE_FAILED", "no `url` came, or it is no text", "give the node a `url`")
+    if not re.match("https?://", rendered["url"].strip(), re.IGNORECASE):
+        message = "`%s` is no http or https address" % excerpt(rendered["url"].split("?", 1)[0])
+        raise Failure("HTTP_FAILED", message, "write the whole address, `https://` included")
     query = []
     for key, value in entries("params", rendered["params"]).items():
         for one in value if isinstance(value, list) else [value]:
@@ -116,8 +119,8 @@ def fetch(address, method, headers, data, seconds, accept_status):
         raise Failure("HTTP_FAILED", "`%s` answers with more than %d bytes" % (shown, BODY_BYTES_MAX))
     accepted = response.status in accept_status if accept_status else 200 <= response.status < 300
     if not accepted:
-        details = {"status": response.status, "body": excerpt(content.decode("utf-8", "replace"), 600)}
-        details["retry_after_ms"] = retry_after_ms(response.headers)
+        details = status_details(response.status, response.headers)
+        details["body"] = excerpt(content.decode("utf-8", "replace"), 600)
         retryable = response.status in (408, 425, 429) or response.status >= 500
         message = "`%s` answered with status %d" % (shown, response.status)
         raise Failure("HTTP_STATUS", message, retryable=retryable, details=details)

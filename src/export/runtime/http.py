@@ -21,6 +21,7 @@ def quoted_address(address):
     return urllib.parse.quote(address.strip(), safe="%/:=&?~#+!$,;'@()*[]")
 
 
-def retry_after_ms(headers):
+def status_details(status, headers):
     text = (headers.get("Retry-After") or "").strip()
-    return int(float(text) * 1000) if re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", text) else None
+    wait = {"retry_after_ms": int(float(text) * 1000)} if re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", text) else {}
+    return {"status": status, **wait}

@@ -150,7 +150,7 @@ def post_json(who, url, headers, body, seconds):
             return json.loads(response.read())
     except urllib.error.HTTPError as error:
         message = "`%s` at `%s` answered with status %d" % (who["service"], url, error.code)
-        details = {"status": error.code, "retry_after_ms": retry_after_ms(error.headers)}
+        details = status_details(error.code, error.headers)
         retryable = error.code in (408, 409, 425, 429) or error.code >= 500
         raise Failure("LLM_FAILED", message, retryable=retryable, details=details)
     except (OSError, ValueError, http.client.HTTPException) as error:
