@@ -128,9 +128,9 @@ fn granted(wish: Wish, diagram: &mut Diagram) -> Option<Edit> {
     }
 }
 
-/// Written in a place of its own, which the tests of the writers cover.
+/// Written in a place of its own, which the tests of the writers cover, or not to be named in an edit.
 fn is_awkward(key: &str) -> bool {
-    ["props", "metadata"].contains(&key)
+    ["props", "metadata", ""].contains(&key)
 }
 
 fn set(node: &mut DiagramNode, name: &str, value: Value) {
