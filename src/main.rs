@@ -141,7 +141,9 @@ fn build(config: Config, role: &'static str) -> Result<App, Error> {
         vec![program.into_os_string(), code::worker::SUBCOMMAND.into()],
         config.workspace.clone(),
     ));
-    let models = Llm::new(llm::Settings::from_config(&config.models).in_folder(config.workspace.clone()));
+    let secrets = UserSecrets::new(config.user_dir.clone());
+    let settings = llm::Settings::from_config(&config.models).in_folder(config.workspace.clone());
+    let models = Llm::with_secrets(settings, Arc::clone(&secrets) as _);
     let closed = Ports::closed(
         Arc::clone(&code) as _,
         models,
@@ -149,7 +151,6 @@ fn build(config: Config, role: &'static str) -> Result<App, Error> {
         Arc::new(SystemClock),
     );
     let providers = Arc::new(Providers::new(config.provider_keys.clone()));
-    let secrets = UserSecrets::new(config.user_dir.clone());
     let (http, commands) = (GuardedHttp::new(), Arc::clone(&code) as _);
     let ports = Ports { http, commands, secrets, providers, ..closed };
     Ok(App::new(config, role, ports, code))
