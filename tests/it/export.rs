@@ -35,6 +35,10 @@ async fn scripts_of_the_examples_do_what_the_engine_does() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(folder).expect("examples").flatten() {
+        // It needs a server to talk to; `examples.rs` gives it one.
+        if entry.path().ends_with("call_api.light.yaml") {
+            continue;
+        }
         let answers = json!({"reviewer": "Ann", "ship it": "yes"});
         cases.push(Case { path: entry.path(), answers: map(&answers), ..Case::default() });
     }
