@@ -35,7 +35,11 @@ pub fn find(
         .hint("a person can allow it with `dipeo trust NAME`"));
     }
     match present(manifest, api_key_id, ports)? {
-        Some(key) => Ok(Some(key)),
+        Some(key) => {
+            // A key of the environment is blotted out like one of the store.
+            ports.secrets.scrubber().add(&key);
+            Ok(Some(key))
+        }
         None => Err(Error::not_found("SECRET_NOT_FOUND", format!("there is no key for `{}`", manifest.name))
             .hint(hint(manifest, api_key_id))),
     }
