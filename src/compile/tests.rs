@@ -250,7 +250,7 @@ fn the_graph_is_not_checked_when_its_parts_are_broken() {
 #[test]
 fn types_without_an_implementation_are_refused_and_the_rest_is_checked() {
     check(
-        "- {label: h, type: hook, command: ls, whatever: 1, retry: 3}\n- {label: p, type: person_job}\n\
+        "- {label: h, type: command, name: ls, whatever: 1, retry: 3}\n- {label: p, type: person_job}\n\
          connections:\n- {from: s, to: h}\n- {from: s, to: p}\n",
         &["E210 h:6", "E502 p:7", "E503 p:7"],
     );

@@ -18,13 +18,6 @@ use crate::harness::corpus;
 /// These depend on the machine and are left out on both sides (corpus/README.md).
 const OF_THE_MACHINE: [&str; 3] = ["W502", "W504", "W505"];
 
-/// Diagrams that use what this version does not have: the nodes that do, and what it is. Everything
-/// else about these diagrams must be as expected all the same.
-const OUT_OF_SCOPE: &[(&str, &[&str], &str)] = &[
-    ("dipeo/examples/readable_diagrams/image_example.readable.yaml", &["Image_drawings"], "tools"),
-    ("micro/tf.light.yaml", &["a"], "tools"),
-];
-
 #[derive(Deserialize)]
 struct Expectations {
     diagrams: BTreeMap<String, Expectation>,
@@ -122,38 +115,13 @@ fn every_diagram_of_the_corpus_gives_the_diagnostics_expected_of_it() {
     for (path, expectation) in &expectations.diagrams {
         let file = corpus.join(path);
         let compiled = compile_in(&file, &std::fs::read_to_string(&file).unwrap(), &languages);
-        let found = match OUT_OF_SCOPE.iter().find(|(name, _, _)| name == path) {
-            None => differences_of(expectation, &compiled, &Compared::Everything),
-            Some((_, nodes, what)) => {
-                println!("out of scope: {path}: {what}");
-                differences_of(expectation, &compiled, &Compared::AllBut(nodes))
-            }
-        };
+        let found = differences_of(expectation, &compiled);
         differences.extend(found.into_iter().map(|it| format!("{path}: {it}")));
     }
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
 }
 
-/// What of a diagram is compared.
-enum Compared<'a> {
-    Everything,
-    /// Leaves out these nodes, and what is only said of a diagram without errors.
-    AllBut(&'a [&'a str]),
-}
-
-impl Compared<'_> {
-    fn takes(&self, code: &str, at: Option<&str>) -> bool {
-        if OF_THE_MACHINE.contains(&code) {
-            return false;
-        }
-        match self {
-            Self::Everything => true,
-            Self::AllBut(nodes) => !code.starts_with("W2") && !at.is_some_and(|it| nodes.contains(&it)),
-        }
-    }
-}
-
-fn differences_of(expectation: &Expectation, compiled: &Compiled, compared: &Compared<'_>) -> Vec<String> {
+fn differences_of(expectation: &Expectation, compiled: &Compiled) -> Vec<String> {
     let mut found = Vec::new();
     let format = compiled.format.map(|it| it.name().to_owned());
     if expectation.format != format {
@@ -167,12 +135,12 @@ fn differences_of(expectation: &Expectation, compiled: &Compiled, compared: &Com
     if expectation.connections != connections {
         found.push(format!("{connections:?} connections instead of {:?}", expectation.connections));
     }
-    if matches!(compared, Compared::Everything) && expectation.compiles != compiled.is_valid() {
+    if expectation.compiles != compiled.is_valid() {
         found.push(format!("valid: {} instead of {}", compiled.is_valid(), expectation.compiles));
     }
     let expected = expectation.errors.iter().chain(&expectation.warnings);
-    let expected = expected.filter(|it| compared.takes(&it.code, it.at.as_deref())).cloned().collect();
-    let diagnostics = compiled.diagnostics.iter().filter(|it| compared.takes(it.code, it.at.as_deref())).collect();
+    let expected = expected.filter(|it| !OF_THE_MACHINE.contains(&it.code.as_str())).cloned().collect();
+    let diagnostics = compiled.diagnostics.iter().filter(|it| !OF_THE_MACHINE.contains(&it.code)).collect();
     found.extend(unmatched(expected, diagnostics));
     found
 }

@@ -1,4 +1,4 @@
-//! Every diagram of the corpus that is in scope runs with exactly the outcome written down for it.
+//! Every diagram of the corpus runs with exactly the outcome written down for it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
@@ -15,9 +15,6 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::harness;
-
-/// Diagrams that need what this version does not have, each with the reason.
-const OUT_OF_SCOPE: &[(&str, &str)] = &[("image_example", "image tool")];
 
 /// Answers model calls from the row: by node label for replies, by person for memory selections.
 struct ScriptedModels {
@@ -88,12 +85,8 @@ async fn every_row_of_the_corpus_ends_as_written_down() {
     let only = std::env::args().nth(2).unwrap_or_default();
     let expected = harness::read_yaml(&corpus.join("expected.yaml"));
     let mut problems = Vec::new();
-    let (mut n_runs, mut skipped) = (0, Vec::new());
+    let mut n_runs = 0;
     for (path, diagram) in expected["diagrams"].as_object().expect("a mapping") {
-        if let Some((_, why)) = OUT_OF_SCOPE.iter().find(|(name, _)| path.contains(name)) {
-            skipped.push(format!("{path}: {why}"));
-            continue;
-        }
         for run in diagram["runs"].as_array().into_iter().flatten() {
             let name = run["name"].as_str().unwrap_or("default");
             if !only.is_empty() && only.starts_with("micro") && !path.contains(&only) {
@@ -112,7 +105,7 @@ async fn every_row_of_the_corpus_ends_as_written_down() {
             problems.extend(found.into_iter().map(|it| format!("{path} ({name}): {it}")));
         }
     }
-    println!("{n_runs} runs of the corpus; out of scope: {}", skipped.join("; "));
+    println!("{n_runs} runs of the corpus");
     assert!(problems.is_empty(), "{} differences:\n{}", problems.len(), problems.join("\n"));
     assert!(n_runs > 60 || !only.is_empty(), "the corpus has more than {n_runs} runs");
 }
