@@ -1,4 +1,4 @@
-//! What a manifest says, typed. Made by [`super::read`].
+//! What a manifest says, typed. Made by [`super::read()`].
 
 use serde_json::{Map, Value};
 

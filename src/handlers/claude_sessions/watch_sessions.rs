@@ -30,7 +30,7 @@ pub struct Request {
 ///
 /// # Errors
 ///
-/// As [`convert_session`] for the project; a session that cannot be converted ends nothing.
+/// As [`convert_session()`] for the project; a session that cannot be converted ends nothing.
 pub async fn watch_sessions(
     app: &App,
     caller: &Caller,
