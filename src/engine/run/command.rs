@@ -52,7 +52,12 @@ impl Run {
             Control::SetOutput { node, value } => self.decide(node.as_deref(), Some(value), &command.by),
             Control::Step => self.release_held(true, &command.by),
         };
-        if outcome.is_ok() && self.ending.is_none() {
+        if self.ending.is_some() {
+            // The end is not written yet, and nothing is acknowledged before it is.
+            self.after_end.push((command.reply, outcome));
+            return Ok(());
+        }
+        if outcome.is_ok() {
             self.flush_durably(false).await?;
         }
         // Nobody listens any more when the caller went away; the action stands all the same.

@@ -238,6 +238,7 @@ impl Run {
             }
             if let Some(end) = self.ending.take() {
                 self.close(end).await?;
+                self.acknowledge_end();
                 return Ok(Stopped::Ended);
             }
             tokio::select! {

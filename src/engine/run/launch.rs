@@ -107,6 +107,7 @@ impl Run {
             watched: FuturesUnordered::new(),
             reports: Hearing::new(),
             on_token: launch.on_token,
+            after_end: Vec::new(),
             is_stepping: false,
             must_flush: false,
             options: launch.options,

@@ -23,7 +23,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
@@ -79,11 +79,16 @@ struct Run {
     /// What nodes say while they run.
     reports: Hearing,
     on_token: Option<OnToken>,
+    /// Who asked for the end, and what to answer once it is durable.
+    after_end: Vec<(oneshot::Sender<Answer>, Answer)>,
     /// `step`: every node is held before it starts.
     is_stepping: bool,
     /// Whether an effect waits for what is not yet written.
     must_flush: bool,
 }
+
+/// What came of a command.
+type Answer = Result<(), Error>;
 
 /// Where nodes speak, and where the loop listens.
 struct Hearing {
@@ -143,6 +148,7 @@ pub async fn run(
         run.handle_finished(&mut commands).await?;
         if let Some(end) = run.ending.take() {
             run.close(end).await?;
+            run.acknowledge_end();
             return Ok(Stopped::Ended);
         }
         run.write_if_due().await?;
@@ -251,6 +257,14 @@ impl Run {
 
     fn is_paused(&self) -> bool {
         self.state.status == super::event::Status::Paused
+    }
+
+    /// Answers those who asked for the end.
+    fn acknowledge_end(&mut self) {
+        for (reply, outcome) in self.after_end.drain(..) {
+            // Nobody listens any more when the caller went away; the end stands all the same.
+            let _ = reply.send(outcome);
+        }
     }
 
     /// Records what a running node says; it is written with the next batch.
