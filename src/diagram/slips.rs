@@ -190,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn characters_of_several_bytes_stand_anywhere() {
+        for line in ["\u{feff}a: b: c", "é: a: b", "- {label: é“: a, 🦀: “b: c}", "\u{2028}: \u{a0}: \u{feff}x"]
+        {
+            let text = format!("\u{feff}version: light\n{NODES}{line}\n");
+            assert!(parse(&text, None).diagnostics.iter().all(|it| !it.message.is_empty()), "{line}");
+        }
+    }
+
+    #[test]
     fn charts_are_called_so() {
         for text in ["graph TD\n  A --> B\n", "```mermaid\nflowchart LR\n  A --> B\n```\n", "digraph {\n a -> b\n}\n"] {
             let found = &parse(text, None).diagnostics[0];

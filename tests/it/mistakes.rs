@@ -338,7 +338,7 @@ proptest! {
     #[test]
     fn repairs_never_break_a_text_and_always_end(
         first in 0..MISTAKES.len(), second in 0..MISTAKES.len(), at in 0.0..1.0_f64, n_cut in 0..12_usize,
-        inserted in "[-\\[\\]{}:,\"'|`\t\n a-z]{0,5}",
+        inserted in "[-\\[\\]{}:,\"'|`\t\n a-zé“\u{feff}\u{2028}🦀]{0,5}",
     ) {
         let world = World::new();
         let text = with_mistake(MISTAKES[first].0, MISTAKES[first].1);

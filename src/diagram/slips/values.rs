@@ -95,9 +95,8 @@ fn blanks(text: &str) -> usize {
 
 /// Whether a plain key ends here, at the beginning of the line or of an entry in braces.
 fn is_key(before: &str) -> bool {
-    let name_at =
-        before.rfind(|it: char| !(it.is_alphanumeric() || matches!(it, '_' | '.' | '-'))).map_or(0, |it| it + 1);
-    let (head, name) = before.split_at(name_at);
+    let head = before.trim_end_matches(|it: char| it.is_alphanumeric() || matches!(it, '_' | '.' | '-'));
+    let name = &before[head.len()..];
     let head = head.trim_end();
     !name.is_empty() && (head.is_empty() || head.ends_with(['{', ',']) || head == "-")
 }
