@@ -191,7 +191,7 @@ fn readiness(app: &Arc<App>) -> http::Readiness {
         let app = Arc::clone(&app);
         Box::pin(async move {
             let request = list_executions::Request { limit: Some(1), ..Default::default() };
-            list_executions::list_executions(&app, &Caller::Client, request).await.map(|_| ())
+            list_executions::list_executions(&app, &Caller::owner_client(), request).await.map(|_| ())
         })
     })
 }

@@ -1,35 +1,18 @@
-//! What all handlers share, and who calls them.
+//! What all handlers share.
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use super::caller::Caller;
 use super::supervisor::Supervisor;
+use super::wait::not_found;
 use super::workspace::Workspace;
 use crate::clock::Clock;
 use crate::config::{Config, Durability, is_granted};
 use crate::error::Error;
+use crate::ids::ExecutionId;
 use crate::nodes::ports::{Languages, Ports};
 use crate::nodes::{Origin, Rights};
-use crate::store::{self, Store};
-
-/// Who makes a request. It decides what may be opened and which rights a diagram gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// A person at the terminal, in this folder: may open any path; files run as `local`.
-    Terminal { working_dir: PathBuf },
-    /// A client over MCP or HTTP: only names inside the workspace; inline text is `submitted`.
-    Client,
-}
-
-impl Caller {
-    /// The word stored as `by` of what they do.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Terminal { .. } => "terminal",
-            Self::Client => "client",
-        }
-    }
-}
+use crate::store::{self, ExecutionHead, Store};
 
 /// Everything handlers need; built once by `main`. The database is opened on first use, so that a command
 /// that needs none opens none.
@@ -76,6 +59,16 @@ impl App {
         let settings = store::Settings { path: self.config.database.clone(), durability };
         let opened = Store::open(&settings, Arc::clone(&self.clock))?;
         Ok(self.store.get_or_init(|| opened))
+    }
+
+    /// The row of an execution that `caller` may know of; somebody else's does not exist for them.
+    ///
+    /// # Errors
+    ///
+    /// `EXECUTION_NOT_FOUND`, and as [`App::store`].
+    pub fn visible(&self, caller: &Caller, id: &ExecutionId) -> Result<ExecutionHead, Error> {
+        let head = self.store()?.head(id)?.filter(|it| caller.may_see(it.principal.as_deref()));
+        head.ok_or_else(|| not_found(id))
     }
 
     /// The database if there is one already.

@@ -164,7 +164,7 @@ fn place(app: &App, caller: &Caller, request: &Request) -> Result<String, Error>
     };
     let path = match caller {
         Caller::Terminal { working_dir } => working_dir.join(out),
-        Caller::Client => root.join(out),
+        Caller::Client(_) => root.join(out),
     };
     let below = path.strip_prefix(root).ok().map(|it| it.to_string_lossy().into_owned());
     let is_light = |it: &String| it.ends_with(".yaml") || it.ends_with(".yml");
@@ -278,7 +278,7 @@ async fn check(app: &App, text: &str) -> Result<Report, Error> {
         format_type: Some(Format::Light.name().to_owned()),
         ..Default::default()
     };
-    Ok(compile_diagram(app, &Caller::Client, request, Default::default()).await?.report)
+    Ok(compile_diagram(app, &Caller::owner_client(), request, Default::default()).await?.report)
 }
 
 async fn save(app: &App, caller: &Caller, place: &str, text: &str) -> Result<(), Error> {
@@ -286,7 +286,7 @@ async fn save(app: &App, caller: &Caller, place: &str, text: &str) -> Result<(),
         diagram_id: name_of(place),
         source: Source { sha256: sha256(text), format: Format::Light.name().to_owned(), content: text.to_owned() },
         message: None,
-        author: Some(caller.name().to_owned()),
+        author: Some(caller.by()),
         submitted: true,
     };
     app.store()?.save_revision(new).await?;

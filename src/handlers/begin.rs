@@ -27,6 +27,8 @@ pub(super) struct Beginning {
     pub options: StoredOptions,
     pub rights: Rights,
     pub variables: Map<String, Value>,
+    /// Whom it belongs to; a child to whom its parent does.
+    pub principal: Option<String>,
     pub parent: Option<Parent>,
     pub idempotency: Option<Idempotency>,
     /// What it remembers of its parent's conversation.
@@ -90,7 +92,7 @@ fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, now: crate::c
         kind: if is_child { ExecutionKind::Child } else { ExecutionKind::Run },
         parent: it.parent.clone(),
         mode: it.options.mode.clone(),
-        principal: None,
+        principal: it.principal.clone(),
         idempotency: it.idempotency.clone(),
         started_at: now,
         owner: (!it.in_background).then(|| Arc::clone(supervisor.owner())),

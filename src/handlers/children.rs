@@ -153,7 +153,7 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
         let message = format!("sub-diagrams are nested more than {} deep", limits::CHILD_DEPTH_MAX);
         return Err(Error::external("SUB_DIAGRAM_FAILED", message).hint("let a condition end the recursion"));
     }
-    let beginning = prepare(supervisor, request, &above)?;
+    let beginning = Beginning { principal: parent.head.principal, ..prepare(supervisor, request, &above)? };
     begin(supervisor, beginning).await
 }
 
@@ -191,6 +191,7 @@ fn prepare(supervisor: &Supervisor, request: ChildRequest, above: &StoredOptions
         options,
         rights,
         variables,
+        principal: None,
         parent: Some(Parent { execution_id: request.parent, relation, place: Some(request.place) }),
         idempotency: None,
         inherited,

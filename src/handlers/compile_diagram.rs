@@ -5,6 +5,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Scope;
 use super::run_diagram::format_of;
 use super::surroundings::World;
 use super::workspace::check_relative;
@@ -82,8 +83,13 @@ pub struct Response {
 ///
 /// # Errors
 ///
-/// `INVALID_NAME`, `REVISION_CONFLICT` (create only), `INVALID_FORMAT`, `PATH_NOT_ALLOWED`, `FILE_FAILED`.
+/// `INSUFFICIENT_SCOPE`, `INVALID_NAME`, `REVISION_CONFLICT` (create only), `INVALID_FORMAT`, `PATH_NOT_ALLOWED`, `FILE_FAILED`.
 pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extras: Extras) -> Result<Response, Error> {
+    caller.require(if request.push_as.is_some() {
+        &[Scope::DiagramRead, Scope::DiagramWrite]
+    } else {
+        &[Scope::DiagramRead]
+    })?;
     let format = format_of(request.format_type.as_deref())?;
     if extras.check_only && request.push_as.is_some() {
         return Err(Error::invalid("INVALID_INPUT", "`check_only` and `push_as` exclude each other")
@@ -130,7 +136,7 @@ fn check(
 ) -> Result<Checked, Error> {
     let origin = match caller {
         Caller::Terminal { .. } => Origin::Local,
-        Caller::Client => Origin::Submitted,
+        Caller::Client(_) => Origin::Submitted,
     };
     // What a text may do hangs on its exact content.
     let world_of = |text: &str| {
@@ -186,7 +192,7 @@ async fn push(
         diagram_id: name.to_owned(),
         source: Source { sha256: sha256.to_owned(), format: format.name().to_owned(), content: text.to_owned() },
         message: None,
-        author: Some(caller.name().to_owned()),
+        author: Some(caller.by()),
         submitted: true,
     };
     let revision = app.store()?.save_revision(new).await?;

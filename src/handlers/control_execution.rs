@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::caller::Scope;
 use super::execution_object::ExecutionObject;
 use super::launch::{entry, fold};
 use super::present::{self, View};
@@ -47,7 +48,7 @@ pub struct Request {
 ///
 /// # Errors
 ///
-/// `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_ANSWER` (the question stays open), `ALREADY_ANSWERED`,
+/// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_ANSWER` (the question stays open), `ALREADY_ANSWERED`,
 /// `NOT_PAUSED`, `EXECUTION_ENDED`, `INVALID_INPUT` for an unknown action.
 pub async fn control_execution(
     app: &App,
@@ -55,10 +56,11 @@ pub async fn control_execution(
     request: Request,
     waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
+    caller.require(&[Scope::ExecutionControl])?;
     let id = ExecutionId::parse(&request.execution_id)?;
     let action = action_of(&request.action)?;
     let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
-    let status = app.store()?.status(&id)?.ok_or_else(|| wait::not_found(&id))?;
+    let status = app.visible(caller, &id)?.status;
     if status.has_ended() {
         return after_the_end(app, &id, action, status, &request);
     }
@@ -73,7 +75,7 @@ pub async fn control_execution(
         action: action.to_owned(),
         node: request.node.clone(),
         value: value.map(|it| it.to_string()),
-        actor: Some(caller.name().to_owned()),
+        actor: Some(caller.by()),
     };
     let child = if action == "abort" { None } else { asking_child(app, &id, request.node.as_deref())? };
     match child {

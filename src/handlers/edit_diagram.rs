@@ -121,7 +121,7 @@ pub async fn edit_diagram(app: &App, caller: &Caller, request: Request, extras: 
 fn source(app: &App, caller: &Caller, request: &Request) -> Result<Source, Error> {
     match (&request.diagram, &request.content, caller) {
         (Some(name), None, Caller::Terminal { working_dir }) => app.workspace.open_typed(name, working_dir, None),
-        (Some(name), None, Caller::Client) => app.workspace.open_named(name, None),
+        (Some(name), None, Caller::Client(_)) => app.workspace.open_named(name, None),
         (None, Some(text), _) => Ok(Source::inline(text.clone())),
         _ => Err(Error::invalid("INVALID_INPUT", "one of `diagram` and `content` must be given")
             .hint("name a diagram, or send its text")),
@@ -201,7 +201,7 @@ async fn write_back(app: &App, caller: &Caller, source: &Source, content: &str) 
                 content: content.to_owned(),
             },
             message: None,
-            author: Some(caller.name().to_owned()),
+            author: Some(caller.by()),
             submitted: true,
         };
         app.store()?.save_revision(kept).await?;

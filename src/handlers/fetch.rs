@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::caller::Scope;
 use super::present::{self, View};
 use super::see_result::Detail;
-use super::{App, Caller, guide, list_diagrams, list_executions, wait};
+use super::{App, Caller, guide, list_diagrams, list_executions};
 use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
@@ -53,15 +54,31 @@ enum Target<'a> {
     Blob(&'a str),
 }
 
+impl Target<'_> {
+    /// What reading it needs; the guide is for everybody.
+    fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Guide(_) => None,
+            Self::Diagrams | Self::Diagram(_) => Some(Scope::DiagramRead),
+            Self::Executions | Self::Execution(_) | Self::Messages(_) | Self::Transitions(_) | Self::Blob(_) => {
+                Some(Scope::ExecutionRead)
+            }
+        }
+    }
+}
+
 /// Reads the resource `id` names: `dipeo://diagrams`, `dipeo://diagrams/{name}`, `dipeo://executions`,
 /// `dipeo://executions/{id}` with `/messages` or `/transitions`, `dipeo://guide/{page}`, `dipeo://blobs/{sha256}`.
 ///
 /// # Errors
 ///
-/// `RESOURCE_NOT_FOUND` with the list of forms; never reads a path.
+/// `INSUFFICIENT_SCOPE`, `RESOURCE_NOT_FOUND` with the list of forms; never reads a path.
 pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
     let uri = request.id.as_str();
     let target = target(uri).ok_or_else(|| not_found(uri))?;
+    if let Some(scope) = target.scope() {
+        caller.require(&[scope])?;
+    }
     if let Target::Blob(sha256) = target {
         return blob(app, uri, sha256);
     }
@@ -82,16 +99,16 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
             ("Executions, newest first".to_owned(), to_json(&list)?, JSON)
         }
         Target::Execution(id) => {
-            status = app.store()?.status(&id)?;
+            status = Some(app.visible(caller, &id).map_err(|e| as_resource(uri, e))?.status);
             let view = View { detail: Detail::Full, node: None, max_chars: limits::RESULT_CHARS_MAX };
             let object = present::execution(app, &id, &view).map_err(|e| as_resource(uri, e))?;
             (format!("Execution {id}"), to_json(&object)?, JSON)
         }
         Target::Messages(id) => {
-            (format!("Conversation of {id}"), messages(app, &id).map_err(|e| as_resource(uri, e))?, JSON)
+            (format!("Conversation of {id}"), messages(app, caller, &id).map_err(|e| as_resource(uri, e))?, JSON)
         }
         Target::Transitions(id) => {
-            (format!("Log of {id}"), transitions(app, &id).map_err(|e| as_resource(uri, e))?, JSON)
+            (format!("Log of {id}"), transitions(app, caller, &id).map_err(|e| as_resource(uri, e))?, JSON)
         }
         Target::Guide(page) => {
             let page = guide::find(page).ok_or_else(|| not_found(uri))?;
@@ -151,17 +168,15 @@ fn blob(app: &App, uri: &str, sha256: &str) -> Result<Response, Error> {
     Ok(Response { id: uri.to_owned(), title: format!("Blob {sha256}"), text, url: uri.to_owned(), metadata })
 }
 
-fn messages(app: &App, id: &ExecutionId) -> Result<String, Error> {
-    let store = app.store()?;
-    store.status(id)?.ok_or_else(|| wait::not_found(id))?;
-    let messages = present::conversation(store, id, None)?;
+fn messages(app: &App, caller: &Caller, id: &ExecutionId) -> Result<String, Error> {
+    app.visible(caller, id)?;
+    let messages = present::conversation(app.store()?, id, None)?;
     to_json(&serde_json::json!({ "messages": messages, "total": messages.len() }))
 }
 
-fn transitions(app: &App, id: &ExecutionId) -> Result<String, Error> {
-    let store = app.store()?;
-    store.status(id)?.ok_or_else(|| wait::not_found(id))?;
-    let rows = store.transitions(id, 0, Some(TRANSITIONS_MAX))?;
+fn transitions(app: &App, caller: &Caller, id: &ExecutionId) -> Result<String, Error> {
+    app.visible(caller, id)?;
+    let rows = app.store()?.transitions(id, 0, Some(TRANSITIONS_MAX))?;
     let shown: Vec<Value> = rows
         .into_iter()
         .map(|row| {
@@ -214,11 +229,19 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Listed>, Error> {
     for page in guide::PAGES {
         all.push(listed(format!("dipeo://guide/{}", page.name), page.name, page.title(), page.mime_type()));
     }
-    for diagram in list_diagrams::list_diagrams(app, caller, Default::default()).await?.diagrams {
+    for diagram in readable_diagrams(app, caller).await? {
         let mime_type = if diagram.format == "native" { JSON } else { YAML };
         all.push(listed(diagram.uri, &diagram.name, diagram.description.as_deref().unwrap_or("A diagram"), mime_type));
     }
     Ok(all)
+}
+
+/// The diagrams that the caller may read: none without the scope.
+async fn readable_diagrams(app: &App, caller: &Caller) -> Result<Vec<list_diagrams::ListedDiagram>, Error> {
+    if !caller.scopes().has(Scope::DiagramRead) {
+        return Ok(Vec::new());
+    }
+    Ok(list_diagrams::list_diagrams(app, caller, Default::default()).await?.diagrams)
 }
 
 /// The URI templates: `(template, name, description, mime type)`.
@@ -243,13 +266,8 @@ pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
 /// `INTERNAL` when the workspace or the database cannot be read.
 pub async fn complete(app: &App, caller: &Caller, variable: &str, prefix: &str) -> Result<Vec<String>, Error> {
     let all: Vec<String> = match variable {
-        "name" => list_diagrams::list_diagrams(app, caller, Default::default())
-            .await?
-            .diagrams
-            .into_iter()
-            .map(|it| it.name)
-            .collect(),
-        "id" | "execution_id" => {
+        "name" => readable_diagrams(app, caller).await?.into_iter().map(|it| it.name).collect(),
+        "id" | "execution_id" if caller.scopes().has(Scope::ExecutionRead) => {
             let request = list_executions::Request { limit: Some(1_000), ..Default::default() };
             let found = list_executions::list_executions(app, caller, request).await?;
             found.executions.into_iter().map(|it| it.execution_id).collect()

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Scope;
 use super::run_diagram::format_of;
 use super::workspace::Found;
 use super::{App, Caller};
@@ -53,8 +54,9 @@ pub struct ListedDiagram {
 ///
 /// # Errors
 ///
-/// `INVALID_FORMAT`.
-pub async fn list_diagrams(app: &App, _caller: &Caller, request: Request) -> Result<Response, Error> {
+/// `INSUFFICIENT_SCOPE`, `INVALID_FORMAT`.
+pub async fn list_diagrams(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
+    caller.require(&[Scope::DiagramRead])?;
     let format = format_of(request.format.as_deref())?;
     let wanted = request.search.map(|it| it.to_lowercase());
     let mut diagrams = Vec::new();

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Scope;
 use super::{App, Caller};
 use crate::engine::Status;
 use crate::error::Error;
@@ -48,12 +49,14 @@ pub struct ListedExecution {
     pub error_code: Option<String>,
 }
 
-/// Lists executions, newest first; those that others started are found through these.
+/// Lists executions that the caller may know of, newest first; those that others started are found through
+/// these.
 ///
 /// # Errors
 ///
-/// `INVALID_INPUT` for a limit out of range.
-pub async fn list_executions(app: &App, _caller: &Caller, request: Request) -> Result<Response, Error> {
+/// `INSUFFICIENT_SCOPE`, `INVALID_INPUT` for a limit out of range.
+pub async fn list_executions(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
+    caller.require(&[Scope::ExecutionRead])?;
     let limit = request.limit.unwrap_or(20);
     if !(1..=1_000).contains(&limit) {
         return Err(
@@ -61,8 +64,13 @@ pub async fn list_executions(app: &App, _caller: &Caller, request: Request) -> R
         );
     }
     let Some(store) = app.existing_store() else { return Ok(Response { executions: Vec::new(), total: 0 }) };
-    let filter =
-        ListFilter { status: request.status, diagram_id: request.diagram, limit: Some(limit), ..ListFilter::default() };
+    let filter = ListFilter {
+        status: request.status,
+        diagram_id: request.diagram,
+        principal: caller.only_of(),
+        limit: Some(limit),
+        ..ListFilter::default()
+    };
     let (rows, total) = store.list_executions(&filter)?;
     let executions = rows
         .into_iter()

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod ask_diagram;
 mod begin;
+pub mod caller;
 mod children;
 pub mod claude_sessions;
 pub mod compile_diagram;
@@ -32,4 +33,5 @@ pub mod trust_diagram;
 mod wait;
 pub mod workspace;
 
-pub use app::{App, Caller};
+pub use app::App;
+pub use caller::Caller;

@@ -1,5 +1,6 @@
 //! A diagram that is named, found, read and compiled, for the handlers that look at it without running it.
 
+use super::caller::Scope;
 use super::run_diagram::format_of;
 use super::surroundings::World;
 use super::workspace::Source;
@@ -19,12 +20,13 @@ pub(super) struct Opened {
 ///
 /// # Errors
 ///
-/// `DIAGRAM_NOT_FOUND`, `INVALID_FORMAT` and what reading says; problems of the diagram are in the result.
+/// `INSUFFICIENT_SCOPE`, `DIAGRAM_NOT_FOUND`, `INVALID_FORMAT` and what reading says; problems of the diagram are in the result.
 pub(super) fn open(app: &App, caller: &Caller, diagram: &str, format_type: Option<&str>) -> Result<Opened, Error> {
+    caller.require(&[Scope::DiagramRead])?;
     let format = format_of(format_type)?;
     let (source, origin) = match caller {
         Caller::Terminal { working_dir } => (app.workspace.open_typed(diagram, working_dir, format)?, Origin::Local),
-        Caller::Client => (app.workspace.open_named(diagram, format)?, Origin::Workspace),
+        Caller::Client(_) => (app.workspace.open_named(diagram, format)?, Origin::Workspace),
     };
     let rights = app.rights_of(origin, &source.sha256)?;
     let base_dir = source.path.as_deref().and_then(|it| it.parent()).map(std::path::Path::to_path_buf);

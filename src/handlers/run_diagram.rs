@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::begin::{Beginning, begin};
+use super::caller::Scope;
 use super::execution_object::ExecutionObject;
 use super::launch::StoredOptions;
 use super::surroundings::World;
@@ -109,7 +110,7 @@ pub type OnToken = Box<dyn FnMut(&str, &str) + Send>;
 ///
 /// # Errors
 ///
-/// `DIAGRAM_NOT_FOUND`, `INVALID_DIAGRAM` (all diagnostics in `details`), `INVALID_INPUT`, `INVALID_FORMAT`,
+/// `INSUFFICIENT_SCOPE`, `DIAGRAM_NOT_FOUND`, `INVALID_DIAGRAM` (all diagnostics in `details`), `INVALID_INPUT`, `INVALID_FORMAT`,
 /// `ALREADY_EXISTS`, conflicts of `idempotency_key`.
 pub async fn run_diagram(
     app: &App,
@@ -118,9 +119,10 @@ pub async fn run_diagram(
     extras: Extras,
     waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
+    caller.require(&[Scope::ExecutionRun])?;
     let wait_seconds = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let prepared = Prepared::new(app, caller, request, &extras)?;
-    let execution_id = begin(app.supervisor()?, prepared.into_beginning(extras.background)).await?;
+    let execution_id = begin(app.supervisor()?, prepared.into_beginning(caller, extras.background)).await?;
     if extras.background {
         return present::execution(app, &execution_id, &present::View::default());
     }
@@ -182,7 +184,7 @@ impl Prepared {
         Ok(Self { source, compiled, options, rights, variables, execution_id, idempotency })
     }
 
-    fn into_beginning(self, in_background: bool) -> Beginning {
+    fn into_beginning(self, caller: &Caller, in_background: bool) -> Beginning {
         Beginning {
             execution_id: self.execution_id,
             source: self.source,
@@ -190,6 +192,7 @@ impl Prepared {
             options: self.options,
             rights: self.rights,
             variables: self.variables,
+            principal: Some(caller.principal().to_owned()),
             parent: None,
             idempotency: self.idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
             inherited: Vec::new(),
@@ -202,7 +205,7 @@ fn open(app: &App, caller: &Caller, request: &Request, format: Option<Format>) -
     match (&request.diagram, &request.content) {
         (Some(name), None) => match caller {
             Caller::Terminal { working_dir } => app.workspace.open_typed(name, working_dir, format),
-            Caller::Client => app.workspace.open_named(name, format),
+            Caller::Client(_) => app.workspace.open_named(name, format),
         },
         (None, Some(text)) => Ok(Source::inline(text.clone())),
         (None, None) => Err(Error::invalid("INVALID_INPUT", "neither `diagram` nor `content` is given")
@@ -217,8 +220,8 @@ fn origin_of(caller: &Caller, source: &Source) -> Origin {
     match caller {
         // What a person types or pipes in at the terminal is theirs.
         Caller::Terminal { .. } => Origin::Local,
-        Caller::Client if source.is_in_workspace => Origin::Workspace,
-        Caller::Client => Origin::Submitted,
+        Caller::Client(_) if source.is_in_workspace => Origin::Workspace,
+        Caller::Client(_) => Origin::Submitted,
     }
 }
 

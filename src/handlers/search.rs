@@ -4,7 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::list_diagrams::list_diagrams;
+use super::caller::Scope;
+use super::list_diagrams::{ListedDiagram, list_diagrams};
+use super::list_executions::ListedExecution;
 use super::{App, Caller, guide, list_executions};
 use crate::error::Error;
 
@@ -45,7 +47,7 @@ pub async fn search(app: &App, caller: &Caller, request: Request) -> Result<Resp
         return Err(Error::invalid("INVALID_INPUT", "`query` is blank").hint("write words to look for"));
     }
     let mut hits = Vec::new();
-    for diagram in list_diagrams(app, caller, Default::default()).await?.diagrams {
+    for diagram in diagrams(app, caller).await? {
         let description = diagram.description.clone().unwrap_or_default();
         let title = format!(
             "diagram {}{}",
@@ -57,8 +59,7 @@ pub async fn search(app: &App, caller: &Caller, request: Request) -> Result<Resp
     for page in guide::PAGES {
         add(&mut hits, &words, &format!("guide: {}", page.title()), page.text, format!("dipeo://guide/{}", page.name));
     }
-    let request = list_executions::Request { limit: Some(100), ..Default::default() };
-    for execution in list_executions::list_executions(app, caller, request).await?.executions {
+    for execution in executions(app, caller).await? {
         let diagram = execution.diagram_id.unwrap_or_default();
         let title = format!("execution of {diagram}, {}, {}", execution.status.name(), execution.started_at);
         let uri = format!("dipeo://executions/{}", execution.execution_id);
@@ -66,6 +67,22 @@ pub async fn search(app: &App, caller: &Caller, request: Request) -> Result<Resp
     }
     hits.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     Ok(Response { results: hits.into_iter().take(HITS_MAX).map(|(_, hit)| hit).collect() })
+}
+
+/// The diagrams that the caller may read: none without the scope, the guide is found by everybody.
+async fn diagrams(app: &App, caller: &Caller) -> Result<Vec<ListedDiagram>, Error> {
+    if !caller.scopes().has(Scope::DiagramRead) {
+        return Ok(Vec::new());
+    }
+    Ok(list_diagrams(app, caller, Default::default()).await?.diagrams)
+}
+
+async fn executions(app: &App, caller: &Caller) -> Result<Vec<ListedExecution>, Error> {
+    if !caller.scopes().has(Scope::ExecutionRead) {
+        return Ok(Vec::new());
+    }
+    let request = list_executions::Request { limit: Some(100), ..Default::default() };
+    Ok(list_executions::list_executions(app, caller, request).await?.executions)
 }
 
 /// Adds a hit when every word occurs; words in the title count more.

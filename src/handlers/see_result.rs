@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Scope;
 use super::execution_object::ExecutionObject;
 use super::present::{self, View};
 use super::run_diagram::Waiting;
@@ -50,13 +51,14 @@ pub struct Request {
 ///
 /// # Errors
 ///
-/// `INVALID_EXECUTION_ID`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`.
+/// `INSUFFICIENT_SCOPE`, `INVALID_EXECUTION_ID`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`.
 pub async fn see_result(
     app: &App,
-    _caller: &Caller,
+    caller: &Caller,
     request: Request,
     waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
+    caller.require(&[Scope::ExecutionRead])?;
     let id = ExecutionId::parse(&request.execution_id)?;
     let limit = wait::seconds(request.wait_seconds, 0)?;
     let max_chars = request.max_chars.unwrap_or(limits::RESULT_CHARS_DEFAULT);
@@ -64,6 +66,7 @@ pub async fn see_result(
         return Err(Error::invalid("INVALID_INPUT", format!("`max_chars` is {max_chars}"))
             .hint(format!("write a number from 200 to {}", limits::RESULT_CHARS_MAX)));
     }
+    app.visible(caller, &id)?;
     wait::until_settled(app, &id, Some(limit), waiting).await?;
     let view = View { detail: request.detail.unwrap_or_default(), node: request.node, max_chars };
     present::execution(app, &id, &view)

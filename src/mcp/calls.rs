@@ -12,7 +12,7 @@ use super::server::McpServer;
 use super::tools::ToolName;
 use super::{answer, arguments};
 use crate::error::Error;
-use crate::handlers::{Caller, compile_diagram, control_execution, fetch, run_diagram, search, see_result};
+use crate::handlers::{compile_diagram, control_execution, fetch, run_diagram, search, see_result};
 
 /// Carries out `tool`. What a model can do something about is an error result, never a protocol error.
 pub async fn call(
@@ -36,7 +36,7 @@ async fn dispatch(
     arguments: JsonObject,
     context: &RequestContext<RoleServer>,
 ) -> Result<CallToolResult, Error> {
-    let (app, caller) = (server.app(), &Caller::Client);
+    let (app, caller) = (server.app(), &server.caller(context));
     match tool {
         ToolName::DipeoRun => {
             let request = arguments::read(tool, arguments)?;

@@ -6,13 +6,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use rmcp::model::{ProtocolVersion, Resource};
 use serde_json::{Value, json};
 
 use super::{answer, resources, tools};
 use crate::error::Error;
-use crate::handlers::App;
+use crate::handlers::caller::{Door, Identity};
+use crate::handlers::{App, Caller};
 
 #[derive(Clone)]
 struct Pages {
@@ -29,12 +30,17 @@ pub fn routes(app: Arc<App>, needs_token: bool) -> Router {
         .with_state(Pages { app, needs_token })
 }
 
-async fn about(State(pages): State<Pages>) -> Response {
+async fn about(State(pages): State<Pages>, identity: Option<Extension<Identity>>) -> Response {
     let method = if pages.needs_token { "bearer" } else { "none" };
-    match resources::list(&pages.app).await {
+    match resources::list(&pages.app, &caller(identity)).await {
         Ok(listed) => Json(describe(&listed, method)).into_response(),
         Err(error) => failure(&error),
     }
+}
+
+/// Whom the HTTP server recognised, else the owner.
+fn caller(identity: Option<Extension<Identity>>) -> Caller {
+    Caller::client(identity.map_or_else(Identity::owner, |it| it.0), Door::Http)
 }
 
 fn describe(listed: &[Resource], authentication: &str) -> Value {
@@ -68,8 +74,8 @@ fn describe(listed: &[Resource], authentication: &str) -> Value {
     })
 }
 
-async fn list_resources(State(pages): State<Pages>) -> Response {
-    match resources::list(&pages.app).await {
+async fn list_resources(State(pages): State<Pages>, identity: Option<Extension<Identity>>) -> Response {
+    match resources::list(&pages.app, &caller(identity)).await {
         Ok(all) => Json(json!({"resources": all, "resource_templates": resources::templates()})).into_response(),
         Err(error) => failure(&error),
     }

@@ -27,8 +27,8 @@ const COLLECTIONS: [&str; 2] = ["dipeo://diagrams", "dipeo://executions"];
 /// # Errors
 ///
 /// `INTERNAL` when the workspace cannot be read.
-pub async fn list(app: &App) -> Result<Vec<Resource>, Error> {
-    let mut listed = fetch::list(app, &Caller::Client).await?;
+pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Resource>, Error> {
+    let mut listed = fetch::list(app, caller).await?;
     listed.sort_by_key(|it| rank(&it.uri));
     Ok(listed
         .into_iter()
@@ -60,9 +60,9 @@ pub fn templates() -> Vec<ResourceTemplate> {
 /// # Errors
 ///
 /// `-32002` (which the library turns into `-32602` for modern clients) when there is none.
-pub async fn read(app: &App, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+pub async fn read(app: &App, caller: &Caller, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let request = fetch::Request { id: uri.to_owned() };
-    let document = fetch::fetch(app, &Caller::Client, request).await.map_err(|error| {
+    let document = fetch::fetch(app, caller, request).await.map_err(|error| {
         let mut error = protocol_error(&error);
         if let Some(data) = &mut error.data {
             data["uri"] = uri.into();
@@ -88,13 +88,13 @@ pub async fn read(app: &App, uri: &str) -> Result<ReadResourceResult, ErrorData>
 /// `-32603` when the workspace or the database cannot be read.
 pub async fn complete(
     app: &App,
+    caller: &Caller,
     reference: &Reference,
     argument: &str,
     prefix: &str,
 ) -> Result<CompletionInfo, ErrorData> {
     let Some(variable) = variable(reference, argument) else { return Ok(CompletionInfo::default()) };
-    let mut values =
-        fetch::complete(app, &Caller::Client, variable, prefix).await.map_err(|error| protocol_error(&error))?;
+    let mut values = fetch::complete(app, caller, variable, prefix).await.map_err(|error| protocol_error(&error))?;
     let has_more = values.len() > CompletionInfo::MAX_VALUES;
     values.truncate(CompletionInfo::MAX_VALUES);
     CompletionInfo::with_pagination(values, None, has_more).map_err(|text| ErrorData::internal_error(text, None))

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use axum::http::request::Parts;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, DiscoverResult,
     GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
@@ -18,7 +19,8 @@ use super::paging::page;
 use super::resources::{FIXED, LISTS};
 use super::tools::{self, ToolName};
 use super::{calls, prompts, resources};
-use crate::handlers::App;
+use crate::handlers::caller::{Door, Identity};
+use crate::handlers::{App, Caller};
 use crate::nearest::nearest;
 
 /// What a client reads about this server before it uses it.
@@ -42,6 +44,14 @@ impl McpServer {
 
     pub(super) fn app(&self) -> &App {
         &self.app
+    }
+
+    /// Who makes a request: whom the HTTP server recognised, else the owner of the database. Nothing about it is
+    /// remembered between requests.
+    pub(super) fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        let parts = context.extensions.get::<Parts>();
+        let identity = parts.and_then(|it| it.extensions.get::<Identity>()).cloned();
+        Caller::client(identity.unwrap_or_else(Identity::owner), Door::Mcp)
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -124,7 +134,9 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let all = resources::list(&self.app).await.map_err(|error| resources::protocol_error(&error))?;
+        let all = resources::list(&self.app, &self.caller(&context))
+            .await
+            .map_err(|error| resources::protocol_error(&error))?;
         list_result!(ListResourcesResult, resources, &all, request, LISTS, context)
     }
 
@@ -142,7 +154,7 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let mut result = resources::read(&self.app, &request.uri).await?;
+        let mut result = resources::read(&self.app, &self.caller(&context), &request.uri).await?;
         stamp(&mut result.meta, &context);
         Ok(result.into())
     }
@@ -172,7 +184,9 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         let argument = &request.argument;
-        let completion = resources::complete(&self.app, &request.r#ref, &argument.name, &argument.value).await?;
+        let caller = self.caller(&context);
+        let completion =
+            resources::complete(&self.app, &caller, &request.r#ref, &argument.name, &argument.value).await?;
         let mut result = CompleteResult::new(completion);
         stamp(&mut result.meta, &context);
         Ok(result)

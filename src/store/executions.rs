@@ -61,6 +61,8 @@ pub struct ExecutionRow {
 pub struct ListFilter {
     pub status: Option<Status>,
     pub diagram_id: Option<String>,
+    /// Only those of this principal and those of nobody; all when absent.
+    pub principal: Option<String>,
     /// Whether executions that others started are among them.
     pub with_children: bool,
     /// At most so many; all when absent.
@@ -129,6 +131,10 @@ impl Store {
     /// Failures of the database.
     pub fn list_executions(&self, filter: &ListFilter) -> Result<(Vec<ExecutionHead>, u64), Error> {
         let of_kind = if filter.with_children { "" } else { " AND kind <> 'child'" };
+        let of_whom = match filter.principal {
+            Some(_) => " AND (principal IS NULL OR principal = :principal)",
+            None => " AND :principal IS NULL",
+        };
         let which = match (filter.status.is_some(), filter.diagram_id.is_some()) {
             (false, false) => ":status IS NULL AND :diagram_id IS NULL",
             (true, false) => "status = :status AND :diagram_id IS NULL",
@@ -139,20 +145,20 @@ impl Store {
         self.readers.read(|connection| {
             // Both answers from one state of the database.
             let view = connection.unchecked_transaction()?;
-            let sql = format!("SELECT count(*) FROM executions WHERE {which}{of_kind}");
-            let total = view
-                .prepare_cached(&sql)?
-                .query_row(named_params! {":status": status, ":diagram_id": diagram_id}, |row| {
-                    row.get::<_, Whole>(0)
-                })?;
+            let sql = format!("SELECT count(*) FROM executions WHERE {which}{of_kind}{of_whom}");
+            let total = view.prepare_cached(&sql)?.query_row(
+                named_params! {":status": status, ":diagram_id": diagram_id, ":principal": filter.principal},
+                |row| row.get::<_, Whole>(0),
+            )?;
             let sql = format!(
-                "SELECT {HEAD} FROM executions WHERE {which}{of_kind} ORDER BY started_at DESC, rowid DESC
+                "SELECT {HEAD} FROM executions WHERE {which}{of_kind}{of_whom} ORDER BY started_at DESC, rowid DESC
                   LIMIT :limit OFFSET :offset"
             );
             let mut statement = view.prepare_cached(&sql)?;
             let params = named_params! {
                 ":status": status,
                 ":diagram_id": diagram_id,
+                ":principal": filter.principal,
                 ":limit": limit(filter.limit),
                 ":offset": limit(Some(filter.offset)),
             };
@@ -245,6 +251,7 @@ mod tests {
         let filter = |status, diagram_id: Option<&str>, limit, offset| ListFilter {
             status,
             diagram_id: diagram_id.map(str::to_owned),
+            principal: None,
             with_children: false,
             limit,
             offset,

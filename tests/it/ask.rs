@@ -150,7 +150,8 @@ async fn whoever_called_may_be_the_author() {
     assert_eq!((written.rounds, written.path.as_str()), (2, "projects/generated/greet.light.yaml"));
     let error = by_caller(&app, &[None]).await.expect_err("nobody answers");
     assert_eq!(error.code(), "NO_MODEL");
-    let listed = list_executions(&app, &Caller::Client, list_executions::Request::default()).await.expect("listed");
+    let listed =
+        list_executions(&app, &Caller::owner_client(), list_executions::Request::default()).await.expect("listed");
     let statuses: Vec<Value> = listed.executions.iter().map(|it| json!(it.status)).collect();
     assert_eq!(statuses, [json!("aborted"), json!("completed"), json!("completed")], "no question is left open");
     app.shut_down_runs().await;

@@ -166,7 +166,7 @@ connections:
     );
     let app = workspace.app();
     let request = Request { content: Some(PARENT.to_owned()), ..Request::default() };
-    let object = run_diagram(&app, &Caller::Client, request, Extras::default(), Waiting::default()).await;
+    let object = run_diagram(&app, &Caller::owner_client(), request, Extras::default(), Waiting::default()).await;
     let ended = object.expect("it starts");
     assert_eq!(ended.status.name(), "failed", "{ended:?}");
     let error = ended.error.expect("why");

@@ -153,7 +153,7 @@ async fn what_cannot_be_converted_says_why() {
         let error = convert_session(&app, &terminal(&workspace), request.clone()).await.expect_err("it cannot");
         assert_eq!(error.code(), code, "{which:?}: {error}");
         assert!(error.hint_text().is_some());
-        let error = convert_session(&app, &Caller::Client, request).await.expect_err("a client may not");
+        let error = convert_session(&app, &Caller::owner_client(), request).await.expect_err("a client may not");
         assert_eq!(error.code(), "PERMISSION_REQUIRED");
     }
     assert!(!workspace.root().join("projects").exists(), "nothing is left over");

@@ -523,7 +523,7 @@ async fn a_text_that_a_client_submitted_becomes_no_script_before_a_person_trusts
         push_as: Some("theirs".into()),
         ..Default::default()
     };
-    dipeo::handlers::compile_diagram::compile_diagram(&app, &Caller::Client, request, Default::default())
+    dipeo::handlers::compile_diagram::compile_diagram(&app, &Caller::owner_client(), request, Default::default())
         .await
         .expect("it is pushed");
     let error = export(&app, &saved(&workspace, text)).await.expect_err("the same text is theirs in any file");

@@ -377,7 +377,7 @@ async fn run_call(app: &App, caller: &Caller, operation: &str) -> ExecutionObjec
          - {{label: end, type: endpoint}}\nconnections:\n- {{from: begin, to: call}}\n- {{from: call, to: end}}\n"
     );
     let request = match caller {
-        Caller::Client => run_diagram::Request { content: Some(text), ..Default::default() },
+        Caller::Client(_) => run_diagram::Request { content: Some(text), ..Default::default() },
         Caller::Terminal { working_dir } => {
             let path = working_dir.join("call.light.yaml");
             std::fs::write(&path, &text).expect("written");
@@ -409,7 +409,7 @@ async fn a_diagram_calls_a_provider_of_its_workspace_and_tries_again_when_told_t
     assert_eq!(serde_json::to_value(&object.final_output).expect("JSON"), json!({"id": 7}), "{object:?}");
     assert_eq!(server.received_requests().await.expect("recorded").len(), 3, "two refusals and the answer");
     // A text that a client sent reaches public addresses only.
-    let object = run_call(&app, &Caller::Client, "get").await;
+    let object = run_call(&app, &Caller::owner_client(), "get").await;
     let error = serde_json::to_value(&object.error).expect("JSON");
     assert_eq!(error["code"], json!("HOST_NOT_ALLOWED"), "{error}");
     app.shut_down_runs().await;
@@ -425,7 +425,7 @@ async fn compiling_names_the_hosts_that_a_diagram_calls() {
         - {label: c, type: api_job, url: '{{where}}/x'}\n\
         connections:\n- {from: begin, to: a}\n- {from: a, to: b}\n- {from: b, to: c}\n";
     let request = compile_diagram::Request { content: content.to_owned(), ..Default::default() };
-    let response = compile_diagram::compile_diagram(&app, &Caller::Client, request, Default::default())
+    let response = compile_diagram::compile_diagram(&app, &Caller::owner_client(), request, Default::default())
         .await
         .expect("it compiles");
     let hosts = response.report.capabilities.expect("it was read").hosts;

@@ -1,5 +1,6 @@
 //! The one integration test binary: every file of this folder is a module here.
 
+mod access;
 mod ask;
 mod children;
 mod code;

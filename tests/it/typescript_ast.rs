@@ -120,7 +120,7 @@ async fn an_ir_builder_is_told_what_takes_its_place() {
             .to_owned(),
         ..compile_diagram::Request::default()
     };
-    let response = compile_diagram(&app, &Caller::Client, request, Default::default()).await.expect("compiles");
+    let response = compile_diagram(&app, &Caller::owner_client(), request, Default::default()).await.expect("compiles");
     let errors = serde_json::to_value(&response.report.errors).expect("JSON");
     let found: Vec<&str> = errors.as_array().into_iter().flatten().filter_map(|it| it["code"].as_str()).collect();
     assert_eq!(found, ["E210", "E401"], "the rest of the file is checked: {errors}");

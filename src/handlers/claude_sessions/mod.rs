@@ -27,7 +27,7 @@ use crate::handlers::Caller;
 fn only_at_the_terminal(caller: &Caller) -> Result<&Caller, Error> {
     match caller {
         Caller::Terminal { .. } => Ok(caller),
-        Caller::Client => Err(Error::refused("PERMISSION_REQUIRED", "sessions are only read at the terminal")
+        Caller::Client(_) => Err(Error::refused("PERMISSION_REQUIRED", "sessions are only read at the terminal")
             .hint("ask the person to run `dipeo dipeocc`")),
     }
 }
