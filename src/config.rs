@@ -1,6 +1,7 @@
 //! Settings: flags over environment over `dipeo.toml` over defaults. The one place that reads the
 //! environment (surface.md 3.1, 3.3).
 
+mod clients;
 mod models;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+pub use self::clients::{Named, UserFolders};
 use self::models::ModelsTable;
 pub use self::models::{LongPrice, ModelSettings, PriceTable, ProviderConfig, default_model};
 use crate::error::Error;
@@ -97,6 +99,8 @@ pub struct Config {
     pub user_dir: PathBuf,
     /// `~/.claude`: where Claude Code keeps its sessions.
     pub claude_dir: PathBuf,
+    pub user_folders: UserFolders,
+    pub named: Named,
     pub host: String,
     pub port: u16,
     pub public_url: Option<String>,
@@ -218,6 +222,8 @@ impl Config {
             workspace,
             user_dir,
             claude_dir,
+            user_folders: UserFolders::of(env),
+            named: Named { workspace: overrides.workspace.is_some(), database: overrides.database.is_some() },
         })
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ColorChoice;
-use dipeo::cli::{self, Cli, Command, Output};
+use dipeo::cli::{self, Cli, Command, McpArgs, Output};
 use dipeo::clock::SystemClock;
 use dipeo::code::Code;
 use dipeo::config::{Config, Environment};
@@ -108,7 +108,7 @@ async fn dispatch(
     let app = Arc::new(build(config, command.role())?);
     let stop = CancellationToken::new();
     let outcome = match command {
-        Command::Mcp(_) => {
+        Command::Mcp(McpArgs { command: None, .. }) => {
             stop_on_signals(&stop);
             serve_stdio(&app, &stop).await.map(|()| 0)
         }
@@ -122,7 +122,7 @@ async fn dispatch(
         }
         command => {
             let caller = Caller::Terminal { working_dir: working_dir.clone() };
-            let context = cli::Context { app: &app, caller, working_dir, output, quiet };
+            let context = cli::Context { app: &app, caller, working_dir, output, quiet, manifest: mcp::manifest };
             cli::execute(&context, command).await
         }
     };

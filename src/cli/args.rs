@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::mcp::McpCommand;
 use super::secrets::SecretsArgs;
 use crate::config::Overrides;
 use crate::error::Error;
@@ -90,7 +91,7 @@ pub enum Command {
     Integrations(IntegrationsArgs),
     /// Claude Code sessions: list, count, make diagrams of them
     Dipeocc(super::dipeocc::DipeoccArgs),
-    /// Serve an assistant over MCP on stdio
+    /// Serve an assistant over MCP on stdio; `install` enters dipeo into a client
     Mcp(McpArgs),
     /// Serve assistants over MCP on HTTP
     Serve(ServeArgs),
@@ -106,7 +107,8 @@ impl Command {
     pub fn role(&self) -> &'static str {
         match self {
             Self::Secrets(_) => "cli",
-            Self::Mcp(_) => "mcp",
+            Self::Mcp(McpArgs { command: None, .. }) => "mcp",
+            Self::Mcp(McpArgs { command: Some(_), .. }) => "cli",
             Self::Serve(_) => "serve",
             Self::Drain => "drain",
             Self::Convert(_)
@@ -526,8 +528,11 @@ pub enum IntegrationsCommand {
 
 /// Example: claude mcp add dipeo -- dipeo mcp
 #[derive(Debug, Args)]
-#[command(after_help = "Example: claude mcp add dipeo -- dipeo mcp")]
-pub struct McpArgs {}
+#[command(after_help = "Example: claude mcp add dipeo -- dipeo mcp", args_conflicts_with_subcommands = true)]
+pub struct McpArgs {
+    #[command(subcommand)]
+    pub command: Option<McpCommand>,
+}
 
 /// Example: dipeo serve --port 8000
 #[derive(Clone, Debug, Args)]

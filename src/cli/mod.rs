@@ -14,6 +14,7 @@ mod edit;
 mod export;
 mod integrations;
 mod list;
+mod mcp;
 mod print;
 mod question;
 mod results;
@@ -23,10 +24,12 @@ mod stats;
 mod trust;
 mod watch;
 
-pub use args::{Cli, Command, Form, introduction, overrides, parse};
+pub use args::{Cli, Command, Form, McpArgs, introduction, overrides, parse};
 pub use print::{Output, print_error};
 
 use std::path::PathBuf;
+
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::handlers::{App, Caller};
@@ -38,6 +41,8 @@ pub struct Context<'a> {
     pub working_dir: PathBuf,
     pub output: Output,
     pub quiet: bool,
+    /// Makes the manifest of the MCP server, which is another adapter's.
+    pub manifest: fn() -> Value,
 }
 
 /// Carries a command out and returns the exit code.
@@ -61,7 +66,8 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,
-        Command::Mcp(_) | Command::Serve(_) | Command::Drain => {
+        Command::Mcp(McpArgs { command: Some(command), .. }) => mcp::mcp(context, command).await,
+        Command::Mcp(McpArgs { command: None, .. }) | Command::Serve(_) | Command::Drain => {
             Err(Error::internal("a server command reached the command line adapter"))
         }
     }

@@ -216,12 +216,20 @@ fn as_resource(uri: &str, error: Error) -> Error {
 ///
 /// `INTERNAL` when the workspace cannot be read.
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Listed>, Error> {
-    let listed = |uri: String, name: &str, description: &str, mime_type: &str| Listed {
-        uri,
-        name: name.to_owned(),
-        description: description.to_owned(),
-        mime_type: mime_type.to_owned(),
-    };
+    let mut all = fixed();
+    for diagram in readable_diagrams(app, caller).await? {
+        let mime_type = if diagram.format == "native" { JSON } else { YAML };
+        all.push(listed(diagram.uri, &diagram.name, diagram.description.as_deref().unwrap_or("A diagram"), mime_type));
+    }
+    Ok(all)
+}
+
+fn listed(uri: String, name: &str, description: &str, mime_type: &str) -> Listed {
+    Listed { uri, name: name.to_owned(), description: description.to_owned(), mime_type: mime_type.to_owned() }
+}
+
+/// What can be read in every workspace: the two collections and the guide.
+pub fn fixed() -> Vec<Listed> {
     let mut all = vec![
         listed("dipeo://diagrams".into(), "diagrams", "Diagrams of the workspace", JSON),
         listed("dipeo://executions".into(), "executions", "Executions, newest first", JSON),
@@ -229,11 +237,7 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Listed>, Error> {
     for page in guide::PAGES {
         all.push(listed(format!("dipeo://guide/{}", page.name), page.name, page.title(), page.mime_type()));
     }
-    for diagram in readable_diagrams(app, caller).await? {
-        let mime_type = if diagram.format == "native" { JSON } else { YAML };
-        all.push(listed(diagram.uri, &diagram.name, diagram.description.as_deref().unwrap_or("A diagram"), mime_type));
-    }
-    Ok(all)
+    all
 }
 
 /// The diagrams that the caller may read: none without the scope.

@@ -30,10 +30,16 @@ const COLLECTIONS: [&str; 2] = ["dipeo://diagrams", "dipeo://executions"];
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Resource>, Error> {
     let mut listed = fetch::list(app, caller).await?;
     listed.sort_by_key(|it| rank(&it.uri));
-    Ok(listed
-        .into_iter()
-        .map(|it| Resource::new(it.uri, it.name).with_description(it.description).with_mime_type(it.mime_type))
-        .collect())
+    Ok(listed.into_iter().map(resource).collect())
+}
+
+fn resource(listed: fetch::Listed) -> Resource {
+    Resource::new(listed.uri, listed.name).with_description(listed.description).with_mime_type(listed.mime_type)
+}
+
+/// What is there in every workspace, without the pages of single errors: the template of the guide covers them.
+pub fn fixed() -> Vec<Resource> {
+    fetch::fixed().into_iter().filter(|it| rank(&it.uri) < 3).map(resource).collect()
 }
 
 fn rank(uri: &str) -> u8 {

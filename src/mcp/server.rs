@@ -66,6 +66,11 @@ pub(super) fn implementation() -> Implementation {
         .with_description(env!("CARGO_PKG_DESCRIPTION"))
 }
 
+/// What this server can do, extensions included; the manifest says the same.
+pub(super) fn capabilities() -> ServerCapabilities {
+    ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().enable_completions().build()
+}
+
 /// Puts the server's name into a result of a modern request, which has no handshake to learn it from.
 fn stamp(meta: &mut Option<MetaObject>, context: &RequestContext<RoleServer>) {
     if context.meta.protocol_version().is_some_and(|it| it >= ProtocolVersion::V_2026_07_28) {
@@ -93,11 +98,7 @@ macro_rules! list_result {
 
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().enable_completions();
-        ServerConfig::new(capabilities.build())
-            .with_server_info(implementation())
-            .with_instructions(INSTRUCTIONS.trim_end())
+        ServerConfig::new(capabilities()).with_server_info(implementation()).with_instructions(INSTRUCTIONS.trim_end())
     }
 
     async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {

@@ -24,6 +24,7 @@ mod light_schema;
 mod llm;
 mod mcp_client;
 mod mcp_http;
+mod mcp_setup;
 mod mcp_stdio;
 mod mistakes;
 mod readme;
