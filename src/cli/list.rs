@@ -20,7 +20,12 @@ pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
             (None, Some(description)) => description.clone(),
             (None, None) => String::new(),
         };
-        text.push_str(&format!("{}  ({}, {} nodes, {})  {about}\n", it.name, it.format, it.nodes, it.path));
+        let tool = match (&it.tool, &it.tool_problem) {
+            (Some(name), _) => format!(", tool {name}"),
+            (None, Some(problem)) => format!(", no tool: {problem}"),
+            (None, None) => String::new(),
+        };
+        text.push_str(&format!("{}  ({}, {} nodes, {}{tool})  {about}\n", it.name, it.format, it.nodes, it.path));
     }
     text.push_str(&format!("{} diagrams\n", response.total));
     context.output.text(&text);

@@ -9,12 +9,6 @@ pub(super) fn check(diagram: &Diagram) -> Vec<Diagnostic> {
         let message = "`settings.budget` has no effect in this version: nothing is limited by it";
         found.push(Diagnostic::new("W402", span, message).at("settings").hint("limit the run with `settings.timeout`"));
     }
-    if let Some(tool) = &diagram.tool {
-        let message = "`tool` has no effect in this version: the diagram is run by its name";
-        found.push(
-            Diagnostic::new("W402", tool.span, message).at("tool").hint("call `dipeo_run` with the diagram's name"),
-        );
-    }
     for input in diagram.inputs.iter().filter(|it| it.secret) {
         let message =
             format!("`secret` of the input `{}` has no effect in this version: its value is stored", input.name);

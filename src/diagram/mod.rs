@@ -41,4 +41,5 @@ pub use legacy::{other_names, other_types, other_values};
 pub use load::{Bounds, Loaded, comments, load_within};
 pub use model::{Connection, Diagram, DiagramNode, Field, InputDeclaration, Person, Script, Settings};
 pub use parse::{Parsed, parse};
+pub use settings::is_tool_name;
 pub use tree::{Span, Spanned, Tree, TreeKind};

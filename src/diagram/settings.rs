@@ -75,13 +75,22 @@ fn input(name: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> InputD
     declaration
 }
 
+/// Whether MCP clients take `name` as the name of a tool: what all of them and their models' services allow.
+pub fn is_tool_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-'))
+}
+
 /// Reads `tool`; `false` means the same as nothing.
 pub(super) fn tool(tree: &Tree, draft: &mut Draft<'_>) -> Option<Tree> {
     match &tree.kind {
         TreeKind::Bool(is_tool) => is_tool.then(|| tree.clone()),
         TreeKind::Map(_) => {
             let mut fields = Entries::new(draft, "tool", tree);
-            fields.text("name");
+            if let Some(name) = fields.text("name").filter(|it| !is_tool_name(&it.value)) {
+                let message = format!("`{}` can be no tool name", name.value);
+                let hint = "write 1 to 64 letters, digits, `_` and `-`";
+                fields.report("name", Diagnostic::new("E403", name.span, message).hint(hint));
+            }
             fields.text("description");
             fields.finish();
             Some(tree.clone())
@@ -147,6 +156,8 @@ mod tests {
             ("inputs: {a: {type: text}}", vec!["E403 inputs.a 3:20"]),
             ("tool: maybe", vec!["E106 tool 3:7"]),
             ("tool: yes", vec!["W103 tool 3:7"]),
+            ("tool: {name: a b}", vec!["E403 tool 3:14"]),
+            ("tool: {name: a-b_1, descripton: c}", vec!["W401 tool 3:21"]),
             ("tool: false", vec![]),
         ] {
             let text = format!("nodes: [{{label: s, type: start}}]\n{line}\n");

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::caller::Caller;
+use super::diagram_tools::Seen;
 use super::supervisor::Supervisor;
 use super::wait::not_found;
 use super::workspace::Workspace;
@@ -24,6 +25,8 @@ pub struct App {
     pub languages: Arc<dyn Languages>,
     /// How this process describes itself to others on the database: `cli`, `mcp`, `serve`, `drain`.
     pub role: &'static str,
+    /// What was read of diagrams that ask to be tools.
+    pub(super) seen_tools: Seen,
     store: OnceLock<Arc<Store>>,
     supervisor: OnceLock<Arc<Supervisor>>,
 }
@@ -38,6 +41,7 @@ impl App {
             languages,
             role,
             config,
+            seen_tools: Seen::default(),
             store: OnceLock::new(),
             supervisor: OnceLock::new(),
         }

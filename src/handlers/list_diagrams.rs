@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
+use super::diagram_tools::diagram_tools;
 use super::run_diagram::format_of;
 use super::workspace::Found;
 use super::{App, Caller};
@@ -45,6 +46,12 @@ pub struct ListedDiagram {
     /// Whether a person trusted exactly this text (only said of submitted diagrams).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trusted: Option<bool>,
+    /// The MCP tool that it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tool: Option<String>,
+    /// Why it is no tool although it asks to be one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tool_problem: Option<String>,
     /// Why it does not parse.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
@@ -60,8 +67,11 @@ pub async fn list_diagrams(app: &App, caller: &Caller, request: Request) -> Resu
     let format = format_of(request.format.as_deref())?;
     let wanted = request.search.map(|it| it.to_lowercase());
     let mut diagrams = Vec::new();
+    let tools = diagram_tools(app, caller)?;
     for found in app.workspace.list() {
-        let Some(listed) = look_at(app, &found)? else { continue };
+        let Some(mut listed) = look_at(app, &found)? else { continue };
+        listed.tool = tools.of(&listed.name).map(|it| it.name.clone());
+        listed.tool_problem = tools.problem_of(&listed.name).map(str::to_owned);
         let fits_format = format.is_none_or(|it| it.name() == listed.format);
         let fits_words = wanted.as_deref().is_none_or(|it| {
             [Some(&listed.name), Some(&listed.path), listed.description.as_ref()]
@@ -87,6 +97,8 @@ fn look_at(app: &App, found: &Found) -> Result<Option<ListedDiagram>, Error> {
         description,
         uri: format!("dipeo://diagrams/{}", found.name),
         trusted: None,
+        tool: None,
+        tool_problem: None,
         error,
     };
     let by_suffix = || {

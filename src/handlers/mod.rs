@@ -11,6 +11,7 @@ pub mod compile_diagram;
 pub mod control_execution;
 pub mod convert_diagram;
 pub mod diagram_stats;
+pub mod diagram_tools;
 pub mod edit_diagram;
 pub mod execution_object;
 pub mod export_diagram;

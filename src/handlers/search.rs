@@ -50,7 +50,8 @@ pub async fn search(app: &App, caller: &Caller, request: Request) -> Result<Resp
     for diagram in diagrams(app, caller).await? {
         let description = diagram.description.clone().unwrap_or_default();
         let title = format!(
-            "diagram {}{}",
+            "{} {}{}",
+            if diagram.tool.is_some() { "tool (call dipeo_run with this diagram)" } else { "diagram" },
             diagram.name,
             if description.is_empty() { String::new() } else { format!(": {description}") }
         );

@@ -10,6 +10,7 @@ use axum::{Extension, Json, Router};
 use rmcp::model::{ProtocolVersion, Resource};
 use serde_json::{Value, json};
 
+use super::diagram_tools::tools_of;
 use super::{answer, resources, tools};
 use crate::error::Error;
 use crate::handlers::caller::{Door, Identity};
@@ -25,7 +26,7 @@ struct Pages {
 pub fn routes(app: Arc<App>, needs_token: bool) -> Router {
     Router::new()
         .route("/mcp/info", get(about))
-        .route("/mcp/tools", get(async || Json(json!({"tools": tools::all()}))))
+        .route("/mcp/tools", get(list_tools))
         .route("/mcp/resources", get(list_resources))
         .with_state(Pages { app, needs_token })
 }
@@ -72,6 +73,13 @@ fn describe(listed: &[Resource], authentication: &str) -> Value {
         "tools": tools,
         "resources": resources,
     })
+}
+
+async fn list_tools(State(pages): State<Pages>, identity: Option<Extension<Identity>>) -> Response {
+    match tools_of(&pages.app, &caller(identity)) {
+        Ok(tools) => Json(json!({"tools": tools})).into_response(),
+        Err(error) => failure(&error),
+    }
 }
 
 async fn list_resources(State(pages): State<Pages>, identity: Option<Extension<Identity>>) -> Response {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `server` | the protocol's methods, for clients of both eras |
 //! | `tools` `schema` `arguments` `calls` `answer` `progress` | the six tools, from their list to their results |
+//! | `diagram_tools` | diagrams that are tools of their own |
 //! | `resources` `prompts` `paging` | what can be read |
 //! | `stdio` `mount` `json_errors` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
@@ -15,6 +16,7 @@
 mod answer;
 mod arguments;
 mod calls;
+mod diagram_tools;
 mod info;
 mod inventory;
 mod json_errors;
@@ -28,6 +30,7 @@ pub mod server;
 pub mod stdio;
 mod tools;
 
+pub use diagram_tools::tools_of;
 pub use inventory::manifest;
 pub use mount::{McpConfig, ROUTES, mount, router};
 pub use server::McpServer;

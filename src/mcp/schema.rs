@@ -89,7 +89,12 @@ fn tidy_properties(properties: Value) -> Value {
 
 /// Tidies one property. One that may be anything says so: some clients warn about a schema without a type.
 fn tidy_property(schema: Value) -> Value {
-    let mut property = if schema == Value::Bool(true) { json!({}) } else { tidy(schema) };
+    let property = if schema == Value::Bool(true) { json!({}) } else { tidy(schema) };
+    with_type(property)
+}
+
+/// Says of a schema that says nothing that it may be anything.
+pub fn with_type(mut property: Value) -> Value {
     let says_nothing = property.as_object().is_some_and(|it| it.keys().all(|key| key == "description"));
     if says_nothing {
         let kinds = ["string", "number", "boolean", "object", "array"];

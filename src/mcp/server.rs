@@ -16,11 +16,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::paging::page;
-use super::resources::{FIXED, LISTS};
+use super::resources::{FIXED, LISTS, TOOLS};
 use super::tools::{self, ToolName};
-use super::{calls, prompts, resources};
+use super::{calls, diagram_tools, prompts, resources};
 use crate::handlers::caller::{Door, Identity};
-use crate::handlers::{App, Caller};
+use crate::handlers::diagram_tools::Catalog;
+use crate::handlers::{self, App, Caller};
 use crate::nearest::nearest;
 
 /// What a client reads about this server before it uses it.
@@ -52,6 +53,12 @@ impl McpServer {
         let parts = context.extensions.get::<Parts>();
         let identity = parts.and_then(|it| it.extensions.get::<Identity>()).cloned();
         Caller::client(identity.unwrap_or_else(Identity::owner), Door::Mcp)
+    }
+
+    /// The diagrams that are tools for whoever makes a request.
+    fn catalog(&self, context: &RequestContext<RoleServer>) -> Result<Catalog, ErrorData> {
+        let found = handlers::diagram_tools::diagram_tools(&self.app, &self.caller(context));
+        found.map_err(|error| resources::protocol_error(&error))
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -112,10 +119,14 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        list_result!(ListToolsResult, tools, tools::all(), request, FIXED, context)
+        let catalog = self.catalog(&context)?;
+        let all = diagram_tools::listed(&catalog);
+        let hints = if catalog.tools.is_empty() { FIXED } else { TOOLS };
+        list_result!(ListToolsResult, tools, &all, request, hints, context)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
+        // Asked for properties that are mirrored into headers; tools made from diagrams have none.
         ToolName::parse(name).map(|it| it.definition().clone())
     }
 
@@ -124,8 +135,17 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = ToolName::parse(&request.name) else { return Err(unknown_tool(&request.name)) };
-        let mut result = calls::call(self, tool, request.arguments.unwrap_or_default(), &context).await;
+        let mut arguments = request.arguments.unwrap_or_default();
+        let tool = match ToolName::parse(&request.name) {
+            Some(tool) => tool,
+            None => {
+                let catalog = self.catalog(&context)?;
+                let tool = catalog.find(&request.name).ok_or_else(|| unknown_tool(&request.name, &catalog))?;
+                arguments = diagram_tools::as_run(tool, arguments);
+                ToolName::DipeoRun
+            }
+        };
+        let mut result = calls::call(self, tool, arguments, &context).await;
         stamp(&mut result.meta, &context);
         Ok(result.into())
     }
@@ -208,9 +228,11 @@ impl ServerHandler for McpServer {
     }
 }
 
-fn unknown_tool(name: &str) -> ErrorData {
+fn unknown_tool(name: &str, catalog: &Catalog) -> ErrorData {
     let shown: String = name.chars().take(80).collect();
-    let names: Vec<&str> = tools::ALL.into_iter().map(ToolName::name).collect();
+    let of_diagrams = catalog.listed().iter().map(|it| it.name.as_str());
+    let mut names: Vec<&str> = tools::ALL.into_iter().map(ToolName::name).collect();
+    names.extend(of_diagrams);
     let mut data = json!({"code": "TOOL_NOT_FOUND", "tools": names});
     if let Some(near) = nearest(name, names.iter().copied()) {
         data["hint"] = format!("did you mean `{near}`?").into();
@@ -236,7 +258,7 @@ mod tests {
 
     #[test]
     fn an_unknown_tool_names_the_nearest() {
-        let error = unknown_tool("dipeo_rnu");
+        let error = unknown_tool("dipeo_rnu", &Catalog::default());
         assert_eq!(error.code.0, -32602);
         assert!(error.message.starts_with("no tool `dipeo_rnu`; tools: dipeo_run, see_result"));
         assert_eq!(error.data.expect("data")["hint"], "did you mean `dipeo_run`?");

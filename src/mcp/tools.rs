@@ -141,6 +141,11 @@ mod tests {
     }
 
     #[test]
+    fn no_diagram_can_take_the_name_of_a_tool() {
+        assert_eq!(crate::handlers::diagram_tools::OWN_NAMES, ALL.map(ToolName::name));
+    }
+
+    #[test]
     fn each_description_is_short_and_each_name_reads_back() {
         for tool in ALL {
             assert_eq!(ToolName::parse(tool.name()), Some(tool));

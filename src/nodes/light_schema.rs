@@ -254,7 +254,10 @@ fn tool() -> Value {
     json!({
         "description": "Offer the diagram as its own typed tool.",
         "type": ["boolean", "object", "null"],
-        "properties": {"name": {"type": "string"}, "description": {"type": "string"}},
+        "properties": {
+            "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+            "description": {"type": "string"}
+        },
         "additionalProperties": false,
     })
 }

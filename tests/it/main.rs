@@ -8,6 +8,7 @@ mod corpus_compile;
 mod corpus_parse;
 mod corpus_run;
 mod crash;
+mod diagram_tools;
 mod diff_patch;
 mod dipeocc;
 mod edits;

@@ -162,6 +162,18 @@ fn every_node_type_has_a_page_and_stands_in_an_example() {
 }
 
 #[test]
+fn the_guide_lists_the_node_types_that_run_and_names_the_others() {
+    let page = std::fs::read_to_string(root().join("resources/guide/nodes.md")).expect("the page");
+    let (listed, others) = page.split_once("Known, but not run").expect("two parts");
+    for kind in dipeo::diagram::NodeKind::ALL {
+        let name = kind.name();
+        let runs = nodes::ALL.iter().any(|it| it.kind == kind);
+        assert_eq!(listed.contains(&format!("| `{name}` |")), runs, "{name}");
+        assert_eq!(others.lines().next().is_some_and(|it| it.contains(&format!("`{name}`"))), !runs, "{name}");
+    }
+}
+
+#[test]
 fn every_node_type_has_a_test_of_a_failure() {
     let mut missing = Vec::new();
     let files = sources("src/nodes");
