@@ -21,6 +21,7 @@ pub async fn call(
     arguments: JsonObject,
     context: &RequestContext<RoleServer>,
 ) -> CallToolResult {
+    let _open = server.open_calls().token();
     // A panic would otherwise leave the request without an answer for ever.
     let outcome = AssertUnwindSafe(dispatch(server, tool, arguments, context)).catch_unwind().await;
     match outcome {

@@ -1,15 +1,20 @@
-//! Repairs two answers of the library on the MCP endpoint: a body that is no JSON-RPC message gets a
-//! JSON-RPC error, and ending a session gets a status without a body.
+//! Repairs answers of the library on the MCP endpoint: whatever it refuses in plain words gets a JSON-RPC error
+//! with a code and a hint, and ending a session gets a status without a body.
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rmcp::ErrorData;
 use serde_json::{Value, json};
 
+use super::misread;
 use crate::error::Error;
 use crate::limits::MCP_BODY_BYTES_MAX;
+
+/// Longest sentence of the library that is read, in bytes.
+const SENTENCE_BYTES_MAX: usize = 4_096;
 
 /// Passes a request on and repairs the answer.
 pub async fn json_errors(request: Request, next: Next) -> Response {
@@ -20,15 +25,15 @@ pub async fn json_errors(request: Request, next: Next) -> Response {
         if is_delete && response.status() == StatusCode::ACCEPTED {
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
-        return response;
+        return explained(response).await;
     }
     let Ok(bytes) = to_bytes(body, MCP_BODY_BYTES_MAX).await else { return too_large() };
     let says_json = says_json(&parts.headers);
     let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
     if says_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        return (StatusCode::BAD_REQUEST, axum::Json(explain(&bytes))).into_response();
+        return (StatusCode::BAD_REQUEST, axum::Json(misread_body(&bytes))).into_response();
     }
-    response
+    explained(response).await
 }
 
 fn says_json(headers: &HeaderMap) -> bool {
@@ -44,36 +49,34 @@ fn too_large() -> Response {
 }
 
 /// Says what is wrong with a body that the library could not read as one message.
-fn explain(body: &Bytes) -> Value {
-    let (id, code, message) = match serde_json::from_slice::<Value>(body) {
-        Err(_) => (Value::Null, -32700, "the body is not JSON"),
-        Ok(Value::Array(_)) => (Value::Null, -32600, "batches do not exist: send one message per request"),
-        Ok(Value::Object(object)) => {
-            let id = object.get("id").filter(|it| it.is_string() || it.is_number()).cloned();
-            (id.unwrap_or_default(), -32600, "the body is not a JSON-RPC message of this protocol")
-        }
-        Ok(_) => (Value::Null, -32600, "the body is not a JSON-RPC message of this protocol"),
-    };
-    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+fn misread_body(body: &Bytes) -> Value {
+    let (id, error) = misread::message(body);
+    json!({"jsonrpc": "2.0", "id": id, "error": error})
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_with_a_body_is_told_by_its_code() {
-        for (body, id, code) in [
-            ("{", json!(null), -32700),
-            ("", json!(null), -32700),
-            ("[]", json!(null), -32600),
-            ("3", json!(null), -32600),
-            (r#"{"id": 7}"#, json!(7), -32600),
-            (r#"{"id": "a", "method": 1}"#, json!("a"), -32600),
-            (r#"{"id": {}}"#, json!(null), -32600),
-        ] {
-            let answer = explain(&Bytes::from_static(body.as_bytes()));
-            assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(code)), "{body}");
-        }
+/// Gives a refusal in plain words the form of an error; everything else stays as it is.
+async fn explained(response: Response) -> Response {
+    if response.headers().contains_key(header::CONTENT_TYPE) {
+        return response;
     }
+    let hint = match response.status() {
+        StatusCode::BAD_REQUEST => {
+            "send `initialize` and then its `Mcp-Session-Id`, or a request of 2026-07-28 with its headers"
+        }
+        StatusCode::NOT_FOUND => "the session has ended: send `initialize` again, without `Mcp-Session-Id`",
+        StatusCode::NOT_ACCEPTABLE => "send `Accept: application/json, text/event-stream`",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "send `Content-Type: application/json`",
+        _ => return response,
+    };
+    let (mut parts, body) = response.into_parts();
+    let sentence = to_bytes(body, SENTENCE_BYTES_MAX).await.unwrap_or_default();
+    let error = ErrorData::invalid_request(
+        String::from_utf8_lossy(&sentence).into_owned(),
+        Some(json!({"code": "INVALID_INPUT", "hint": hint})),
+    );
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let mut explained = axum::Json(json!({"jsonrpc": "2.0", "id": null, "error": error})).into_response();
+    *explained.status_mut() = parts.status;
+    explained.headers_mut().extend(parts.headers);
+    explained
 }

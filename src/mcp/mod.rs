@@ -7,7 +7,7 @@
 //! | `tools` `schema` `arguments` `calls` `answer` `progress` | the six tools, from their list to their results |
 //! | `diagram_tools` | diagrams that are tools of their own |
 //! | `resources` `prompts` `paging` | what can be read |
-//! | `stdio` `mount` `json_errors` `info` | the two transports |
+//! | `stdio` `mount` `json_errors` `misread` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
 //!
 //! *Modern* is revision 2026-07-28: no handshake, everything in each request's `_meta`. *Legacy* is what
@@ -20,6 +20,7 @@ mod diagram_tools;
 mod info;
 mod inventory;
 mod json_errors;
+mod misread;
 mod mount;
 mod paging;
 mod progress;

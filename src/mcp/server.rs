@@ -5,20 +5,22 @@ use std::sync::{Arc, LazyLock};
 
 use axum::http::request::Parts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, DiscoverResult,
-    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
-    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult,
+    DiscoverResult, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+    SubscriptionFilter, Tool,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::paging::page;
 use super::resources::{FIXED, LISTS, TOOLS};
 use super::tools::{self, ToolName};
-use super::{calls, diagram_tools, prompts, resources};
+use super::{calls, diagram_tools, misread, prompts, resources};
 use crate::handlers::caller::{Door, Identity};
 use crate::handlers::diagram_tools::Catalog;
 use crate::handlers::{self, App, Caller};
@@ -35,12 +37,18 @@ static SERVER_INFO: LazyLock<Value> =
 pub struct McpServer {
     app: Arc<App>,
     stop: CancellationToken,
+    open_calls: TaskTracker,
 }
 
 impl McpServer {
     /// Makes a server whose waits end when `stop` is cancelled.
     pub fn new(app: Arc<App>, stop: CancellationToken) -> Self {
-        Self { app, stop }
+        Self { app, stop, open_calls: TaskTracker::new() }
+    }
+
+    /// Tool calls that are being carried out, whether or not anybody still waits for their answers.
+    pub(super) fn open_calls(&self) -> &TaskTracker {
+        &self.open_calls
     }
 
     pub(super) fn app(&self) -> &App {
@@ -211,6 +219,15 @@ impl ServerHandler for McpServer {
         let mut result = CompleteResult::new(completion);
         stamp(&mut result.meta, &context);
         Ok(result)
+    }
+
+    /// Requests of a method nobody knows, and those whose parameters the library could not read.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(misread::request(&request, self.get_info().capabilities.supports_tasks()))
     }
 
     /// Subscribing is allowed and names what was accepted: nothing, because no list changes while the server

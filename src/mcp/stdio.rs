@@ -1,6 +1,7 @@
 //! MCP on standard input and output: one JSON message per line, and nothing else on standard output.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetMeta, ProtocolVersion};
 use rmcp::service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage, serve_server_with_ct};
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::server::McpServer;
 use crate::error::Error;
 use crate::handlers::App;
+
+/// How long calls may go on after the conversation has ended; clients kill a server that takes longer.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// Serves one client on standard input and output until its input ends or `stop` is cancelled.
 ///
@@ -41,13 +45,23 @@ where
     let transport =
         ClientStream { inner: AsyncRwTransport::new_server(input, output), ended: ended.clone(), has_begun: false };
     let server = McpServer::new(app, ended.clone());
+    let open_calls = server.open_calls().clone();
     match serve_server_with_ct(server, transport, stop).await {
-        Ok(running) => match running.waiting().await {
-            Ok(QuitReason::JoinError(error)) | Err(error) => {
-                Err(Error::internal("the protocol loop broke").source(error))
+        Ok(running) => {
+            let quit = running.waiting().await;
+            // Calls that nobody waits for still need the database. Their waits have ended.
+            ended.cancel();
+            open_calls.close();
+            if tokio::time::timeout(LAST_CALLS, open_calls.wait()).await.is_err() {
+                tracing::warn!("{} calls were still being carried out at the end", open_calls.len());
             }
-            Ok(_) => Ok(()),
-        },
+            match quit {
+                Ok(QuitReason::JoinError(error)) | Err(error) => {
+                    Err(Error::internal("the protocol loop broke").source(error))
+                }
+                Ok(_) => Ok(()),
+            }
+        }
         // The client left, or we were told to stop, before there was a conversation.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
         Err(error) => Err(Error::internal("the conversation could not begin").source(error)),
