@@ -2,7 +2,7 @@
 //! durably. This page is the map.
 //!
 //! ```text
-//! error ids clock limits config <- diagram <- integrations <- nodes <- compile <- engine, export <- handlers <- mcp, http, cli <- main
+//! error ids clock limits config <- diagram <- integrations <- nodes <- compile <- engine, export <- timeline <- handlers <- mcp, http, cli <- main
 //! ```
 //!
 //! | room | what it holds | what it must not know |
@@ -13,6 +13,7 @@
 //! | [`nodes`] | one file per node type; ports they ask through | how they are scheduled or stored |
 //! | [`compile`] | a diagram to a plan, or every problem at once | I/O |
 //! | [`engine`] | the pure schedule and the one loop of an execution | SQLite, adapters |
+//! | [`timeline`] | an execution as a picture over time | the store, the clock |
 //! | [`export`] | a plan to a script that runs without this program | I/O, the engine |
 //! | [`code`] [`llm`] [`outside`] | implement the ports of `nodes` | each other |
 //! | [`store`] | the only place that names a database driver; implements the engine's `Journal` | nodes' insides |
@@ -44,4 +45,5 @@ pub mod nodes;
 pub mod outside;
 pub mod secret;
 pub mod store;
+pub mod timeline;
 pub mod tls;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::caller::Scope;
 use super::present::{self, View};
 use super::see_result::Detail;
-use super::{App, Caller, guide, list_diagrams, list_executions};
+use super::{App, Caller, guide, list_diagrams, list_executions, pictures};
 use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
@@ -49,6 +49,8 @@ enum Target<'a> {
     Execution(ExecutionId),
     Messages(ExecutionId),
     Transitions(ExecutionId),
+    Timeline(ExecutionId),
+    Graph(ExecutionId),
     Guide(&'a str),
     /// By its SHA-256.
     Blob(&'a str),
@@ -60,15 +62,20 @@ impl Target<'_> {
         match self {
             Self::Guide(_) => None,
             Self::Diagrams | Self::Diagram(_) => Some(Scope::DiagramRead),
-            Self::Executions | Self::Execution(_) | Self::Messages(_) | Self::Transitions(_) | Self::Blob(_) => {
-                Some(Scope::ExecutionRead)
-            }
+            Self::Executions
+            | Self::Execution(_)
+            | Self::Messages(_)
+            | Self::Transitions(_)
+            | Self::Timeline(_)
+            | Self::Graph(_)
+            | Self::Blob(_) => Some(Scope::ExecutionRead),
         }
     }
 }
 
 /// Reads the resource `id` names: `dipeo://diagrams`, `dipeo://diagrams/{name}`, `dipeo://executions`,
-/// `dipeo://executions/{id}` with `/messages` or `/transitions`, `dipeo://guide/{page}`, `dipeo://blobs/{sha256}`.
+/// `dipeo://executions/{id}` with `/messages`, `/transitions`, `/timeline.svg` or `/graph.mmd`,
+/// `dipeo://guide/{page}`, `dipeo://blobs/{sha256}`.
 ///
 /// # Errors
 ///
@@ -110,6 +117,17 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
         Target::Transitions(id) => {
             (format!("Log of {id}"), transitions(app, caller, &id).map_err(|e| as_resource(uri, e))?, JSON)
         }
+        Target::Timeline(id) => {
+            // The row is read before the log: what has ended is kept for long, so the end must be in the picture.
+            let row = app.visible(caller, &id).map_err(|e| as_resource(uri, e))?;
+            status = Some(row.status);
+            (format!("Timeline of {id}"), pictures::timeline(app, &id, &row)?, SVG)
+        }
+        Target::Graph(id) => {
+            let row = app.visible(caller, &id).map_err(|e| as_resource(uri, e))?;
+            status = Some(row.status);
+            (format!("Diagram of {id}"), pictures::graph(app, &id)?, MERMAID)
+        }
         Target::Guide(page) => {
             let page = guide::find(page).ok_or_else(|| not_found(uri))?;
             (page.title().to_owned(), page.text.to_owned(), page.mime_type())
@@ -126,6 +144,8 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
+const SVG: &str = "image/svg+xml";
+const MERMAID: &str = "text/vnd.mermaid";
 
 fn target(uri: &str) -> Option<Target<'_>> {
     let path = uri.strip_prefix("dipeo://")?;
@@ -146,6 +166,8 @@ fn target(uri: &str) -> Option<Target<'_>> {
             "" => Some(Target::Execution(id)),
             "messages" => Some(Target::Messages(id)),
             "transitions" => Some(Target::Transitions(id)),
+            "timeline.svg" => Some(Target::Timeline(id)),
+            "graph.mmd" => Some(Target::Graph(id)),
             _ => None,
         };
     }
@@ -254,6 +276,8 @@ pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
     ("dipeo://executions/{id}", "execution", "One execution with everything that is known of it", "application/json"),
     ("dipeo://executions/{id}/messages", "messages", "The conversation of one execution", "application/json"),
     ("dipeo://executions/{id}/transitions", "transitions", "The log of one execution", "application/json"),
+    ("dipeo://executions/{id}/timeline.svg", "timeline", "When what ran, as a picture", SVG),
+    ("dipeo://executions/{id}/graph.mmd", "graph", "The diagram with the states of its nodes", MERMAID),
     ("dipeo://guide/{page}", "guide", "A page of the guide", "text/markdown"),
     (
         "dipeo://blobs/{sha256}",
@@ -294,6 +318,8 @@ mod tests {
             "dipeo://diagrams/a/b",
             "dipeo://guide/nodes/start",
             &format!("dipeo://executions/{id}/messages"),
+            &format!("dipeo://executions/{id}/timeline.svg"),
+            &format!("dipeo://executions/{id}/graph.mmd"),
         ] {
             assert!(target(good).is_some(), "{good}");
         }

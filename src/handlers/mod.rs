@@ -26,6 +26,7 @@ pub mod mcp_bundle;
 pub mod mcp_install;
 pub mod mcp_manifest;
 mod opened;
+mod pictures;
 mod present;
 pub mod run_diagram;
 pub mod search;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::memory::Message;
 use super::ports::blobs::BlobRef;
 use crate::clock::Timestamp;
+use crate::diagram::Handle;
 
 /// How a run of a node ended well.
 #[expect(
@@ -61,6 +62,18 @@ pub enum Published {
     False,
     /// A continued failure: on `error` alone.
     Error,
+}
+
+impl Published {
+    /// Whether the connections that leave from `handle` carry the value.
+    pub fn is_on(self, handle: Handle) -> bool {
+        match self {
+            Self::Normal => handle != Handle::Error,
+            Self::True => handle == Handle::CondTrue,
+            Self::False => handle == Handle::CondFalse,
+            Self::Error => handle == Handle::Error,
+        }
+    }
 }
 
 /// The forms of a person's reply (diagrams.md 3.5): each connection takes the one it asks for.

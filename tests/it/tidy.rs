@@ -20,11 +20,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("compile", &["nodes", "diagram"]),
     ("engine", &["compile", "nodes", "diagram"]),
     ("export", &["compile", "nodes", "diagram"]),
+    ("timeline", &["engine", "diagram"]),
     ("code", &["nodes", "diagram"]),
     ("llm", &["nodes", "diagram", "config"]),
     ("outside", &["nodes", "diagram"]),
     ("store", &["engine", "nodes", "diagram"]),
-    ("handlers", &["compile", "config", "diagram", "engine", "export", "integrations", "nodes", "store"]),
+    ("handlers", &["compile", "config", "diagram", "engine", "export", "integrations", "nodes", "store", "timeline"]),
     // Adapters: handlers, and the types that stand in a Request or Response.
     ("mcp", &["handlers", "config"]),
     ("http", &["handlers", "config"]),

@@ -3,9 +3,11 @@
 
 mod dot;
 mod mermaid;
+mod state;
 
 pub use dot::dot;
-pub use mermaid::mermaid;
+pub use mermaid::{Marks, NodeMark, mermaid, mermaid_with};
+pub use state::State;
 
 use super::kinds::{Handle, NodeKind};
 use super::model::{Connection, DiagramNode};
@@ -28,9 +30,22 @@ fn kind_name(node: &DiagramNode) -> &'static str {
     node.kind.map_or("unknown", NodeKind::name)
 }
 
-/// Removes what no picture can show: control characters and line ends become blanks.
-fn on_one_line(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
+/// Removes what no picture can show: control characters and line ends become blanks; what is invisible or turns
+/// the direction of what follows is dropped.
+pub fn on_one_line(text: &str) -> String {
+    let visible = text.chars().filter(|it| !is_invisible(*it));
+    visible.map(|it| if it.is_control() || is_separator(it) { ' ' } else { it }).collect()
+}
+
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Ends a line for some readers, or is no character of XML.
+fn is_separator(character: char) -> bool {
+    matches!(character, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}')
 }
 
 #[cfg(test)]
@@ -68,6 +83,54 @@ connections:
     n2 -.->|\"error, why\"| n3
 ";
         assert_eq!(mermaid(&diagram()), expected);
+    }
+
+    #[test]
+    fn a_picture_of_an_execution_has_states_counts_and_thick_arrows_where_values_went() {
+        let mark = |state, n_runs| NodeMark { state, n_runs };
+        let marks = Marks {
+            nodes: vec![mark(State::Completed, 1), mark(State::Completed, 3), mark(State::Running, 2)],
+            connections: vec![1, 3, 0, 0],
+        };
+        let expected = "flowchart TD
+    n0([\"start<br/>start<br/>✓ completed\"]):::completed
+    n1{\"end #quot;it#quot; #lt;b#gt; #35;1 #96;x#96; \\<br/>condition<br/>✓ completed ×3\"}:::completed
+    n2[\"Writer<br/>person_job<br/>▸ running ×2\"]:::running
+    n3([\"done<br/>endpoint<br/>○ pending\"]):::pending
+    n0 ==>|\"a|b\"| n1
+    n1 ==>|\"true, first ×3\"| n2
+    n1 -->|\"false\"| n3
+    n2 -.->|\"error, why\"| n3
+    classDef pending fill:#ffffff,stroke:#8c959f,color:#59636e
+    classDef running fill:#ddf4ff,stroke:#0969da,color:#0a3069,stroke-width:3px
+    classDef completed fill:#dafbe1,stroke:#1a7f37,color:#044f1e
+";
+        assert_eq!(mermaid_with(&diagram(), &marks), expected);
+    }
+
+    #[test]
+    fn no_label_leaves_its_place_in_a_picture() {
+        for hostile in [
+            "x\"]; click n0 \"javascript:alert(1)\"",
+            "</svg><script>alert(1)</script>",
+            "\u{202e}gnp.exe\u{2066}",
+            "a\n    n9 --> n8",
+            &"long".repeat(2_500),
+        ] {
+            let label = serde_json::to_string(hostile).expect("JSON");
+            let text = format!(
+                "version: light\nnodes:\n- {{label: {label}, type: start}}\n- {{label: e, type: endpoint}}\n\
+                 connections:\n- {{from: {label}, to: e, label: {label}}}\n"
+            );
+            let diagram = parse(&text, None).diagram.expect("it reads");
+            let drawn = mermaid_with(&diagram, &Marks::default());
+            assert_eq!(drawn.lines().count(), 5, "{drawn}");
+            assert!(drawn.len() < 1_200, "{}", drawn.len());
+            for (line, n_quotes) in drawn.lines().zip([0, 2, 2, 2, 0]) {
+                assert_eq!(line.matches('"').count(), n_quotes, "{line}");
+                assert!(!line.contains("<script") && !line.contains(['\u{202e}', '\u{2066}']), "{line}");
+            }
+        }
     }
 
     #[test]

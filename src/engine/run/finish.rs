@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use super::attempt::{Finished, Work};
 use super::{End, Run, Stopped, Token, scrub};
 use crate::compile::NodeIdx;
-use crate::diagram::Handle;
 use crate::engine::ending;
 use crate::engine::event::{
     Closing, Event, ExecutionLog, ExecutionPaused, InteractivePrompt, InteractiveResponse, LastMessage, NodeCompleted,
@@ -98,7 +97,7 @@ impl Run {
     pub(super) fn publish(&mut self, node: NodeIdx, iteration: u32, output: &StoredOutput, published: Published) {
         let source = format!("{}:{iteration}", self.plan.nodes[node].id);
         for edge in self.plan.graph.outgoing(node) {
-            if publishes(published, self.plan.edges[*edge].output) {
+            if published.is_on(self.plan.edges[*edge].output) {
                 let token =
                     Token { value: Arc::clone(&output.body), forms: output.forms.clone(), source: source.clone() };
                 self.tokens[*edge] = Some(token);
@@ -374,15 +373,5 @@ impl Run {
             node_id: message.node_id.clone(),
             timestamp: at.unwrap_or(self.state.started_at).to_rfc3339(),
         }
-    }
-}
-
-/// Whether a value published so goes out on `handle`.
-fn publishes(published: Published, handle: Handle) -> bool {
-    match published {
-        Published::Normal => handle != Handle::Error,
-        Published::True => handle == Handle::CondTrue,
-        Published::False => handle == Handle::CondFalse,
-        Published::Error => handle == Handle::Error,
     }
 }

@@ -3,7 +3,6 @@
 
 use super::Schedule;
 use crate::compile::{EdgeIdx, NodeIdx};
-use crate::diagram::Handle;
 use crate::nodes::Published;
 
 impl Schedule {
@@ -43,7 +42,7 @@ impl Schedule {
         self.stop(node);
         let graph = self.graph.clone();
         let mut replaced = Vec::new();
-        for &edge in graph.outgoing(node).iter().filter(|&&it| publishes(published, graph.edges[it].output)) {
+        for &edge in graph.outgoing(node).iter().filter(|&&it| published.is_on(graph.edges[it].output)) {
             if std::mem::replace(&mut self.tokens[edge], true) {
                 replaced.push(edge);
             }
@@ -86,14 +85,5 @@ impl Schedule {
             self.movers.insert(node);
         }
         self.next_round_movers.set(node, !self.movers.contains(node));
-    }
-}
-
-fn publishes(published: Published, output: Handle) -> bool {
-    match published {
-        Published::Normal => output != Handle::Error,
-        Published::True => output == Handle::CondTrue,
-        Published::False => output == Handle::CondFalse,
-        Published::Error => output == Handle::Error,
     }
 }
