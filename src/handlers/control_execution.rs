@@ -39,7 +39,7 @@ pub struct Request {
     /// Seconds to wait for what comes next, 0 to 25 (20).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
-    /// Why; stored with an abort.
+    /// Why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// Words to look for in diagrams, guide pages and executions.
+    /// Words to look for.
     pub query: String,
 }
 

@@ -33,7 +33,7 @@ pub enum Detail {
 pub struct Request {
     /// The id that `dipeo_run` returned.
     pub execution_id: String,
-    /// `summary` (default), `outputs`, `conversation` or `full`.
+    /// How much (`summary`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<Detail>,
     /// Only this node: its id or label.

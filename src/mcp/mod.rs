@@ -9,11 +9,13 @@
 //! | `resources` `prompts` `paging` | what can be read |
 //! | `stdio` `mount` `json_errors` `misread` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
+//! | `app_page` | the page that hosts show beside a result |
 //!
 //! *Modern* is revision 2026-07-28: no handshake, everything in each request's `_meta`. *Legacy* is what
 //! came before it, with `initialize` and sessions. Both are served on the same endpoint.
 
 mod answer;
+mod app_page;
 mod arguments;
 mod calls;
 mod diagram_tools;

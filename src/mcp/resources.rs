@@ -6,7 +6,7 @@ use rmcp::model::{
 };
 use serde_json::{Map, Value, json};
 
-use super::answer;
+use super::{answer, app_page};
 use crate::error::{Error, ErrorKind};
 use crate::handlers::{App, Caller, fetch};
 
@@ -30,9 +30,10 @@ const COLLECTIONS: [&str; 2] = ["dipeo://diagrams", "dipeo://executions"];
 ///
 /// `INTERNAL` when the workspace cannot be read.
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Resource>, Error> {
-    let mut listed = fetch::list(app, caller).await?;
+    let mut listed: Vec<Resource> = fetch::list(app, caller).await?.into_iter().map(resource).collect();
+    listed.push(app_page::listed());
     listed.sort_by_key(|it| rank(&it.uri));
-    Ok(listed.into_iter().map(resource).collect())
+    Ok(listed)
 }
 
 fn resource(listed: fetch::Listed) -> Resource {
@@ -41,7 +42,8 @@ fn resource(listed: fetch::Listed) -> Resource {
 
 /// What is there in every workspace, without the pages of single errors: the template of the guide covers them.
 pub fn fixed() -> Vec<Resource> {
-    fetch::fixed().into_iter().filter(|it| rank(&it.uri) < 3).map(resource).collect()
+    let listed = fetch::fixed().into_iter().filter(|it| rank(&it.uri) < 3).map(resource);
+    listed.chain([app_page::listed()]).collect()
 }
 
 fn rank(uri: &str) -> u8 {
@@ -69,6 +71,9 @@ pub fn templates() -> Vec<ResourceTemplate> {
 ///
 /// `-32002` (which the library turns into `-32602` for modern clients) when there is none.
 pub async fn read(app: &App, caller: &Caller, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    if uri == app_page::URI {
+        return Ok(app_page::read());
+    }
     let request = fetch::Request { id: uri.to_owned() };
     let document = fetch::fetch(app, caller, request).await.map_err(|error| {
         let mut error = protocol_error(&error);
@@ -178,6 +183,8 @@ mod tests {
             ("dipeo://executions", Map::new(), (0, CacheScope::Private)),
             ("dipeo://executions/exec_1", status("running"), (0, CacheScope::Private)),
             ("dipeo://executions/exec_1/messages", status("failed"), (3_600_000, CacheScope::Private)),
+            ("dipeo://executions/exec_1/timeline.svg", status("paused"), (0, CacheScope::Private)),
+            ("dipeo://executions/exec_1/graph.mmd", status("aborted"), (3_600_000, CacheScope::Private)),
         ] {
             assert_eq!(cache_hints(uri, &metadata), expected, "{uri}");
         }
@@ -189,6 +196,8 @@ mod tests {
             (Reference::for_resource("dipeo://diagrams/{name}"), "name", Some("name")),
             (Reference::for_resource("dipeo://diagrams/{name}"), "id", None),
             (Reference::for_resource("dipeo://nothing/{name}"), "name", None),
+            (Reference::for_resource("dipeo://executions/{id}/timeline.svg"), "id", Some("id")),
+            (Reference::for_resource("dipeo://executions/{id}/graph.mmd"), "id", Some("id")),
             (Reference::for_prompt("explain_execution"), "execution_id", Some("id")),
             (Reference::for_prompt("write_diagram"), "request", None),
         ] {

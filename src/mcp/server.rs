@@ -83,7 +83,13 @@ pub(super) fn implementation() -> Implementation {
 
 /// What this server can do, extensions included; the manifest says the same.
 pub(super) fn capabilities() -> ServerCapabilities {
-    ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().enable_completions().build()
+    ServerCapabilities::builder()
+        .enable_extensions_with(super::app_page::extensions())
+        .enable_tools()
+        .enable_resources()
+        .enable_prompts()
+        .enable_completions()
+        .build()
 }
 
 /// Puts the server's name into a result of a modern request, which has no handshake to learn it from.

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::Value;
 
+use super::app_page;
 use super::schema::{input_schema, output_schema};
 use crate::handlers::execution_object::ExecutionObject;
 use crate::handlers::{compile_diagram, control_execution, fetch, run_diagram, search, see_result};
@@ -111,8 +112,20 @@ impl ToolName {
         }
     }
 
+    /// Whether hosts may show its results on the page.
+    fn has_page(self) -> bool {
+        match self {
+            Self::DipeoRun | Self::SeeResult => true,
+            Self::ControlExecution | Self::CompileDiagram | Self::Search | Self::Fetch => false,
+        }
+    }
+
     fn build(self) -> Tool {
-        let tool = Tool::new(self.name(), self.description(), self.arguments()).with_annotations(self.annotations());
+        let mut tool =
+            Tool::new(self.name(), self.description(), self.arguments()).with_annotations(self.annotations());
+        if self.has_page() {
+            tool = tool.with_meta(app_page::tool_meta());
+        }
         match self.result() {
             Some(schema) => tool.with_raw_output_schema(schema.into()),
             None => tool,

@@ -6,8 +6,6 @@ mod layout;
 mod record;
 mod style;
 mod svg;
-#[cfg(test)]
-mod tests;
 mod text;
 
 pub use axis::duration;

@@ -39,4 +39,5 @@ mod secrets;
 mod stats;
 mod structured;
 mod tidy;
+mod timeline;
 mod typescript_ast;

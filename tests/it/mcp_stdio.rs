@@ -202,6 +202,77 @@ fn resources_are_listed_read_and_completed() {
 }
 
 #[test]
+fn an_execution_is_shown_as_pictures() {
+    let workspace = workspace();
+    workspace.write("projects/greeting.light.yaml", HELLO);
+    let mut client = StdioClient::start(&workspace);
+    let ended = client.call("dipeo_run", json!({"diagram": "greeting"}))["structuredContent"].clone();
+    let paused = client.call("dipeo_run", json!({"content": ASKS_CALLER}))["structuredContent"].clone();
+    assert_eq!((&ended["status"], &paused["status"]), (&json!("completed"), &json!("paused")));
+    for (execution, part, mime_type, ttl_ms, begin, shown) in [
+        (
+            &ended,
+            "timeline.svg",
+            "image/svg+xml",
+            3_600_000,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"",
+            "compose: completed",
+        ),
+        (&ended, "graph.mmd", "text/vnd.mermaid", 3_600_000, "%% exec_", "    n0 ==> n1\n"),
+        (&paused, "timeline.svg", "image/svg+xml", 0, "<svg ", "ask: waiting"),
+        (&paused, "graph.mmd", "text/vnd.mermaid", 0, "%% exec_", "‖ waiting\"]:::waiting\n"),
+    ] {
+        let id = execution["execution_id"].as_str().expect("an id");
+        let uri = format!("dipeo://executions/{id}/{part}");
+        let read = client.request("resources/read", json!({"uri": uri}))["result"].clone();
+        let content = &read["contents"][0];
+        assert_eq!((&content["mimeType"], &read["ttlMs"]), (&json!(mime_type), &json!(ttl_ms)), "{uri}");
+        assert_eq!(read["cacheScope"], "private", "{uri}");
+        let text = content["text"].as_str().expect("text");
+        assert!(text.starts_with(begin) && text.contains(shown), "{text}");
+        let fetched = client.call("fetch", json!({"id": uri}));
+        assert!(fetched["content"][0]["text"].as_str().is_some_and(|it| it.contains(mime_type)), "{fetched}");
+        let reference = json!({"type": "ref/resource", "uri": format!("dipeo://executions/{{id}}/{part}")});
+        let params = json!({"ref": reference, "argument": {"name": "id", "value": id}});
+        assert_eq!(client.request("completion/complete", params)["result"]["completion"]["values"], json!([id]));
+        let unknown = format!("dipeo://executions/exec_{}/{part}", "0".repeat(32));
+        assert_eq!(client.request("resources/read", json!({"uri": unknown}))["error"]["code"], -32602);
+    }
+}
+
+#[test]
+fn tools_name_the_page_that_shows_their_results() {
+    const PAGE: &str = "ui://dipeo/execution";
+    let workspace = workspace();
+    let mut client = StdioClient::start(&workspace);
+    let discovered = client.request("server/discover", json!({}))["result"].clone();
+    assert!(discovered["capabilities"]["extensions"]["io.modelcontextprotocol/ui"].is_object(), "{discovered}");
+    let tools = client.request("tools/list", json!({}))["result"]["tools"].clone();
+    let with_page: Vec<&str> = tools
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|it| it["_meta"]["ui"]["resourceUri"] == PAGE)
+        .filter_map(|it| it["name"].as_str())
+        .collect();
+    assert_eq!(with_page, ["dipeo_run", "see_result"]);
+    let mut listed = Vec::new();
+    let mut cursor = json!("");
+    while !cursor.is_null() {
+        let page = client.request("resources/list", json!({"cursor": cursor}))["result"].clone();
+        listed.extend(page["resources"].as_array().expect("a list").clone());
+        cursor = page["nextCursor"].clone();
+    }
+    let entry = listed.iter().find(|it| it["uri"] == PAGE).expect("the page is listed");
+    assert_eq!(entry["mimeType"], "text/html;profile=mcp-app");
+    let read = client.request("resources/read", json!({"uri": PAGE}))["result"].clone();
+    let content = &read["contents"][0];
+    assert_eq!((&content["mimeType"], &read["cacheScope"]), (&entry["mimeType"], &json!("public")));
+    assert_eq!(content["_meta"]["ui"]["prefersBorder"], true);
+    assert!(content["text"].as_str().is_some_and(|it| it.starts_with("<!doctype html>")));
+}
+
+#[test]
 fn every_result_fits_the_schema_that_was_shown() {
     let workspace = workspace();
     let mut client = StdioClient::start(&workspace);

@@ -1,18 +1,17 @@
-//! Pictures of fixed executions as golden files, and of random ones as properties.
+//! Timelines: pictures of fixed executions as golden files, and of random ones as properties.
 
 use std::path::Path;
 
-use proptest::prelude::*;
-use serde_json::{Map, Value, json};
-
-use super::{Timeline, svg};
-use crate::clock::Timestamp;
-use crate::config::Environment;
-use crate::engine::event::{
+use dipeo::clock::Timestamp;
+use dipeo::config::Environment;
+use dipeo::engine::event::{
     Closing, Event, ExecutionPaused, ExecutionResumed, ExecutionStarted, InteractivePrompt, InteractiveResponse,
     NodeCompleted, NodeError, NodeOutline, NodeRetry, NodeStarted, StoredOutput,
 };
-use crate::nodes::{PauseReason, Published, Question};
+use dipeo::nodes::{PauseReason, Published, Question};
+use dipeo::timeline::{Timeline, svg};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 
 const ID: &str = "exec_00000000000000000000000000000001";
 /// 2026-01-02T03:04:05.678Z
