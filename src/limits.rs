@@ -74,6 +74,9 @@ pub const WRITER_QUEUE: usize = 1_024;
 /// Most queued transactions that share one commit (performance.md 5).
 pub const WRITER_GROUP_MAX: usize = 512;
 
+/// Ended executions kept as they were shown, in bytes of memory: some thousands of small ones.
+pub const FINISHED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Longest wait of one MCP tool call, in seconds: the usual client gives up after 60 (mcp.md 2.2).
 pub const WAIT_SECONDS_MAX: u32 = 25;
 /// Wait of `dipeo_run` and `control_execution` when the caller names none, in seconds.

@@ -1,20 +1,22 @@
 //! `see_result` of a finished run of three nodes, over both transports, against a bare server that returns a
-//! constant of the same size. Each side of each round is a process of its own.
+//! constant of the same size; over standard streams also against such a server made with the TypeScript SDK.
+//! Each side of each round is a process of its own.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::http_client::{self, HttpServer, Target};
-use crate::measure::{Cpu, Sample, Series, Stopwatch, interleave};
+use crate::measure::{Cpu, Sample, Series, Side, Stopwatch, interleave, take_turns};
 use crate::place::{Place, close, run_to_end};
 use crate::stdio_client::StdioServer;
 use crate::table::{Finding, Timing};
 use crate::wire::Message;
-use crate::{Bench, Outcome, bare_mcp, diagrams};
+use crate::{Bench, Outcome, bare_mcp, diagrams, typescript};
 
 /// Requests in flight.
 const IN_FLIGHT: [usize; 2] = [1, 16];
+const IN_FLIGHT_STDIO: [usize; 3] = [1, 16, 64];
 /// Calls of one side in one round, and those before them that are not measured.
 const N_CALLS: usize = 10_000;
 const N_WARM: usize = 1_000;
@@ -52,17 +54,25 @@ pub fn over_stdio(bench: &Bench) -> Outcome<Vec<Finding>> {
     let finished = Finished::new(bench)?;
     let (see_result, echo) = (Message::call("see_result", &finished.arguments()), Message::call("echo", &json!({})));
     let (_, result) = stdio_side(finished.command(&["mcp"]), &see_result, 1)?;
+    let has_typescript = typescript::is_there();
     let mut findings = Vec::new();
-    for in_flight in IN_FLIGHT {
-        let sides = interleave(
-            bench.rounds,
-            || stdio_side(finished.command(&["mcp"]), &see_result, in_flight).map(|(sample, _)| sample),
-            || {
-                let command = bare_mcp::stdio_command(result.len())?;
-                stdio_side(command, &echo, in_flight).map(|(sample, _)| sample)
-            },
-        )?;
-        findings.push(finding(format!("echo-stdio, {in_flight} in flight"), sides, "≥ 90 % of its rate (≤ 1.11x)"));
+    for in_flight in IN_FLIGHT_STDIO {
+        let turn = |command: Command, message: &Message| stdio_side(command, message, in_flight).map(|(it, _)| it);
+        let mut sides: Vec<Side<'_>> = vec![
+            Box::new(|| turn(finished.command(&["mcp"]), &see_result)),
+            Box::new(|| turn(bare_mcp::stdio_command(result.len())?, &echo)),
+        ];
+        if has_typescript {
+            sides.push(Box::new(|| turn(typescript::command(result.len()), &echo)));
+        }
+        let mut all = take_turns(bench.rounds, sides)?.into_iter();
+        let (Some(ours), Some(bare)) = (all.next(), all.next()) else { return Err("a side is missing".into()) };
+        let name = format!("echo-stdio, {in_flight} in flight");
+        findings.push(finding(name.clone(), (ours.clone(), bare), "≥ 90 % of its rate (≤ 1.11x)"));
+        if let Some(typescript) = all.next() {
+            let goal = "≥ 1.5 times its rate (≤ 0.67x)";
+            findings.push(finding(format!("{name}, beside the TypeScript SDK"), (ours, typescript), goal));
+        }
     }
     Ok(findings)
 }

@@ -7,6 +7,7 @@
 //! | `bare_writer` | their basis: a thread that commits rows |
 //! | `echo` `http_client` `stdio_client` `wire` | tool calls over both transports |
 //! | `bare_mcp` | their basis: a server of the same library with one tool, started from this very program |
+//! | `typescript` | the same server made with the TypeScript SDK, where that is installed |
 //! | `cold` | processes from `exec` to their answer, and how much memory they take |
 //! | `place` `measure` `table` | a workspace, a stopwatch, the output |
 
@@ -21,6 +22,7 @@ mod measure;
 mod place;
 mod stdio_client;
 mod table;
+mod typescript;
 mod wire;
 
 use std::path::Path;

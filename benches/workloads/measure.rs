@@ -165,18 +165,28 @@ impl Series {
     }
 }
 
-/// Lets both sides take turns, so that a busy moment of the machine meets both.
-pub fn interleave(
-    rounds: usize,
-    mut ours: impl FnMut() -> Outcome<Sample>,
-    mut bare: impl FnMut() -> Outcome<Sample>,
-) -> Outcome<(Series, Series)> {
-    let (mut our_series, mut bare_series) = (Series::default(), Series::default());
+/// One side of a comparison: takes its turn and says what it measured.
+pub type Side<'a> = Box<dyn FnMut() -> Outcome<Sample> + 'a>;
+
+/// Lets all sides take turns, so that a busy moment of the machine meets each of them.
+pub fn take_turns(rounds: usize, mut sides: Vec<Side<'_>>) -> Outcome<Vec<Series>> {
+    let mut all = vec![Series::default(); sides.len()];
     for _ in 0..rounds {
-        our_series.0.push(ours()?);
-        bare_series.0.push(bare()?);
+        for (series, side) in all.iter_mut().zip(&mut sides) {
+            series.0.push(side()?);
+        }
     }
-    Ok((our_series, bare_series))
+    Ok(all)
+}
+
+/// [`take_turns`] of two.
+pub fn interleave<'a>(
+    rounds: usize,
+    ours: impl FnMut() -> Outcome<Sample> + 'a,
+    bare: impl FnMut() -> Outcome<Sample> + 'a,
+) -> Outcome<(Series, Series)> {
+    let mut all = take_turns(rounds, vec![Box::new(ours), Box::new(bare)])?.into_iter();
+    Ok((all.next().unwrap_or_default(), all.next().unwrap_or_default()))
 }
 
 /// The three load averages of the machine.

@@ -31,7 +31,7 @@ pub fn print(findings: &[Finding]) {
         findings.iter().filter_map(|it| if let Finding::Timing(it) = it { Some(it) } else { None }).collect();
     if !timings.is_empty() {
         println!(
-            "| workload | per | ours: median | best | per second | CPU | commits | bare: median | best | CPU | commits | wall | CPU | goal |"
+            "| workload | per | ours: median | best | per second | CPU | commits | other side: median | best | CPU | commits | wall | CPU | goal |"
         );
         println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|");
         timings.iter().for_each(|it| println!("{}", timing_line(it)));

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::caller::Caller;
 use super::diagram_tools::Seen;
+use super::finished::Finished;
 use super::supervisor::Supervisor;
 use super::wait::not_found;
 use super::workspace::Workspace;
@@ -27,6 +28,7 @@ pub struct App {
     pub role: &'static str,
     /// What was read of diagrams that ask to be tools.
     pub(super) seen_tools: Seen,
+    pub(super) finished: Finished,
     store: OnceLock<Arc<Store>>,
     supervisor: OnceLock<Arc<Supervisor>>,
 }
@@ -42,6 +44,7 @@ impl App {
             role,
             config,
             seen_tools: Seen::default(),
+            finished: Finished::default(),
             store: OnceLock::new(),
             supervisor: OnceLock::new(),
         }

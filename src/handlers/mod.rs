@@ -16,6 +16,7 @@ pub mod edit_diagram;
 pub mod execution_object;
 pub mod export_diagram;
 pub mod fetch;
+pub mod finished;
 pub mod guide;
 mod inputs;
 pub mod integrations;

@@ -20,7 +20,7 @@ use crate::nodes::PauseReason;
 use crate::store::{ExecutionHead, Store};
 
 /// How much of an execution to show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     pub detail: Detail,
     /// Only this node, by id or label.

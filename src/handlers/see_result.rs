@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
 use super::execution_object::ExecutionObject;
+use super::finished::Shown;
 use super::present::{self, View};
 use super::run_diagram::Waiting;
 use super::{App, Caller, wait};
@@ -13,7 +14,7 @@ use crate::ids::ExecutionId;
 use crate::limits;
 
 /// How much to show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Detail {
     /// Status, outputs, error, what waits.
@@ -58,6 +59,15 @@ pub async fn see_result(
     request: Request,
     waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
+    Ok(shown(app, caller, request, waiting).await?.into_object())
+}
+
+/// [`see_result`] for an adapter that may keep what it makes of an ended execution.
+///
+/// # Errors
+///
+/// As [`see_result`].
+pub async fn shown(app: &App, caller: &Caller, request: Request, waiting: Waiting) -> Result<Shown, Error> {
     caller.require(&[Scope::ExecutionRead])?;
     let id = ExecutionId::parse(&request.execution_id)?;
     let limit = wait::seconds(request.wait_seconds, 0)?;
@@ -66,8 +76,13 @@ pub async fn see_result(
         return Err(Error::invalid("INVALID_INPUT", format!("`max_chars` is {max_chars}"))
             .hint(format!("write a number from 200 to {}", limits::RESULT_CHARS_MAX)));
     }
-    app.visible(caller, &id)?;
-    wait::until_settled(app, &id, Some(limit), waiting).await?;
     let view = View { detail: request.detail.unwrap_or_default(), node: request.node, max_chars };
-    present::execution(app, &id, &view)
+    let (store, clock) = (app.store()?, app.clock.as_ref());
+    let known = app.finished.known(store, clock, &id, &view)?;
+    if let Some(kept) = known.filter(|it| caller.may_see(it.principal())) {
+        return Ok(Shown::Kept(kept));
+    }
+    let principal = app.visible(caller, &id)?.principal;
+    wait::until_settled(app, &id, Some(limit), waiting).await?;
+    app.finished.show(store, clock, (id.clone(), view.clone()), principal, || present::execution(app, &id, &view))
 }

@@ -33,10 +33,14 @@ pub fn read<T: DeserializeOwned>(tool: ToolName, arguments: JsonObject) -> Resul
     let validator = VALIDATORS[tool as usize]
         .as_ref()
         .map_err(|text| Error::internal(format!("the schema of `{}` is broken", tool.name())).source(text.clone()))?;
-    let problems: Vec<Problem> = validator.iter_errors(&arguments).flat_map(|it| explain(tool, &it)).collect();
-    if !problems.is_empty() {
-        return Err(refuse(tool, &problems));
+    if validator.is_valid(&arguments) {
+        return from_json(tool, arguments);
     }
+    let problems: Vec<Problem> = validator.iter_errors(&arguments).flat_map(|it| explain(tool, &it)).collect();
+    Err(refuse(tool, &problems))
+}
+
+fn from_json<T: DeserializeOwned>(tool: ToolName, arguments: Value) -> Result<T, Error> {
     serde_json::from_value(arguments)
         .map_err(|error| refuse(tool, &[Problem { argument: String::new(), message: error.to_string() }]))
 }

@@ -47,10 +47,13 @@ async fn dispatch(
             answer::run(&execution.await?)
         }
         ToolName::SeeResult => {
-            let request = arguments::read(tool, arguments)?;
-            let execution =
-                waited(context, server.stop(), |waiting| see_result::see_result(app, caller, request, waiting));
-            answer::structured(&execution.await?)
+            let request: see_result::Request = arguments::read(tool, arguments)?;
+            let shown = if request.wait_seconds.unwrap_or_default() == 0 {
+                see_result::shown(app, caller, request, run_diagram::Waiting::default()).await?
+            } else {
+                waited(context, server.stop(), |waiting| see_result::shown(app, caller, request, waiting)).await?
+            };
+            shown.form(answer::structured)
         }
         ToolName::ControlExecution => {
             let request = arguments::read(tool, arguments)?;

@@ -7,7 +7,7 @@
 //! | `tools` `schema` `arguments` `calls` `answer` `progress` | the six tools, from their list to their results |
 //! | `diagram_tools` | diagrams that are tools of their own |
 //! | `resources` `prompts` `paging` | what can be read |
-//! | `stdio` `mount` `json_errors` `misread` `info` | the two transports |
+//! | `stdio` `lines` `message`, `mount` `json_errors` `misread` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
 //! | `app_page` | the page that hosts show beside a result |
 //!
@@ -22,6 +22,8 @@ mod diagram_tools;
 mod info;
 mod inventory;
 mod json_errors;
+mod lines;
+mod message;
 mod misread;
 mod mount;
 mod paging;

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use axum::routing::{MethodRouter, any};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
@@ -62,16 +63,22 @@ pub fn mount<H: ServerHandler + Clone>(handler: H, config: &McpConfig) -> Router
         let handler = handler.clone();
         StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(LocalSessionManager::default()), http)
     };
-    let endpoint = service(http.clone());
+    let endpoint = shared(service(http.clone()));
     // The path of the original: no session, one message in, plain JSON out.
     let messages = Router::new()
-        .route_service("/mcp/messages", service(http.with_legacy_session_mode(false)))
+        .route("/mcp/messages", shared(service(http.with_legacy_session_mode(false))))
         .layer(from_fn(accept_both_types));
-    Router::new()
-        .route_service("/mcp", endpoint.clone())
-        .route_service("/mcp/", endpoint)
-        .merge(messages)
-        .layer(from_fn(json_errors))
+    Router::new().route("/mcp", endpoint.clone()).route("/mcp/", endpoint).merge(messages).layer(from_fn(json_errors))
+}
+
+/// One service for all requests. As a service of its own it would be copied for each of them, and again by each
+/// layer in front, with all its lists of names.
+fn shared<H: ServerHandler + Clone>(service: StreamableHttpService<H, LocalSessionManager>) -> MethodRouter {
+    let service = Arc::new(service);
+    any(move |request: Request| {
+        let service = Arc::clone(&service);
+        async move { service.handle(request).await }
+    })
 }
 
 /// Lets clients of the original's path leave out the header that the endpoint insists on.

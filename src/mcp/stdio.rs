@@ -6,12 +6,12 @@ use std::time::Duration;
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, GetMeta, ProtocolVersion};
 use rmcp::service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage, serve_server_with_ct};
 use rmcp::transport::Transport;
-use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::io::stdio_pipes;
 use rmcp::{RoleServer, service::QuitReason};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use super::lines::Lines;
 use super::server::McpServer;
 use crate::error::Error;
 use crate::handlers::App;
@@ -42,8 +42,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let ended = stop.child_token();
-    let transport =
-        ClientStream { inner: AsyncRwTransport::new_server(input, output), ended: ended.clone(), has_begun: false };
+    let transport = ClientStream { inner: Lines::new(input, output), ended: ended.clone(), has_begun: false };
     let server = McpServer::new(app, ended.clone());
     let open_calls = server.open_calls().clone();
     match serve_server_with_ct(server, transport, stop).await {

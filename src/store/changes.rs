@@ -37,6 +37,11 @@ impl Changes {
         self.count.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// How often somebody was told to look again.
+    pub fn count(&self) -> u64 {
+        *self.count.borrow()
+    }
+
     /// Returns a receiver that changes whenever something was committed, and also without reason.
     pub fn subscribe(self: &Arc<Self>) -> watch::Receiver<u64> {
         let mut poller = self.lock();

@@ -30,6 +30,14 @@ pub struct ExecutionHead {
     pub parent_relation: Option<String>,
 }
 
+/// What tells whether an execution is shown as it was before: all else of one that has ended never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub status: Status,
+    pub last_seq: u64,
+    pub n_children: u64,
+}
+
 /// An execution, all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExecutionRow {
@@ -121,6 +129,28 @@ impl Store {
                 .prepare_cached(sql)?
                 .query_row([execution_id.as_str()], |row| Ok(row.get::<_, StatusWord>(0)?.0));
             Ok(status.optional()?)
+        })
+    }
+
+    /// Returns the stamp of one execution.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn stamp(&self, execution_id: &ExecutionId) -> Result<Option<Stamp>, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT status, last_seq,
+                              (SELECT count(*) FROM executions
+                                WHERE parent_execution_id = ?1 AND parent_place IS NOT NULL)
+                         FROM executions WHERE execution_id = ?1";
+            let stamp = connection.prepare_cached(sql)?.query_row([execution_id.as_str()], |row| {
+                Ok(Stamp {
+                    status: row.get::<_, StatusWord>(0)?.0,
+                    last_seq: row.get::<_, Whole>(1)?.0,
+                    n_children: row.get::<_, Whole>(2)?.0,
+                })
+            });
+            Ok(stamp.optional()?)
         })
     }
 

@@ -35,7 +35,7 @@ pub use blobs::Blob;
 pub use children::ChildRow;
 pub use controls::{ControlRow, NewControl};
 pub use create::{Created, ExecutionKind, Idempotency, NewExecution, Parent, ParentRelation};
-pub use executions::{ExecutionHead, ExecutionRow, ListFilter};
+pub use executions::{ExecutionHead, ExecutionRow, ListFilter, Stamp};
 pub use messages::{MessageRow, SavedMessage};
 pub use owners::{Claimed, NewOwner, OwnerRow};
 pub use sources::{NewRevision, RevisionRow, Source};
@@ -122,6 +122,12 @@ impl Store {
     /// may say so for nothing.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// A number that changes with each commit of this process, before that is acknowledged, and now and then
+    /// with those of other processes.
+    pub fn generation(&self) -> u64 {
+        self.changes.count()
     }
 
     /// How many transactions this process has committed; each is one sync of the disk.
