@@ -80,6 +80,15 @@ pub fn chain_effect() -> String {
     chain(&persons(), person_step)
 }
 
+/// The same with a model that takes a second for each reply: a run that is busy for minutes and costs little.
+pub fn slow_chain() -> String {
+    let model = format!(
+        "persons:\n  Model: {{service: scripted, when_exhausted: cycle, replies: [{{text: '{}', delay_ms: 1000}}]}}\n",
+        payload(1)
+    );
+    chain(&model, person_step)
+}
+
 /// A code node and a condition, 100 times round.
 pub fn loop_of_100() -> String {
     format!(

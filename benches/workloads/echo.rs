@@ -22,13 +22,13 @@ const N_CALLS: usize = 10_000;
 const N_WARM: usize = 1_000;
 
 /// A workspace with one finished execution.
-struct Finished {
+pub struct Finished {
     place: Place,
     execution_id: String,
 }
 
 impl Finished {
-    fn new(bench: &Bench) -> Outcome<Self> {
+    pub fn new(bench: &Bench) -> Outcome<Self> {
         let place = Place::new()?;
         let app = place.app("full")?;
         let execution = bench.runtime.block_on(async {
@@ -39,11 +39,13 @@ impl Finished {
         Ok(Self { place, execution_id: execution.execution_id })
     }
 
-    fn arguments(&self) -> Value {
+    /// What shows it.
+    pub fn arguments(&self) -> Value {
         json!({"execution_id": self.execution_id})
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The program in this workspace.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command();
         command.args(arguments);
         command

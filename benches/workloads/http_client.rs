@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader as StdBufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -56,7 +57,8 @@ pub struct Target {
 }
 
 impl Target {
-    fn request(&self, id: u64) -> String {
+    /// The request as it goes over the wire.
+    pub fn request(&self, id: u64) -> String {
         let Self { address, path, message } = self;
         let body = message.with_id(id);
         let version = if message.is_modern { MODERN } else { LEGACY };
@@ -112,27 +114,48 @@ async fn calls(target: Target, next_id: Arc<AtomicU64>, n_calls: u64, expected: 
     }
 }
 
+/// Calls `n_calls` times, one after the other, and returns how long each took; every answer must be `expected`.
+#[expect(clippy::disallowed_methods, reason = "the machine's time is what is measured")]
+pub async fn latencies(target: &Target, n_calls: u64, expected: &str) -> Outcome<Vec<Duration>> {
+    let mut connection = Connection::open(&target.address).await?;
+    let mut all = Vec::new();
+    for id in 1..=n_calls {
+        let request = target.request(id);
+        let started = Instant::now();
+        connection.exchange(&request).await?;
+        all.push(started.elapsed());
+        Answer::read(std::str::from_utf8(&connection.body)?)?.result(Some(expected))?;
+    }
+    Ok(all)
+}
+
 /// A connection that is kept, with one request at a time.
-struct Connection {
+pub struct Connection {
     stream: BufReader<TcpStream>,
     line: String,
     body: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: &str) -> Outcome<Self> {
+    pub async fn open(address: &str) -> Outcome<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream), line: String::new(), body: Vec::new() })
     }
 
-    /// Sends a request and reads the answer into `body`.
+    /// Sends a request and reads the answer into `body`; anything but 200 is an error.
     async fn exchange(&mut self, request: &str) -> Outcome<()> {
-        self.stream.write_all(request.as_bytes()).await?;
-        self.read_line().await?;
-        if !self.line.starts_with("HTTP/1.1 200") {
-            return Err(format!("the server answered `{}`", self.line.trim_end()).into());
+        match self.answered(request).await? {
+            200 => Ok(()),
+            status => Err(format!("the server answered {status}").into()),
         }
+    }
+
+    /// Sends a request, reads the answer into `body` and returns its status.
+    pub async fn answered(&mut self, request: &str) -> Outcome<u16> {
+        self.send(request).await?;
+        self.read_line().await?;
+        let status = self.line.split(' ').nth(1).ok_or("no status in the answer")?.parse()?;
         let mut n_bytes = None;
         loop {
             self.read_line().await?;
@@ -148,7 +171,25 @@ impl Connection {
         }
         self.body.resize(n_bytes.ok_or("the answer is a stream instead of JSON")?, 0);
         self.stream.read_exact(&mut self.body).await?;
+        Ok(status)
+    }
+
+    /// Sends a request and leaves the answer where it is.
+    pub async fn send(&mut self, request: &str) -> Outcome<()> {
+        Ok(self.stream.write_all(request.as_bytes()).await?)
+    }
+
+    /// Reads lines of a stream until one has `text`.
+    pub async fn read_until(&mut self, text: &str) -> Outcome<()> {
+        while !self.line.contains(text) {
+            self.read_line().await?;
+        }
         Ok(())
+    }
+
+    /// Reads everything that comes until the other side closes.
+    pub async fn drain(mut self) {
+        drop(tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await);
     }
 
     async fn read_line(&mut self) -> Outcome<()> {

@@ -8,6 +8,7 @@
 //! | `echo` `http_client` `stdio_client` `wire` | tool calls over both transports |
 //! | `bare_mcp` | their basis: a server of the same library with one tool, started from this very program |
 //! | `typescript` | the same server made with the TypeScript SDK, where that is installed |
+//! | `crowd` | a good client of a server that many others use badly |
 //! | `cold` | processes from `exec` to their answer, and how much memory they take |
 //! | `place` `measure` `table` | a workspace, a stopwatch, the output |
 
@@ -15,6 +16,7 @@ mod bare_mcp;
 mod bare_writer;
 mod chains;
 mod cold;
+mod crowd;
 mod diagrams;
 mod echo;
 mod http_client;
@@ -56,6 +58,7 @@ const ALL: &[(&str, Workload)] = &[
     ("run-3", cold::run_3),
     ("echo-stdio", echo::over_stdio),
     ("echo-http", echo::over_http),
+    ("crowd", crowd::crowd),
     ("cold-start", cold::cold_start),
     ("memory", cold::memory),
 ];

@@ -1,11 +1,14 @@
 //! Prints what was found, as tables that can stand in the README.
 
+use std::time::Duration;
+
 use crate::measure::{Memory, Series};
 
 /// What a workload found.
 pub enum Finding {
     Timing(Timing),
     Memory(Size),
+    Crowded(Crowded),
 }
 
 /// Times of both sides.
@@ -25,7 +28,15 @@ pub struct Size {
     pub goal: String,
 }
 
-/// Prints one table of times and one of sizes, leaving out what is empty.
+/// Times of single calls of one client, without others and beside them.
+pub struct Crowded {
+    pub name: String,
+    pub alone: Vec<Duration>,
+    pub beside: Vec<Duration>,
+    pub goal: String,
+}
+
+/// Prints a table of times, one of sizes and one of latencies, leaving out what is empty.
 pub fn print(findings: &[Finding]) {
     let timings: Vec<&Timing> =
         findings.iter().filter_map(|it| if let Finding::Timing(it) = it { Some(it) } else { None }).collect();
@@ -44,6 +55,35 @@ pub fn print(findings: &[Finding]) {
             println!("| {name} | {} | {} | {goal} |", megabytes(memory.now_kib), megabytes(memory.peak_kib));
         }
     }
+    let crowds: Vec<&Crowded> =
+        findings.iter().filter_map(|it| if let Finding::Crowded(it) = it { Some(it) } else { None }).collect();
+    if !crowds.is_empty() {
+        println!("\n| call | alone: median | p99 | beside others: median | p99 | median | p99 | goal |");
+        println!("|---|--:|--:|--:|--:|--:|--:|---|");
+        crowds.iter().for_each(|it| println!("{}", crowd_line(it)));
+    }
+}
+
+fn crowd_line(Crowded { name, alone, beside, goal }: &Crowded) -> String {
+    let at = |part: f64| (quantile_us(alone, part), quantile_us(beside, part));
+    let ((median, median_beside), (p99, p99_beside)) = (at(0.5), at(0.99));
+    format!(
+        "| {name} | {} | {} | {} | {} | {:.2}x | {:.2}x | {goal} |",
+        time(median),
+        time(p99),
+        time(median_beside),
+        time(p99_beside),
+        median_beside / median,
+        p99_beside / p99
+    )
+}
+
+/// The smallest time that this part of all does not exceed, in microseconds.
+fn quantile_us(all: &[Duration], part: f64) -> f64 {
+    let mut sorted = all.to_vec();
+    sorted.sort_unstable();
+    let idx = (part * sorted.len() as f64) as usize;
+    sorted.get(idx.min(sorted.len().saturating_sub(1))).map_or(0.0, |it| it.as_secs_f64() * 1e6)
 }
 
 fn timing_line(timing: &Timing) -> String {

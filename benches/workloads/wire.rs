@@ -35,13 +35,18 @@ impl Message {
 
     /// A call that says everything about its client.
     pub fn modern_call(tool: &str, arguments: &Value) -> Self {
-        let meta = json!({
+        let message = Self::modern("tools/call", json!({"name": tool, "arguments": arguments}));
+        Self { tool: Some(tool.to_owned()), ..message }
+    }
+
+    /// Any request that says everything about its client.
+    pub fn modern(method: &'static str, mut params: Value) -> Self {
+        params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": MODERN,
             "io.modelcontextprotocol/clientCapabilities": {},
             "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
         });
-        let message = Self::new("tools/call", &json!({"name": tool, "arguments": arguments, "_meta": meta}));
-        Self { tool: Some(tool.to_owned()), is_modern: true, ..message }
+        Self { is_modern: true, ..Self::new(method, &params) }
     }
 
     /// The first message of a client with a handshake.

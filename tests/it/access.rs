@@ -2,6 +2,7 @@
 
 use dipeo::error::Error;
 use dipeo::handlers::caller::{Door, Identity, Scope, Scopes};
+use dipeo::handlers::finished::Shown;
 use dipeo::handlers::run_diagram::Waiting;
 use dipeo::handlers::{
     App, Caller, compile_diagram, control_execution, fetch, list_diagrams, list_executions, run_diagram, search,
@@ -123,4 +124,26 @@ async fn each_use_needs_its_scopes_and_names_them() {
         assert_eq!(refused, expected, "without {}", scope.name());
     }
     app.shut_down_runs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_to_one_principal_still_does_not_exist_for_another() {
+    let workspace = harness::workspace();
+    let app = workspace.app();
+    let (ada, bob) = (client("ada", Scopes::ALL), client("bob", Scopes::ALL));
+    let id = start(&app, &ada, HELLO).await.expect("ada runs");
+    let see = async |caller: &Caller| {
+        let request = see_result::Request { execution_id: id.clone(), ..Default::default() };
+        see_result::shown(&app, caller, request, Waiting::default()).await
+    };
+    let first = see(&ada).await.expect("hers").into_object();
+    for _ in 0..2 {
+        let kept = see(&ada).await.expect("hers");
+        assert!(matches!(&kept, Shown::Kept(_)), "it has ended, so it is remembered");
+        assert_eq!(kept.into_object(), first);
+        assert_eq!(see(&bob).await.err().map(|it| it.code()), Some("EXECUTION_NOT_FOUND"));
+        assert_eq!(see(&Caller::owner_client()).await.expect("the owner sees all").into_object(), first);
+    }
+    let blind = client("ada", Scopes::NONE);
+    assert_eq!(see(&blind).await.err().map(|it| it.code()), Some("INSUFFICIENT_SCOPE"));
 }
