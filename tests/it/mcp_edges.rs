@@ -172,6 +172,7 @@ async fn methods_that_were_removed_are_gone_for_modern_clients() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
     for (method, params) in [
+        ("initialize", json!({})),
         ("ping", json!({})),
         ("logging/setLevel", json!({"level": "info"})),
         ("resources/subscribe", json!({"uri": "dipeo://executions"})),
