@@ -40,4 +40,5 @@ mod stats;
 mod structured;
 mod tidy;
 mod timeline;
+mod tunnel;
 mod typescript_ast;
