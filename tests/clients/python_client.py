@@ -77,7 +77,7 @@ async def check(server, transport, mode):
 
         prompts = await client.list_prompts()
         expect(len(prompts.prompts) == 3, f"prompts: {prompts}")
-    print(f"python {transport} {mode}: tools, run, resource, answer, progress, errors, prompts … ok", flush=True)
+    print(f"python {transport} {mode}: ok", flush=True)
 
 
 async def main():

@@ -89,7 +89,7 @@ async function check(transport, label, mode) {
   } finally {
     await client.close();
   }
-  console.log(`typescript ${transport} ${label}: tools, run, resource, answer, progress, errors, prompt … ok`);
+  console.log(`typescript ${transport} ${label}: ok`);
 }
 
 for (const [label, mode] of [["auto", "auto"], ["legacy", "legacy"], ["pinned", { pin: "2026-07-28" }]]) {
