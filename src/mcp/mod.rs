@@ -29,6 +29,7 @@ mod mount;
 mod paging;
 mod progress;
 mod prompts;
+pub mod questions;
 mod resources;
 mod schema;
 pub mod server;
