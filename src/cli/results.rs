@@ -100,6 +100,9 @@ pub fn describe(object: &ExecutionObject) -> String {
             node.status.name(),
             node.iterations
         ));
+        for answer in &node.answers {
+            text.push_str(&format!("    answered by {} ({})\n", answer.by, answer.at));
+        }
         if let Some(value) = &node.output {
             text.push_str(&indented(&readable(value)));
         }

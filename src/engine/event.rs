@@ -212,7 +212,8 @@ pub struct InteractivePrompt {
 pub struct InteractiveResponse {
     pub iteration: u32,
     pub value: Value,
-    /// `terminal`, `client`, `timeout`.
+    /// Who answered, from where: `terminal`, `mcp`, `elicitation`, `ada via task` …; `child` when a child went on
+    /// that nobody answered.
     pub by: String,
 }
 

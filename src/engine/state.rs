@@ -19,6 +19,8 @@ pub struct ExecutionState {
     pub nodes: Vec<NodeState>,
     pub inputs: Map<String, Value>,
     pub diagram: Option<String>,
+    /// Who answers for all models, when the run asked for that.
+    pub models: Option<String>,
     /// Inputs and `custom_data` so far.
     pub variables: Map<String, Value>,
     pub warnings: Vec<Warning>,
@@ -57,6 +59,18 @@ pub struct NodeState {
     pub usage: Option<TokenUsage>,
     pub skipped_reason: Option<String>,
     pub waiting: Option<WaitingNode>,
+    /// The answers it was given, the oldest first.
+    pub answers: Vec<GivenAnswer>,
+}
+
+/// An answer to a question of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GivenAnswer {
+    pub iteration: u32,
+    pub value: Value,
+    /// Who gave it, from where.
+    pub by: String,
+    pub at: Timestamp,
 }
 
 /// A question that is open, or answered and not yet taken up.
@@ -76,6 +90,7 @@ impl ExecutionState {
             nodes: Vec::new(),
             inputs: Map::new(),
             diagram: None,
+            models: None,
             variables: Map::new(),
             warnings: Vec::new(),
             handled_errors: Vec::new(),
@@ -101,6 +116,15 @@ impl ExecutionState {
     /// Returns the position of the node with this id or, else, this label.
     pub fn find(&self, reference: &str) -> Option<usize> {
         self.node_idx(reference).or_else(|| self.nodes.iter().position(|it| it.outline.label == reference))
+    }
+
+    /// As [`ExecutionState::find`], also for one round of a node: `<node id>:<iteration>`.
+    pub fn find_round(&self, reference: &str) -> Option<(usize, Option<u32>)> {
+        if let Some(idx) = self.find(reference) {
+            return Some((idx, None));
+        }
+        let (node, round) = reference.rsplit_once(':')?;
+        Some((self.node_idx(node)?, Some(round.parse().ok()?)))
     }
 
     /// The open questions, the longest waiting first.
@@ -170,6 +194,7 @@ impl ExecutionState {
         self.inputs = started.inputs.clone();
         self.variables = started.inputs.clone();
         self.diagram = started.diagram.clone();
+        self.models.clone_from(&started.models);
         self.total = started.total;
         self.nodes = started.nodes.iter().map(|it| NodeState::new(it.clone())).collect();
     }
@@ -232,6 +257,8 @@ impl ExecutionState {
                 if let Some(waiting) = &mut node.waiting {
                     waiting.answer = Some(it.value.clone());
                 }
+                let (value, by) = (it.value.clone(), it.by.clone());
+                node.answers.push(GivenAnswer { iteration: it.iteration, value, by, at });
             }
             _ => {}
         }
@@ -308,6 +335,11 @@ impl Default for ExecutionState {
 }
 
 impl NodeState {
+    /// The last answer it was given, or that of one round.
+    pub fn answer_of(&self, iteration: Option<u32>) -> Option<&GivenAnswer> {
+        self.answers.iter().rev().find(|it| iteration.is_none_or(|wanted| wanted == it.iteration))
+    }
+
     fn new(outline: NodeOutline) -> Self {
         Self {
             outline,
@@ -323,6 +355,7 @@ impl NodeState {
             usage: None,
             skipped_reason: None,
             waiting: None,
+            answers: Vec::new(),
         }
     }
 

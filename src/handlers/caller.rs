@@ -236,6 +236,12 @@ impl Caller {
     }
 }
 
+/// Whether what [`Caller::by`] says came through a door where models speak for themselves.
+pub(super) fn is_model(by: &str) -> bool {
+    let door = by.rsplit_once(" via ").map_or(by, |(_, door)| door);
+    door == Door::Mcp.name() || door == Door::Sampling.name()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,5 +292,17 @@ mod tests {
         assert_eq!(Caller::Terminal { working_dir: PathBuf::new() }.by(), "terminal");
         assert_eq!(Caller::owner_client().through(Door::Elicitation).by(), "elicitation");
         assert_eq!(client("ada", Scopes::ALL).through(Door::Task).by(), "ada via task");
+        for (door, expected) in [
+            (Door::Mcp, true),
+            (Door::Sampling, true),
+            (Door::Elicitation, false),
+            (Door::Task, false),
+            (Door::Http, false),
+        ] {
+            for principal in ["local", "ada", "x via mcp"] {
+                assert_eq!(is_model(&client(principal, Scopes::ALL).through(door).by()), expected, "{principal}");
+            }
+        }
+        assert!(!is_model("terminal"));
     }
 }

@@ -19,7 +19,7 @@ use crate::compile::report::{self, Report};
 use crate::compile::{Compiled, compile};
 use crate::diagram::Service;
 use crate::engine::Status;
-use crate::engine::event::TokenUsage;
+use crate::engine::event::{Event, TokenUsage};
 use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -84,7 +84,7 @@ impl Children for ChildRuns {
         .boxed()
     }
 
-    fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, ()> {
+    fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, Option<String>> {
         let supervisor = self.0.clone();
         async move {
             let Some(mut changes) = supervisor.upgrade().map(|it| it.store().changes()) else {
@@ -92,8 +92,11 @@ impl Children for ChildRuns {
             };
             loop {
                 changes.mark_unchanged();
-                if supervisor.upgrade().is_some_and(|it| has_moved(it.store(), &asked).unwrap_or(false)) {
-                    return;
+                if let Some(supervisor) = supervisor.upgrade()
+                    && has_moved(supervisor.store(), &asked).unwrap_or(false)
+                {
+                    // The child goes on either way; only the record lacks a name then.
+                    return answered_by(supervisor.store(), &asked).unwrap_or_default();
                 }
                 if changes.changed().await.is_err() {
                     return std::future::pending().await;
@@ -134,6 +137,16 @@ impl Children for ChildRuns {
 pub(super) fn has_moved(store: &Store, asked: &ChildQuestion) -> Result<bool, Error> {
     let head = store.head(&ExecutionId::parse(&asked.execution_id)?)?;
     Ok(head.is_none_or(|it| it.status != Status::Paused || it.last_seq != asked.seq))
+}
+
+/// Who gave the first answer that the child took since it asked.
+fn answered_by(store: &Store, asked: &ChildQuestion) -> Result<Option<String>, Error> {
+    for row in store.transitions(&ExecutionId::parse(&asked.execution_id)?, asked.seq, None)? {
+        if let Some(Event::InteractiveResponse(response)) = Event::parse(&row.phase, &row.payload)? {
+            return Ok(Some(response.by));
+        }
+    }
+    Ok(None)
 }
 
 async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<ExecutionId, Error> {

@@ -2,22 +2,21 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::caller::Scope;
 use super::execution_object::ExecutionObject;
-use super::launch::{entry, fold};
+use super::launch::fold;
 use super::present::{self, View};
 use super::run_diagram::Waiting;
 use super::{App, Caller, wait};
 use crate::engine::Status;
-use crate::engine::event::Event;
-use crate::engine::state::ExecutionState;
+use crate::engine::state::{ExecutionState, GivenAnswer};
 use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nearest::nearest;
-use crate::store::NewControl;
+use crate::store::{NewControl, Store};
 
 /// How long the owner of an execution may take to carry a request out; aborts commit within a second.
 const OUTCOME_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -49,6 +48,7 @@ pub struct Request {
 /// # Errors
 ///
 /// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_ANSWER` (the question stays open), `ALREADY_ANSWERED`,
+/// `PERSON_REQUIRED`,
 /// `NOT_PAUSED`, `EXECUTION_ENDED`, `INVALID_INPUT` for an unknown action.
 pub async fn control_execution(
     app: &App,
@@ -77,43 +77,108 @@ pub async fn control_execution(
         value: value.map(|it| it.to_string()),
         actor: Some(caller.by()),
     };
-    let child = if action == "abort" { None } else { asking_child(app, &id, request.node.as_deref())? };
-    match child {
-        Some(child) => {
-            carry_out(app, &child, NewControl { execution_id: child.clone(), node: None, ..new }).await?;
-            // Somebody has to be there to see that the child goes on.
-            app.supervisor()?.adopt(&id).await?;
-        }
-        None => carry_out(app, &id, new).await?,
-    }
+    let leaf = if action == "abort" { None } else { asking_child(app, &id, request.node.as_deref())? };
+    send(app, &id, leaf, new).await?;
     wait::until_settled(app, &id, Some(limit), waiting).await?;
     present::execution(app, &id, &View::default())
 }
 
-/// The execution that really asks what `id` waits for at `node`: a child, a child of a child …
-fn asking_child(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Option<ExecutionId>, Error> {
+/// Answers exactly one question and returns the execution it was seen in as it is after waiting.
+///
+/// # Errors
+///
+/// As [`control_execution`].
+pub(super) async fn answer_leaf(
+    app: &App,
+    caller: &Caller,
+    id: &ExecutionId,
+    leaf: Leaf,
+    value: Value,
+    wait_seconds: Option<u32>,
+    waiting: Waiting,
+) -> Result<ExecutionObject, Error> {
+    let limit = wait::seconds(wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
+    let own = app.visible(caller, id)?.status;
+    let status = app.store()?.status(&leaf.execution_id)?.unwrap_or(own);
+    if status.has_ended() {
+        let node = Some(leaf.round());
+        let request = Request { execution_id: id.to_string(), node, ..Request::default() };
+        return after_the_end(app, &leaf.execution_id, "answer", status, &request);
+    }
+    let new = NewControl {
+        execution_id: id.clone(),
+        action: "answer".to_owned(),
+        node: Some(leaf.round()),
+        value: Some(value.to_string()),
+        actor: Some(caller.by()),
+    };
+    let leaf = Some(leaf).filter(|it| it.execution_id != *id);
+    send(app, id, leaf, new).await?;
+    wait::until_settled(app, id, Some(limit), waiting).await?;
+    present::execution(app, id, &View::default())
+}
+
+/// Hands a request to the execution it is for: `leaf` where a child asks, else `id` itself.
+async fn send(app: &App, id: &ExecutionId, leaf: Option<Leaf>, new: NewControl) -> Result<(), Error> {
+    let Some(leaf) = leaf else { return carry_out(app, id, new).await };
+    let node = Some(leaf.round());
+    carry_out(app, &leaf.execution_id, NewControl { execution_id: leaf.execution_id.clone(), node, ..new }).await?;
+    // Somebody has to be there to see that the child goes on.
+    app.supervisor()?.adopt(id).await
+}
+
+/// One question where it is really asked.
+pub(super) struct Leaf {
+    pub execution_id: ExecutionId,
+    pub node_id: String,
+    pub iteration: u32,
+}
+
+impl Leaf {
+    /// The form in which a request names one round of a node.
+    fn round(&self) -> String {
+        format!("{}:{}", self.node_id, self.iteration)
+    }
+}
+
+/// Where that is asked what `id` waits for at `node`: in a child, a child of a child … `None` when `id` itself asks.
+fn asking_child(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Option<Leaf>, Error> {
     let store = app.store()?;
-    let (mut asking, mut node) = (None, node.map(str::to_owned));
+    if store.children(id)?.is_empty() {
+        return Ok(None);
+    }
+    let mut state = ExecutionState::new();
+    fold(&mut state, store.transitions(id, 0, None)?)?;
+    let open = state.open_questions();
+    let named = node.and_then(|it| state.find_round(it));
+    let meant = match (named, open.as_slice()) {
+        (Some((idx, _)), open) => open.iter().find(|(it, _)| *it == idx),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    match meant.and_then(|(_, it)| it.question.child.as_ref()) {
+        Some(child) => first_question(store, &ExecutionId::parse(&child.execution_id)?),
+        None => Ok(None),
+    }
+}
+
+/// The question that a child, or a child of it, waits with longest: the one its parent shows.
+pub(super) fn first_question(store: &Store, child: &ExecutionId) -> Result<Option<Leaf>, Error> {
+    let mut asking = child.clone();
     for _ in 0..=limits::CHILD_DEPTH_MAX {
-        let of = asking.as_ref().unwrap_or(id);
-        if store.children(of)?.is_empty() {
-            break;
-        }
         let mut state = ExecutionState::new();
-        fold(&mut state, store.transitions(of, 0, None)?)?;
+        fold(&mut state, store.transitions(&asking, 0, None)?)?;
         let open = state.open_questions();
-        let named = node.take().and_then(|it| state.find(&it));
-        let meant = match (named, open.as_slice()) {
-            (Some(idx), open) => open.iter().find(|(it, _)| *it == idx),
-            (None, [only]) => Some(only),
-            (None, _) => None,
-        };
-        match meant.and_then(|(_, it)| it.question.child.as_ref()) {
-            Some(child) => asking = Some(ExecutionId::parse(&child.execution_id)?),
-            None => break,
+        let Some((idx, waiting)) = open.first() else { return Ok(None) };
+        match &waiting.question.child {
+            Some(deeper) => asking = ExecutionId::parse(&deeper.execution_id)?,
+            None => {
+                let node_id = state.nodes[*idx].outline.id.clone();
+                return Ok(Some(Leaf { execution_id: asking, node_id, iteration: waiting.iteration }));
+            }
         }
     }
-    Ok(asking)
+    Ok(None)
 }
 
 /// Writes the request down, makes sure somebody alive owns the execution, and waits for the outcome.
@@ -153,6 +218,7 @@ fn read_outcome(outcome: &str) -> Result<(), Error> {
         "ALREADY_ANSWERED" => (ErrorKind::Conflict, "ALREADY_ANSWERED"),
         "NOT_PAUSED" => (ErrorKind::Conflict, "NOT_PAUSED"),
         "EXECUTION_ENDED" => (ErrorKind::Conflict, "EXECUTION_ENDED"),
+        "PERSON_REQUIRED" => (ErrorKind::Refused, "PERSON_REQUIRED"),
         _ => (ErrorKind::Internal, "INTERNAL"),
     };
     let mut result = Error::new(kind, code, text("message"));
@@ -179,27 +245,22 @@ fn after_the_end(
     if let ("answer", Some(first)) = (action, first_answer(app, id, request.node.as_deref())?) {
         return Err(Error::conflict("ALREADY_ANSWERED", "the question has been answered")
             .hint("the first valid answer wins")
-            .details(serde_json::json!({ "answer": first })));
+            .details(json!({"answer": first.value, "by": first.by})));
     }
     Err(Error::conflict("EXECUTION_ENDED", format!("`{id}` is {}; there is nothing to {action}", status.name()))
         .hint("start the diagram again"))
 }
 
 /// The last answer an ended execution took, of `node` if one is named.
-fn first_answer(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Option<Value>, Error> {
+fn first_answer(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Option<GivenAnswer>, Error> {
     let mut state = ExecutionState::new();
-    let mut answer = None;
-    for row in app.store()?.transitions(id, 0, None)? {
-        let Some(entry) = entry(row)? else { continue };
-        let idx = entry.node_id.as_deref().and_then(|it| state.node_idx(it));
-        state.apply(&entry.event, idx, entry.at);
-        if let Event::InteractiveResponse(response) = &entry.event
-            && (node.is_none() || node.and_then(|it| state.find(it)) == idx)
-        {
-            answer = Some(response.value.clone());
-        }
-    }
-    Ok(answer)
+    fold(&mut state, app.store()?.transitions(id, 0, None)?)?;
+    let Some(node) = node else {
+        let all = state.nodes.into_iter().flat_map(|it| it.answers);
+        return Ok(all.max_by_key(|it| it.at));
+    };
+    let found = state.find_round(node).and_then(|(idx, round)| state.nodes[idx].answer_of(round));
+    Ok(found.cloned())
 }
 
 /// Reads an action and its other names.

@@ -111,6 +111,9 @@ pub struct Waiting {
     pub schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub options: Option<Vec<Value>>,
+    /// Only a person may answer, no model.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub human_only: bool,
     /// The child execution that asks; answering here answers it there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub execution_id: Option<String>,
@@ -188,6 +191,19 @@ pub struct ShownNode {
     pub error: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub llm_usage: Option<ShownUsage>,
+    /// Who answered its questions.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub answers: Vec<ShownAnswer>,
+}
+
+/// Who answered one question of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownAnswer {
+    /// Which run of the node asked.
+    pub iteration: u32,
+    /// `terminal`, `mcp`, `elicitation`, `ada via mcp` …
+    pub by: String,
+    pub at: String,
 }
 
 /// Something that was cut from a result.

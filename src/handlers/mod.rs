@@ -29,6 +29,7 @@ pub mod mcp_manifest;
 mod opened;
 mod pictures;
 mod present;
+pub mod questions;
 pub mod run_diagram;
 pub mod search;
 pub mod secrets;

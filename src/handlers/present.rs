@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::execution_object::{
-    ExecutionObject, Omitted, Progress, RunWarning, ShownMessage, ShownNode, ShownUsage, Waiting,
+    ExecutionObject, Omitted, Progress, RunWarning, ShownAnswer, ShownMessage, ShownNode, ShownUsage, Waiting,
 };
 use super::launch::fold;
 use super::see_result::Detail;
 use super::wait::not_found;
 use crate::engine::Status;
 use crate::engine::event::{Closing, Event, TokenUsage, Warning};
-use crate::engine::state::{ExecutionState, NodeState};
+use crate::engine::state::{ExecutionState, GivenAnswer, NodeState};
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
@@ -173,7 +173,8 @@ fn set_outputs(object: &mut ExecutionObject, outputs: Map<String, Value>) {
     object.outputs = (!outputs.is_empty()).then_some(outputs);
 }
 
-fn waiting(node: &NodeState) -> Waiting {
+/// A question as results show it; only of nodes that wait.
+pub(super) fn waiting(node: &NodeState) -> Waiting {
     let waiting = node.waiting.as_ref().expect("only waiting nodes are listed");
     let question = &waiting.question;
     Waiting {
@@ -185,6 +186,7 @@ fn waiting(node: &NodeState) -> Waiting {
         person: question.person.clone(),
         schema: question.schema.clone(),
         options: question.options.clone(),
+        human_only: question.human_only,
         execution_id: question.child.as_ref().map(|it| it.execution_id.clone()),
         since: waiting.since.to_rfc3339(),
         deadline: question.deadline.map(|it| it.to_rfc3339()),
@@ -269,7 +271,12 @@ fn shown_node(node: &NodeState) -> ShownNode {
         output: node.output.as_ref().map(|it| Value::clone(it)),
         error: node.error.clone(),
         llm_usage: node.usage.and_then(shown_usage),
+        answers: node.answers.iter().map(shown_answer).collect(),
     }
+}
+
+fn shown_answer(answer: &GivenAnswer) -> ShownAnswer {
+    ShownAnswer { iteration: answer.iteration, by: answer.by.clone(), at: answer.at.to_rfc3339() }
 }
 
 fn shown_usage(usage: TokenUsage) -> Option<ShownUsage> {
@@ -320,9 +327,13 @@ fn next_step(object: &ExecutionObject) -> Option<String> {
             };
             let node = serde_json::to_string(&first.label).unwrap_or_default();
             let typed = if action == "answer" { " VALUE" } else { "" };
+            let at_terminal = format!("dipeo control {id} {action}{typed} --node {node}");
+            if first.human_only {
+                return Some(format!("only a person may answer: the user, in a form or with: {at_terminal}"));
+            }
             Some(format!(
                 "control_execution {{\"execution_id\":\"{id}\",\"action\":\"{action}\",\"node\":{node}{value}}}, \
-                 or: dipeo control {id} {action}{typed} --node {node}"
+                 or: {at_terminal}"
             ))
         }
         _ => None,

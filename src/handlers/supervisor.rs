@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::children::ChildRuns;
-use super::launch;
+use super::{caller, launch};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::engine::run::{Command, Control, Launch, OnToken, Stopped, run};
@@ -373,7 +373,8 @@ impl Supervisor {
         let ended = || {
             Error::conflict("EXECUTION_ENDED", "the execution has ended").hint("look at its result with `see_result`")
         };
-        if sender.send(Command { control, by, reply }).await.is_err() {
+        let is_by_model = caller::is_model(&by);
+        if sender.send(Command { control, by, is_by_model, reply }).await.is_err() {
             return Err(ended());
         }
         answer.await.unwrap_or_else(|_| Err(ended()))

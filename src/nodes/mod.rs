@@ -162,6 +162,11 @@ pub trait Node: Send + Sync {
     /// A failure with one of the codes of diagrams.md 3.8; it is never a value.
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>>;
 
+    /// Whether its value is a person's to give: no model may answer it, or set its value.
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     /// Checks an answer to a question this node asked and returns it as the value to store.
     ///
     /// # Errors

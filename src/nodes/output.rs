@@ -150,6 +150,9 @@ pub struct Question {
     pub schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub options: Option<Vec<Value>>,
+    /// Only a person may answer, no model.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub human_only: bool,
     /// The child execution that asks: it is answered there, and the node goes on by itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub child: Option<ChildQuestion>,
@@ -179,6 +182,7 @@ impl Question {
             person: None,
             schema: None,
             options: None,
+            human_only: false,
             child: None,
             deadline: None,
             state: Value::Null,

@@ -21,6 +21,7 @@ pub(super) static TYPE: NodeType = NodeType {
             .or(Preset::Text("text")),
         FieldSpec::new("options", Shape::List, "The answers to choose from."),
         FieldSpec::new("approval", Shape::Bool, "Ask yes or no, and publish a boolean.").or(Preset::Bool(false)),
+        FieldSpec::new("human_only", Shape::Bool, "Only a person may answer, no model.").or(Preset::Bool(false)),
     ],
     read,
 };
@@ -41,6 +42,7 @@ struct UserResponse {
     /// Until the question expires, in milliseconds.
     timeout_ms: Option<i64>,
     default: Option<Value>,
+    is_for_people: bool,
 }
 
 fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
@@ -61,7 +63,8 @@ fn read(fields: &mut Fields<'_>) -> Box<dyn Node> {
         let message = format!("the default `{}` is none of the options", excerpt(default));
         fields.problem("E403", "default", message, "write one of the options");
     }
-    Box::new(UserResponse { prompt, wanted, options, timeout_ms: read_timeout(fields), default })
+    let is_for_people = fields.boolean("human_only", false);
+    Box::new(UserResponse { prompt, wanted, options, timeout_ms: read_timeout(fields), default, is_for_people })
 }
 
 fn read_options(fields: &mut Fields<'_>) -> Option<Vec<Value>> {
@@ -98,9 +101,14 @@ impl Node for UserResponse {
             let mut question = Question::new(reason, render(cx, prompt, &Map::new())?);
             question.options.clone_from(&self.options);
             question.schema = Some(self.schema());
+            question.human_only = self.is_for_people;
             question.deadline = self.timeout_ms.map(|it| cx.ports.clock.now().plus_ms(it));
             Ok(Outcome::Wait(Box::new(question)))
         })
+    }
+
+    fn is_for_people(&self) -> bool {
+        self.is_for_people
     }
 
     fn check_answer(&self, _: &Question, answer: Value) -> Result<Value, Error> {

@@ -1,6 +1,8 @@
 //! Secrets of the user in one file of his own folder, readable by nobody else. Implements the port; a
 //! value leaves this file only through [`Secrets::find`].
 
+mod user_key;
+
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
@@ -106,6 +108,10 @@ impl Secrets for UserSecrets {
         &self.scrubber
     }
 
+    fn key_for(&self, purpose: &str) -> Result<[u8; 32], Error> {
+        user_key::key_for(&self.folder, purpose)
+    }
+
     fn list(&self) -> Result<Vec<SecretInfo>, Error> {
         let info = |(name, it): (String, StoredSecret)| SecretInfo {
             name,
@@ -143,14 +149,14 @@ impl Secrets for UserSecrets {
 fn check_private(path: &Path, described: &Metadata) -> Result<(), Error> {
     if !described.is_file() {
         return Err(Error::external("FILE_FAILED", format!("`{}` is no regular file", path.display()))
-            .hint("remove it and set the secrets again"));
+            .hint("remove it and try again"));
     }
     let mode = described.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
         return Ok(());
     }
     let message = format!("`{}` can be read by others (mode {mode:o})", path.display());
-    let hint = format!("run `chmod 600 {}`, and replace secrets that others may have seen", path.display());
+    let hint = format!("run `chmod 600 {}`, and replace what others may have seen", path.display());
     Err(Error::external("FILE_FAILED", message).hint(hint))
 }
 

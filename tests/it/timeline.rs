@@ -42,6 +42,7 @@ fn event(what: What) -> Event {
         person: None,
         schema: None,
         options: None,
+        human_only: false,
         child: None,
         deadline: None,
         state: Value::Null,

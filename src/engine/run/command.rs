@@ -1,6 +1,6 @@
 //! What others may ask of a running execution, applied between two completions.
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::attempt::Work;
@@ -13,8 +13,10 @@ use crate::nodes::{Output, PauseReason, Question};
 /// A request with the way back.
 pub struct Command {
     pub control: Control,
-    /// `terminal` or `client`.
+    /// Who asks, from where: `terminal`, `mcp`, `ada via http` …
     pub by: String,
+    /// Whether a model asks: it may not answer for a person.
+    pub is_by_model: bool,
     /// Gets the outcome once it is durable.
     pub reply: oneshot::Sender<Result<(), Error>>,
 }
@@ -42,14 +44,22 @@ pub enum Control {
     Step,
 }
 
+/// Who gives an answer.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    name: &'a str,
+    is_model: bool,
+}
+
 impl Run {
     /// Applies a command, waits until that is durable, and answers.
     pub(super) async fn command(&mut self, command: Command) -> Result<(), Error> {
+        let by = Asker { name: &command.by, is_model: command.is_by_model };
         let outcome = match command.control {
-            Control::Answer { node, value } => self.answer(node.as_deref(), value, &command.by),
+            Control::Answer { node, value } => self.answer(node.as_deref(), value, by),
             Control::Abort { reason } => self.abort(reason, &command.by),
-            Control::Resume { node } => self.decide(node.as_deref(), None, &command.by),
-            Control::SetOutput { node, value } => self.decide(node.as_deref(), Some(value), &command.by),
+            Control::Resume { node } => self.decide(node.as_deref(), None, by),
+            Control::SetOutput { node, value } => self.decide(node.as_deref(), Some(value), by),
             Control::Step => self.release_held(true, &command.by),
         };
         if self.ending.is_some() {
@@ -72,24 +82,24 @@ impl Run {
         Ok(())
     }
 
-    fn answer(&mut self, node: Option<&str>, value: Value, by: &str) -> Result<(), Error> {
+    fn answer(&mut self, node: Option<&str>, value: Value, by: Asker<'_>) -> Result<(), Error> {
         if node.is_none()
             && let Some(answers) = self.answers_by_node(&value)
         {
             let checked: Vec<(NodeIdx, Value)> = answers
                 .into_iter()
-                .map(|(node, value)| self.check(node, value).map(|it| (node, it)))
+                .map(|(node, value)| self.check(node, value, by).map(|it| (node, it)))
                 .collect::<Result<_, _>>()?;
             for (node, value) in checked {
-                self.take_answer(node, value, by)?;
+                self.take_answer(node, value, by.name)?;
             }
             return Ok(());
         }
         let node = self.waiting_node(node, |question| {
             !matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint)
         })?;
-        let value = self.check(node, value)?;
-        self.take_answer(node, value, by)
+        let value = self.check(node, value, by)?;
+        self.take_answer(node, value, by.name)
     }
 
     /// Several parked prompts answered at once: a map from waiting node to reply.
@@ -104,9 +114,20 @@ impl Run {
             .collect()
     }
 
-    fn check(&self, node: NodeIdx, value: Value) -> Result<Value, Error> {
+    fn check(&self, node: NodeIdx, value: Value, by: Asker<'_>) -> Result<Value, Error> {
+        self.check_asker(node, by)?;
         let question = self.question(node)?;
         self.plan.nodes[node].node.check_answer(&question, value)
+    }
+
+    /// A model gives no answer, and no value, that is a person's to give.
+    fn check_asker(&self, node: NodeIdx, by: Asker<'_>) -> Result<(), Error> {
+        if !by.is_model || !self.plan.nodes[node].node.is_for_people() {
+            return Ok(());
+        }
+        let message = format!("only a person may answer `{}`", self.plan.nodes[node].label);
+        Err(Error::refused("PERSON_REQUIRED", message)
+            .hint("ask the user to answer in the form of their client, or with `dipeo control` at the terminal"))
     }
 
     fn question(&self, node: NodeIdx) -> Result<Question, Error> {
@@ -127,13 +148,17 @@ impl Run {
     }
 
     /// Decides about an effect that had started when its process died, or about a held node.
-    fn decide(&mut self, node: Option<&str>, value: Option<Value>, by: &str) -> Result<(), Error> {
+    fn decide(&mut self, node: Option<&str>, value: Option<Value>, by: Asker<'_>) -> Result<(), Error> {
         if node.is_none() && value.is_none() && self.only_held() {
-            return self.release_held(false, by);
+            return self.release_held(false, by.name);
         }
         let is_decided_here =
             |question: &Question| matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint);
         let node = self.waiting_node(node, is_decided_here)?;
+        if value.is_some() {
+            self.check_asker(node, by)?;
+        }
+        let by = by.name;
         let is_held = self.question(node)?.reason == PauseReason::Breakpoint;
         let action = if value.is_some() { "set_output" } else { "resume" };
         let applied = ControlApplied { action: action.into(), by: by.to_owned(), reason: None };
@@ -182,26 +207,23 @@ impl Run {
                     .hint("name one with `node`")),
             };
         };
-        let Some(idx) = self.state.find(reference) else {
+        let Some((idx, round)) = self.state.find_round(reference) else {
             return Err(Error::not_found("NODE_NOT_FOUND", format!("the diagram has no node `{reference}`"))
                 .hint(if open.is_empty() { "nothing waits".to_owned() } else { format!("waiting: {}", labels()) }));
         };
-        if open.contains(&idx) {
+        let waits_in = self.state.nodes[idx].waiting.as_ref().map(|it| it.iteration);
+        if open.contains(&idx) && round.is_none_or(|it| waits_in == Some(it)) {
             return Ok(idx);
         }
-        Err(self.not_waiting(idx, reference))
+        Err(self.not_waiting(idx, reference, round))
     }
 
-    fn not_waiting(&self, idx: NodeIdx, reference: &str) -> Error {
+    fn not_waiting(&self, idx: NodeIdx, reference: &str, round: Option<u32>) -> Error {
         let node = &self.state.nodes[idx];
-        let answered = node.waiting.as_ref().and_then(|it| it.answer.clone()).or_else(|| {
-            let asks = matches!(node.outline.kind.as_str(), "user_response" | "person_job");
-            (asks && node.completed > 0).then(|| node.output.as_ref().map(|it| Value::clone(it))).flatten()
-        });
-        match answered {
-            Some(first) => Error::conflict("ALREADY_ANSWERED", format!("`{reference}` has been answered"))
+        match node.answer_of(round) {
+            Some(first) => Error::conflict("ALREADY_ANSWERED", format!("`{}` has been answered", node.outline.label))
                 .hint("the first valid answer wins")
-                .details(Value::Object(Map::from_iter([("answer".to_owned(), first)]))),
+                .details(json!({"answer": first.value, "by": first.by})),
             None => Error::conflict("NOT_PAUSED", format!("`{reference}` does not wait for an answer"))
                 .hint("look at `waiting_for` in its result"),
         }

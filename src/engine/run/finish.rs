@@ -165,19 +165,20 @@ impl Run {
     pub(super) fn watch_child_of(&mut self, node: NodeIdx, question: &Question) {
         if let Some(asked) = &question.child {
             let moved = self.ports.children.moved(asked.clone());
-            self.watched.push(Box::pin(moved.map(move |()| node)));
+            self.watched.push(Box::pin(moved.map(move |by| (node, by))));
         }
     }
 
-    /// The child that a node waited with goes on, or has ended: the node takes it up again.
-    pub(super) fn child_moved(&mut self, node: NodeIdx) {
+    /// The child that a node waited with goes on, or has ended: the node takes it up again. `by` answered the child.
+    pub(super) fn child_moved(&mut self, node: NodeIdx, by: Option<String>) {
         let Some(waiting) = self.state.nodes[node].waiting.clone() else { return };
         if waiting.answer.is_some() || waiting.question.child.is_none() || !self.live.contains_key(&node) {
             return;
         }
-        let response = InteractiveResponse { iteration: waiting.iteration, value: Value::Null, by: "child".into() };
+        let by = by.unwrap_or_else(|| "child".to_owned());
+        let response = InteractiveResponse { iteration: waiting.iteration, value: Value::Null, by: by.clone() };
         self.note_event(Event::InteractiveResponse(response), Some(node));
-        self.wake("child");
+        self.wake(&by);
         self.attempt(node, Work::Resume(Box::new(waiting.question), Value::Null), None);
     }
 

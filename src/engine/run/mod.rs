@@ -75,7 +75,7 @@ struct Run {
     /// W602: how often a connection's token was replaced before use.
     replaced: BTreeMap<EdgeIdx, u32>,
     /// Nodes whose child execution waits for somebody: done when it does so no longer.
-    watched: FuturesUnordered<BoxFuture<'static, NodeIdx>>,
+    watched: FuturesUnordered<BoxFuture<'static, (NodeIdx, Option<String>)>>,
     /// What nodes say while they run.
     reports: Hearing,
     on_token: Option<OnToken>,
@@ -158,7 +158,7 @@ pub async fn run(
         tokio::select! {
             Some(finished) = run.in_flight.next() => run.finished.push_back(finished),
             Some(commit) = run.record.commits.next() => run.record.committed(commit)?,
-            Some(node) = run.watched.next() => run.child_moved(node),
+            Some((node, by)) = run.watched.next() => run.child_moved(node, by),
             Some((node, report)) = run.reports.listen.recv() => run.note_report(node, report),
             Some(command) = commands.recv() => run.command(command).await?,
             () = tokio::time::sleep(timer.unwrap_or(IDLE_FLUSH)), if timer.is_some() => run.timer_fired()?,

@@ -80,8 +80,9 @@ pub trait Children: Send + Sync {
     /// What the store says.
     fn settled<'a>(&'a self, child: &'a ExecutionId) -> BoxFuture<'a, Result<ChildState, Error>>;
 
-    /// Waits until a child that asked something no longer waits for the answer.
-    fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, ()>;
+    /// Waits until a child that asked something no longer waits for the answer, and returns who answered it;
+    /// `None` when nobody did.
+    fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, Option<String>>;
 
     /// Aborts the child unless it has ended; returns at once. Nothing happens while this process stops: the
     /// child goes on with its parent elsewhere.
@@ -107,7 +108,7 @@ impl Children for NoChildren {
         Box::pin(async { Err(Error::internal("no diagrams are run here")) })
     }
 
-    fn moved(&self, _asked: ChildQuestion) -> BoxFuture<'static, ()> {
+    fn moved(&self, _asked: ChildQuestion) -> BoxFuture<'static, Option<String>> {
         Box::pin(std::future::pending())
     }
 

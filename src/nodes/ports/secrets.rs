@@ -21,6 +21,16 @@ pub trait Secrets: Send + Sync {
         NOTHING.get_or_init(Scrubber::default)
     }
 
+    /// Returns a key that only this user's programs know, the same in each of them, for one purpose. Keys of
+    /// different purposes tell nothing about each other.
+    ///
+    /// # Errors
+    ///
+    /// `FILE_FAILED` when it cannot be read or made, or others may read it.
+    fn key_for(&self, _purpose: &str) -> Result<[u8; 32], Error> {
+        Err(Error::external("FILE_FAILED", "no key is kept here").hint("use the `dipeo` program"))
+    }
+
     /// Returns what is known of every secret but its value, sorted by name.
     ///
     /// # Errors

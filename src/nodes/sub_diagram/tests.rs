@@ -51,7 +51,7 @@ impl Children for FakeChildren {
         })
     }
 
-    fn moved(&self, _asked: ChildQuestion) -> BoxFuture<'static, ()> {
+    fn moved(&self, _asked: ChildQuestion) -> BoxFuture<'static, Option<String>> {
         Box::pin(std::future::pending())
     }
 
