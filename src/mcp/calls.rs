@@ -3,31 +3,41 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
-use rmcp::RoleServer;
-use rmcp::model::{CallToolResult, JsonObject};
+use rmcp::model::{CallToolResponse, JsonObject};
 use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
 
-use super::progress::waited;
+use super::questions::{self, Retry, Waited};
 use super::server::McpServer;
 use super::tools::ToolName;
 use super::{answer, arguments};
 use crate::error::Error;
+use crate::handlers::run_diagram::Waiting;
 use crate::handlers::{compile_diagram, control_execution, fetch, run_diagram, search, see_result};
 
-/// Carries out `tool`. What a model can do something about is an error result, never a protocol error.
+/// Carries out `tool`; `retry` is what a client sends with its second call. What a model can do something about
+/// is an error result.
+///
+/// # Errors
+///
+/// -32602 for a `requestState` that is not ours.
 pub async fn call(
     server: &McpServer,
     tool: ToolName,
     arguments: JsonObject,
+    retry: Retry,
     context: &RequestContext<RoleServer>,
-) -> CallToolResult {
+) -> Result<CallToolResponse, ErrorData> {
     let _open = server.open_calls().token();
     // A panic would otherwise leave the request without an answer for ever.
-    let outcome = AssertUnwindSafe(dispatch(server, tool, arguments, context)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(dispatch(server, tool, arguments, retry, context)).catch_unwind().await;
     match outcome {
-        Ok(Ok(result)) => result,
-        Ok(Err(error)) => answer::failure(&error),
-        Err(_) => answer::failure(&Error::internal(format!("`{}` stopped unexpectedly", tool.name()))),
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) if error.code() == "INVALID_REQUEST_STATE" => {
+            Err(ErrorData::invalid_params(error.message().to_owned(), Some(error.to_json())))
+        }
+        Ok(Err(error)) => Ok(answer::failure(&error).into()),
+        Err(_) => Ok(answer::failure(&Error::internal(format!("`{}` stopped unexpectedly", tool.name()))).into()),
     }
 }
 
@@ -35,45 +45,56 @@ async fn dispatch(
     server: &McpServer,
     tool: ToolName,
     arguments: JsonObject,
+    retry: Retry,
     context: &RequestContext<RoleServer>,
-) -> Result<CallToolResult, Error> {
+) -> Result<CallToolResponse, Error> {
     let (app, caller) = (server.app(), &server.caller(context));
-    match tool {
+    let result = match tool {
         ToolName::DipeoRun => {
-            let request = arguments::read(tool, arguments)?;
-            let execution = waited(context, server.stop(), |waiting| {
-                run_diagram::run_diagram(app, caller, request, run_diagram::Extras::default(), waiting)
-            });
-            answer::run(&execution.await?)
+            let call = questions::Call::new(server, context, caller, (tool, &arguments), retry);
+            let request: run_diagram::Request = arguments::read(tool, arguments)?;
+            let wait_seconds = request.wait_seconds;
+            let run = |waiting| run_diagram::run_diagram(app, caller, request, run_diagram::Extras::default(), waiting);
+            return call.carry_out(wait_seconds, run).await?.respond(answer::run);
         }
         ToolName::SeeResult => {
+            let call = questions::Call::new(server, context, caller, (tool, &arguments), retry);
             let request: see_result::Request = arguments::read(tool, arguments)?;
-            let shown = if request.wait_seconds.unwrap_or_default() == 0 {
-                see_result::shown(app, caller, request, run_diagram::Waiting::default()).await?
+            let again = see_result::Request { wait_seconds: None, ..request.clone() };
+            let wait_seconds = request.wait_seconds.unwrap_or_default();
+            let look = |request| see_result::shown(app, caller, request, Waiting::default());
+            if wait_seconds == 0 && call.is_first() {
+                look(request).await?.form(answer::structured)?
             } else {
-                waited(context, server.stop(), |waiting| see_result::shown(app, caller, request, waiting)).await?
-            };
-            shown.form(answer::structured)
+                let see = |waiting| see_result::see_result(app, caller, request, waiting);
+                match call.carry_out(Some(wait_seconds), see).await? {
+                    Waited::Done(execution, false) => answer::structured(&execution)?,
+                    // After an answer, what was asked to be seen is looked at once more.
+                    Waited::Done(_, true) => look(again).await?.form(answer::structured)?,
+                    asks @ Waited::Asks(_) => return asks.respond(answer::structured),
+                }
+            }
         }
         ToolName::ControlExecution => {
-            let request = arguments::read(tool, arguments)?;
-            let execution = waited(context, server.stop(), |waiting| {
-                control_execution::control_execution(app, caller, request, waiting)
-            });
-            answer::structured(&execution.await?)
+            let call = questions::Call::new(server, context, caller, (tool, &arguments), retry);
+            let request: control_execution::Request = arguments::read(tool, arguments)?;
+            let wait_seconds = request.wait_seconds;
+            let control = |waiting| control_execution::control_execution(app, caller, request, waiting);
+            return call.carry_out(wait_seconds, control).await?.respond(answer::structured);
         }
         ToolName::CompileDiagram => {
             let request = arguments::read(tool, arguments)?;
             let extras = compile_diagram::Extras::default();
-            answer::structured(&compile_diagram::compile_diagram(app, caller, request, extras).await?)
+            answer::structured(&compile_diagram::compile_diagram(app, caller, request, extras).await?)?
         }
         ToolName::Search => {
             let request = arguments::read(tool, arguments)?;
-            answer::document(&search::search(app, caller, request).await?)
+            answer::document(&search::search(app, caller, request).await?)?
         }
         ToolName::Fetch => {
             let request = arguments::read(tool, arguments)?;
-            answer::document(&fetch::fetch(app, caller, request).await?)
+            answer::document(&fetch::fetch(app, caller, request).await?)?
         }
-    }
+    };
+    Ok(result.into())
 }

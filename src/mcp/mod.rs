@@ -7,6 +7,7 @@
 //! | `tools` `schema` `arguments` `calls` `answer` `progress` | the six tools, from their list to their results |
 //! | `diagram_tools` | diagrams that are tools of their own |
 //! | `resources` `prompts` `paging` | what can be read |
+//! | `questions` | questions of an execution, asked of the client's user |
 //! | `stdio` `lines` `message`, `mount` `json_errors` `misread` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
 //! | `app_page` | the page that hosts show beside a result |
@@ -29,7 +30,7 @@ mod mount;
 mod paging;
 mod progress;
 mod prompts;
-pub mod questions;
+mod questions;
 mod resources;
 mod schema;
 pub mod server;

@@ -20,33 +20,43 @@ const HEARTBEAT: Duration = Duration::from_secs(4);
 /// What a sign of life adds, so that progress always increases; a committed node adds 1.
 const BEAT: f64 = 0.001;
 
-/// Carries out `start` with a [`Waiting`] that follows this request and this server.
-pub async fn waited<T, F>(
-    context: &RequestContext<RoleServer>,
-    stop: &CancellationToken,
-    start: impl FnOnce(Waiting) -> F,
-) -> T
-where
-    F: Future<Output = T>,
-{
-    let cancel = context.ct.child_token();
-    let (notes, seen) = watch::channel(None);
-    let token = context.meta.get_progress_token();
-    let on_progress = token.as_ref().map(|_| -> OnProgress {
-        Box::new(move |note: &ProgressNote| {
-            notes.send_replace(Some(note.clone()));
-        })
-    });
-    let mut work = pin!(start(Waiting { cancel: cancel.clone(), on_progress, on_token: None }));
-    tokio::select! {
-        biased;
-        done = &mut work => return done,
-        () = stop.cancelled() => {}
-        () = report(&context.peer, token, seen) => {}
+/// The waits of one call, one after the other; what they report strictly increases over all of them.
+pub struct Waits<'a> {
+    context: &'a RequestContext<RoleServer>,
+    stop: &'a CancellationToken,
+    pulse: Pulse,
+}
+
+impl<'a> Waits<'a> {
+    /// Nothing has been waited for yet.
+    pub fn new(context: &'a RequestContext<RoleServer>, stop: &'a CancellationToken) -> Self {
+        Self { context, stop, pulse: Pulse::default() }
     }
-    // Either the server stops, or nobody listens any more: the handler answers with what is there now.
-    cancel.cancel();
-    work.await
+
+    /// Carries out `start` with a [`Waiting`] that follows this request and this server.
+    pub async fn during<T, F>(&mut self, start: impl FnOnce(Waiting) -> F) -> T
+    where
+        F: Future<Output = T>,
+    {
+        let cancel = self.context.ct.child_token();
+        let (notes, seen) = watch::channel(None);
+        let token = self.context.meta.get_progress_token();
+        let on_progress = token.as_ref().map(|_| -> OnProgress {
+            Box::new(move |note: &ProgressNote| {
+                notes.send_replace(Some(note.clone()));
+            })
+        });
+        let mut work = pin!(start(Waiting { cancel: cancel.clone(), on_progress, on_token: None }));
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = self.stop.cancelled() => {}
+            () = report(&self.context.peer, token, seen, &mut self.pulse) => {}
+        }
+        // Either the server stops, or nobody listens any more: the handler answers with what is there now.
+        cancel.cancel();
+        work.await
+    }
 }
 
 /// Sends notifications until one cannot be delivered; without a token it never ends.
@@ -54,9 +64,9 @@ async fn report(
     peer: &Peer<RoleServer>,
     token: Option<ProgressToken>,
     mut notes: watch::Receiver<Option<ProgressNote>>,
+    pulse: &mut Pulse,
 ) {
     let Some(token) = token else { return std::future::pending().await };
-    let mut pulse = Pulse::default();
     loop {
         let changed = tokio::time::timeout(HEARTBEAT, notes.changed()).await;
         if let Ok(Err(_)) = changed {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::paging::page;
+use super::questions::Retry;
 use super::resources::{FIXED, LISTS, TOOLS};
 use super::tools::{self, ToolName};
 use super::{calls, diagram_tools, misread, prompts, resources};
@@ -146,9 +147,10 @@ impl ServerHandler for McpServer {
 
     async fn call_tool(
         &self,
-        request: CallToolRequestParams,
+        mut request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let retry = Retry::of(&mut request);
         let mut arguments = request.arguments.unwrap_or_default();
         let tool = match ToolName::parse(&request.name) {
             Some(tool) => tool,
@@ -159,9 +161,14 @@ impl ServerHandler for McpServer {
                 ToolName::DipeoRun
             }
         };
-        let mut result = calls::call(self, tool, arguments, &context).await;
-        stamp(&mut result.meta, &context);
-        Ok(result.into())
+        let mut response = calls::call(self, tool, arguments, retry, &context).await?;
+        match &mut response {
+            CallToolResponse::Complete(result) => stamp(&mut result.meta, &context),
+            CallToolResponse::InputRequired(result) => stamp(&mut result.meta, &context),
+            // Tasks are made by whoever answers with one; the library may know more kinds than we do.
+            _ => {}
+        }
+        Ok(response)
     }
 
     async fn list_resources(

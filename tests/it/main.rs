@@ -31,6 +31,7 @@ mod mcp_http;
 mod mcp_setup;
 mod mcp_stdio;
 mod mistakes;
+mod questions;
 mod readme;
 mod same_answers;
 mod schedule_model;
