@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use rmcp::RoleServer;
-use rmcp::model::{ClientNotification, ClientRequest, ErrorData, JsonRpcMessage};
+use rmcp::model::{ClientNotification, ClientRequest, JsonRpcMessage};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -148,9 +148,8 @@ where
                     return Some(*message);
                 }
                 Line::Noise => {}
-                Line::NotAMessage => {
-                    let refusal = ErrorData::invalid_request("Invalid request", None);
-                    self.output.push(&TxJsonRpcMessage::<RoleServer>::error(refusal, None)).ok()?;
+                Line::NotAMessage(id, refusal) => {
+                    self.output.push(&TxJsonRpcMessage::<RoleServer>::error(*refusal, id)).ok()?;
                     self.owes_refusal = true;
                 }
             }
@@ -289,7 +288,7 @@ impl<W: AsyncWrite + Unpin> Output<W> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use rmcp::model::{EmptyResult, NumberOrString, ServerJsonRpcMessage, ServerResult};
+    use rmcp::model::{EmptyResult, ErrorData, NumberOrString, ServerJsonRpcMessage, ServerResult};
     use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 

@@ -2,23 +2,27 @@
 //! pass; the library tries the shape of every request it knows, one after the other, and a tool call is its
 //! fourteenth. Whatever is not exactly such a call is read by the library, so there is one set of rules.
 
+use rmcp::ErrorData;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientJsonRpcMessage, ClientRequest, JsonObject, JsonRpcRequest,
     JsonRpcVersion2_0, RequestId, RequestMetaObject,
 };
 use rmcp::transport::async_rw::{JsonRpcMessageCodec, JsonRpcMessageCodecError};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio_util::bytes::{BufMut, BytesMut};
 use tokio_util::codec::Decoder;
+
+use super::misread;
 
 /// What stands in one line.
 #[derive(Debug)]
 pub enum Line {
     Message(Box<ClientJsonRpcMessage>),
-    /// Nothing to answer: no JSON, or a notification of another protocol.
+    /// Nothing to answer: a line of something else, or a notification that nobody understands.
     Noise,
-    /// JSON, but no message.
-    NotAMessage,
+    /// Meant as a message, but none: what to say, and to which request.
+    NotAMessage(Option<RequestId>, Box<ErrorData>),
 }
 
 /// Reads one line, with or without its end.
@@ -71,17 +75,29 @@ fn read_any(line: &[u8]) -> Line {
     bytes.put_u8(b'\n');
     match JsonRpcMessageCodec::default().decode(&mut bytes) {
         Ok(Some(message)) => Line::Message(Box::new(message)),
-        Err(JsonRpcMessageCodecError::Serde(error)) if error.is_data() || error.is_io() => Line::NotAMessage,
-        // What does not parse has no id that an answer could name.
+        Err(JsonRpcMessageCodecError::Serde(error)) if error.is_data() || error.is_io() => refused(line),
+        // What does not parse has no id that an answer could name; but it may have been meant as a message.
+        Err(_) if line.trim_ascii_start().starts_with(b"{") => refused(line),
         Ok(None) | Err(_) => Line::Noise,
     }
+}
+
+/// A notification gets no answer, however wrong it is.
+fn refused(line: &[u8]) -> Line {
+    let is_notification =
+        serde_json::from_slice::<Value>(line).is_ok_and(|it| it.get("method").is_some() && it.get("id").is_none());
+    if is_notification {
+        return Line::Noise;
+    }
+    let (id, error) = misread::message(line);
+    Line::NotAMessage(id, Box::new(error))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rmcp::model::GetExtensions;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -141,7 +157,30 @@ mod tests {
             check(text);
         }
         check(std::str::from_utf8(&b"\xf0\x9f\x98\x80"[..]).expect("text"));
-        assert!(matches!(read(b"{\"a\":\"\xff\"}"), Line::Noise | Line::NotAMessage));
+        assert!(matches!(read(b"{\"a\":\"\xff\"}"), Line::NotAMessage(None, _)));
+    }
+
+    #[test]
+    fn what_was_meant_as_a_request_is_refused_by_its_id_and_a_notification_never() {
+        for (text, expected) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":5}"#, "1 -32600"),
+            (r#"{"jsonrpc":"1.0","id":"a","method":"ping"}"#, "a -32600"),
+            (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, "2 -32600"),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, "- -32600"),
+            ("[]", "- -32600"),
+            (" {\"jsonrpc\":", "- -32700"),
+            (r#"{"jsonrpc":"1.0","method":"ping"}"#, "noise"),
+            ("starting up …", "noise"),
+        ] {
+            let shown = match read(text.as_bytes()) {
+                Line::NotAMessage(id, error) => {
+                    format!("{} {}", id.map_or("-".into(), |it| it.to_string()), error.code.0)
+                }
+                Line::Noise => "noise".into(),
+                Line::Message(message) => format!("{message:?}"),
+            };
+            assert_eq!(shown, expected, "{text}");
+        }
     }
 
     fn value() -> impl Strategy<Value = Value> {

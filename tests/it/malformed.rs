@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use rmcp::model::ClientJsonRpcMessage;
 use serde_json::{Map, Value, json};
 
 use crate::mcp_client::{HELLO, modern_meta};
@@ -75,12 +74,12 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Says of a request that can be read who waits for its answer, by the JSON of its id.
+    /// The id of whoever waits for an answer, if it can be read at all.
     pub fn id(&self) -> Option<Value> {
-        match serde_json::from_slice(&self.bytes).ok()? {
-            ClientJsonRpcMessage::Request(request) => serde_json::to_value(request.id).ok(),
-            _ => None,
-        }
+        let message: Value = serde_json::from_slice(&self.bytes).ok()?;
+        let is_answer = message.get("method").is_none() && (message.get("result").or(message.get("error"))).is_some();
+        let id = message.get("id").filter(|it| it.is_string() || it.is_i64())?;
+        (!is_answer).then(|| id.clone())
     }
 
     /// The method that is asked for, if it can be read.

@@ -424,6 +424,26 @@ fn a_cancelled_call_and_a_client_that_leaves_write_nothing_to_the_log() {
 }
 
 #[test]
+fn a_line_that_is_no_message_is_refused_by_its_id() {
+    let workspace = workspace();
+    let mut client = StdioClient::start(&workspace);
+    let deep = format!(r#"{{"jsonrpc":"2.0","id":9,"method":"ping","params":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    for (line, code, id) in [
+        (r#"{"jsonrpc":"2.0","id":7}"#, -32600, json!(7)),
+        (r#"{"jsonrpc":"1.0","id":"a","method":"ping"}"#, -32600, json!("a")),
+        (r#"{"jsonrpc":"2.0","id":8,"method":"tools/list","params":5}"#, -32600, json!(8)),
+        ("[]", -32600, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":"#, -32700, Value::Null),
+        (&deep, -32700, Value::Null),
+    ] {
+        client.write(line);
+        let answer = client.read();
+        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{line}: {answer}");
+    }
+    assert!(client.request("tools/list", json!({})).get("result").is_some());
+}
+
+#[test]
 fn a_late_handshake_does_not_disturb_a_modern_client() {
     let workspace = workspace();
     let mut client = StdioClient::start(&workspace);
