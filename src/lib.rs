@@ -7,7 +7,7 @@
 //!
 //! | room | what it holds | what it must not know |
 //! |---|---|---|
-//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`tls`] [`config`] | the words everybody uses | anything below |
+//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`shown`] [`tls`] [`config`] | the words everybody uses | anything below |
 //! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
 //! | [`integrations`] | manifests of providers: requests and replies as data | I/O, clock |
 //! | [`nodes`] | one file per node type; ports they ask through | how they are scheduled or stored |
@@ -44,6 +44,7 @@ pub mod nearest;
 pub mod nodes;
 pub mod outside;
 pub mod secret;
+pub mod shown;
 pub mod store;
 pub mod timeline;
 pub mod tls;

@@ -85,6 +85,8 @@ pub const WAIT_SECONDS_DEFAULT: u32 = 20;
 pub const RESULT_CHARS_DEFAULT: usize = 20_000;
 /// Characters of a result that a tool shows at most (mcp.md 9).
 pub const RESULT_CHARS_MAX: usize = 100_000;
+/// Least number of characters a caller may ask for: what is always shown and one way on fit into it.
+pub const RESULT_CHARS_MIN: usize = 1_000;
 /// Characters of the result that `dipeo run` prints (surface.md 2.2).
 pub const PRINTED_CHARS_MAX: usize = 4_000;
 /// Largest body of a POST to `/mcp`, in bytes (surface.md 4.2).

@@ -30,6 +30,7 @@ pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Err
             node: args.node.clone(),
             wait_seconds: Some(step),
             max_chars: Some(args.max_chars),
+            ..Default::default()
         };
         let object = see_result(context.app, &context.caller, request, Waiting::default()).await?;
         if left == 0 || object.status.has_ended() || object.status == Status::Paused {

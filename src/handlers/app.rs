@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::nodes::ports::{Languages, Ports};
 use crate::nodes::{Origin, Rights};
+use crate::secret::Scrubber;
 use crate::store::{self, ExecutionHead, Store};
 
 /// Everything handlers need; built once by `main`. The database is opened on first use, so that a command
@@ -76,6 +77,11 @@ impl App {
     pub fn visible(&self, caller: &Caller, id: &ExecutionId) -> Result<ExecutionHead, Error> {
         let head = self.store()?.head(id)?.filter(|it| caller.may_see(it.principal.as_deref()));
         head.ok_or_else(|| not_found(id))
+    }
+
+    /// What keeps secrets out of everything that is shown.
+    pub fn scrubber(&self) -> &Scrubber {
+        self.ports.secrets.scrubber()
     }
 
     /// The database if there is one already.

@@ -13,7 +13,7 @@ use super::execution_object::{ExecutionObject, Waiting};
 use super::run_diagram::{self, run_diagram};
 use super::surroundings::World;
 use super::workspace::name_of;
-use super::{App, Caller, guide};
+use super::{App, Caller, guide, present};
 use crate::compile::report::{self, DiagnosticReport, Report};
 use crate::config::sha256;
 use crate::diagram::{Format, Service, parse};
@@ -252,8 +252,9 @@ fn problems(errors: &[DiagnosticReport]) -> String {
 
 /// What the author said.
 fn reply(object: &ExecutionObject) -> Result<String, Error> {
-    if let (Status::Completed, Some(Value::String(text))) = (object.status, &object.final_output) {
-        return Ok(text.clone());
+    let result = object.outputs.as_ref().and_then(present::result_of);
+    if let (Status::Completed, Some(Value::String(text))) = (object.status, result) {
+        return Ok(text);
     }
     let error = object.error.clone().unwrap_or_default();
     let text = |key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);

@@ -61,6 +61,9 @@ pub async fn control_execution(
     let action = action_of(&request.action)?;
     let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let status = app.visible(caller, &id)?.status;
+    if status == Status::Aborted && action == "abort" {
+        return present::execution(app, &id, &View::of(caller));
+    }
     if status.has_ended() {
         return after_the_end(app, &id, action, status, &request);
     }
@@ -80,7 +83,7 @@ pub async fn control_execution(
     let leaf = if action == "abort" { None } else { asking_child(app, &id, request.node.as_deref())? };
     send(app, &id, leaf, new).await?;
     wait::until_settled(app, &id, Some(limit), waiting).await?;
-    present::execution(app, &id, &View::default())
+    present::execution(app, &id, &View::of(caller))
 }
 
 /// Answers exactly one question and returns the execution it was seen in as it is after waiting.
@@ -231,7 +234,7 @@ fn read_outcome(outcome: &str) -> Result<(), Error> {
     Err(result)
 }
 
-/// What a request to an ended execution means: aborting an aborted one is fine, an answer came too late.
+/// What a request to an ended execution means: an answer came too late, anything else makes no sense.
 fn after_the_end(
     app: &App,
     id: &ExecutionId,
@@ -239,9 +242,6 @@ fn after_the_end(
     status: Status,
     request: &Request,
 ) -> Result<ExecutionObject, Error> {
-    if action == "abort" && status == Status::Aborted {
-        return present::execution(app, id, &View::default());
-    }
     if let ("answer", Some(first)) = (action, first_answer(app, id, request.node.as_deref())?) {
         return Err(Error::conflict("ALREADY_ANSWERED", "the question has been answered")
             .hint("the first valid answer wins")

@@ -10,9 +10,13 @@ use crate::engine::Status;
 /// An execution as shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecutionObject {
+    /// To a model, before anything that a workflow wrote.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub data_notice: Option<String>,
     pub execution_id: String,
     /// The same id, under the name the command line guide uses.
-    pub session_id: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session_id: Option<String>,
     pub status: Status,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub diagram_id: Option<String>,
@@ -24,13 +28,16 @@ pub struct ExecutionObject {
     /// The only output, else the map.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub final_output: Option<Value>,
-    pub executed_nodes_count: u64,
-    pub messages_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub executed_nodes_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub messages_count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_message: Option<ShownMessage>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub llm_usage: Option<ShownUsage>,
-    pub started_at: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -80,6 +87,41 @@ pub struct ExecutionObject {
     pub variables: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub exec_counts: Option<Map<String, Value>>,
+    /// What happened after `since_seq`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub events: Option<Vec<ShownEvent>>,
+    /// The number of the last event shown; the `since_seq` of the next call.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_seq: Option<u64>,
+    /// With a `cursor`: where the text that was cut goes on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub part: Option<Part>,
+}
+
+/// One event of the log, in short; its payload is in `dipeo://executions/{id}/transitions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownEvent {
+    pub seq: u64,
+    pub phase: String,
+    /// Node label.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node: Option<String>,
+    /// The code of a failure, the text of a log entry.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message: Option<String>,
+    pub at: String,
+}
+
+/// A piece of one long text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// As in `omitted`: `output of save`.
+    pub what: String,
+    /// Characters before this piece.
+    pub from: u64,
+    /// Characters of the whole.
+    pub of: u64,
+    pub text: String,
 }
 
 /// How far a running execution is.
@@ -117,6 +159,7 @@ pub struct Waiting {
     /// The child execution that asks; answering here answers it there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub execution_id: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub since: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deadline: Option<String>,
@@ -126,7 +169,8 @@ pub struct Waiting {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunWarning {
     pub code: String,
-    /// Node label.
+    /// Node label; absent when it is about the whole result.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub node: String,
     /// What it is about: the unresolved path, the connection.
     pub name: String,
@@ -166,6 +210,7 @@ pub struct ShownMessage {
     pub node_id: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub iteration: Option<u32>,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub timestamp: String,
 }
 
@@ -215,4 +260,7 @@ pub struct Omitted {
     pub count: u64,
     /// Where the whole is.
     pub uri: String,
+    /// For `see_result`: goes on where this was cut.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cursor: Option<String>,
 }

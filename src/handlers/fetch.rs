@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::caller::Scope;
 use super::present::{self, View};
 use super::see_result::Detail;
-use super::{App, Caller, guide, list_diagrams, list_executions, pictures};
+use super::{App, Caller, guide, list_diagrams, list_executions, log_pages, pictures};
 use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
+use crate::shown;
 
 /// What to read.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -47,8 +48,10 @@ enum Target<'a> {
     Diagram(&'a str),
     Executions,
     Execution(ExecutionId),
-    Messages(ExecutionId),
-    Transitions(ExecutionId),
+    /// After this position.
+    Messages(ExecutionId, u64),
+    /// After this event.
+    Transitions(ExecutionId, u64),
     Timeline(ExecutionId),
     Graph(ExecutionId),
     Guide(&'a str),
@@ -90,10 +93,11 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
         return blob(app, uri, sha256);
     }
     let mut status = None;
+    let is_diagram = matches!(target, Target::Diagram(_));
     let (title, text, mime_type) = match target {
         Target::Diagrams => {
             let list = list_diagrams::list_diagrams(app, caller, Default::default()).await?;
-            ("Diagrams of the workspace".to_owned(), to_json(&list)?, JSON)
+            ("Diagrams of the workspace".to_owned(), cleaned_json(app, &list)?, JSON)
         }
         Target::Diagram(name) => {
             let source = app.workspace.open_named(name, None).map_err(|e| as_resource(uri, e))?;
@@ -103,20 +107,24 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
         Target::Executions => {
             let request = list_executions::Request { limit: Some(100), ..Default::default() };
             let list = list_executions::list_executions(app, caller, request).await?;
-            ("Executions, newest first".to_owned(), to_json(&list)?, JSON)
+            ("Executions, newest first".to_owned(), cleaned_json(app, &list)?, JSON)
         }
         Target::Execution(id) => {
             status = Some(app.visible(caller, &id).map_err(|e| as_resource(uri, e))?.status);
-            let view = View { detail: Detail::Full, node: None, max_chars: limits::RESULT_CHARS_MAX };
+            let view = View { detail: Detail::Full, max_chars: limits::RESULT_CHARS_MAX, ..View::of(caller) };
             let object = present::execution(app, &id, &view).map_err(|e| as_resource(uri, e))?;
             (format!("Execution {id}"), to_json(&object)?, JSON)
         }
-        Target::Messages(id) => {
-            (format!("Conversation of {id}"), messages(app, caller, &id).map_err(|e| as_resource(uri, e))?, JSON)
-        }
-        Target::Transitions(id) => {
-            (format!("Log of {id}"), transitions(app, caller, &id).map_err(|e| as_resource(uri, e))?, JSON)
-        }
+        Target::Messages(id, after) => (
+            format!("Conversation of {id}"),
+            log_pages::messages(app, caller, &id, after).map_err(|e| as_resource(uri, e))?,
+            JSON,
+        ),
+        Target::Transitions(id, after) => (
+            format!("Log of {id}"),
+            log_pages::transitions(app, caller, &id, after).map_err(|e| as_resource(uri, e))?,
+            JSON,
+        ),
         Target::Timeline(id) => {
             // The row is read before the log: what has ended is kept for long, so the end must be in the picture.
             let row = app.visible(caller, &id).map_err(|e| as_resource(uri, e))?;
@@ -138,6 +146,9 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
     metadata.insert("mime_type".into(), mime_type.into());
     if let Some(status) = status {
         metadata.insert("status".into(), status.name().into());
+    }
+    if is_diagram {
+        warn_of_hidden(&text, &mut metadata);
     }
     Ok(Response { id: uri.to_owned(), title, text, url: uri.to_owned(), metadata })
 }
@@ -162,12 +173,16 @@ fn target(uri: &str) -> Option<Target<'_>> {
     if let Some(rest) = path.strip_prefix("executions/") {
         let (id, part) = rest.split_once('/').unwrap_or((rest, ""));
         let id = ExecutionId::parse(id).ok()?;
-        return match part {
-            "" => Some(Target::Execution(id)),
-            "messages" => Some(Target::Messages(id)),
-            "transitions" => Some(Target::Transitions(id)),
-            "timeline.svg" => Some(Target::Timeline(id)),
-            "graph.mmd" => Some(Target::Graph(id)),
+        let (part, after) = match part.split_once("?after=") {
+            Some((part, after)) => (part, Some(after.parse().ok()?)),
+            None => (part, None),
+        };
+        return match (part, after) {
+            ("", None) => Some(Target::Execution(id)),
+            ("messages", after) => Some(Target::Messages(id, after.unwrap_or(0))),
+            ("transitions", after) => Some(Target::Transitions(id, after.unwrap_or(0))),
+            ("timeline.svg", None) => Some(Target::Timeline(id)),
+            ("graph.mmd", None) => Some(Target::Graph(id)),
             _ => None,
         };
     }
@@ -190,27 +205,23 @@ fn blob(app: &App, uri: &str, sha256: &str) -> Result<Response, Error> {
     Ok(Response { id: uri.to_owned(), title: format!("Blob {sha256}"), text, url: uri.to_owned(), metadata })
 }
 
-fn messages(app: &App, caller: &Caller, id: &ExecutionId) -> Result<String, Error> {
-    app.visible(caller, id)?;
-    let messages = present::conversation(app.store()?, id, None)?;
-    to_json(&serde_json::json!({ "messages": messages, "total": messages.len() }))
+/// Texts of diagrams are edited and written back, so they are shown as they are; what they hide is said beside.
+fn warn_of_hidden(text: &str, metadata: &mut Map<String, Value>) {
+    let mut hidden = shown::Hidden::default();
+    shown::clean(text, &mut hidden);
+    if hidden.total() > 0 {
+        let warning = format!("the text is unchanged and holds characters that nobody sees: {}", hidden.to_text());
+        metadata.insert("warnings".into(), serde_json::json!([{"code": "W604", "message": warning}]));
+    }
 }
 
-fn transitions(app: &App, caller: &Caller, id: &ExecutionId) -> Result<String, Error> {
-    app.visible(caller, id)?;
-    let rows = app.store()?.transitions(id, 0, Some(TRANSITIONS_MAX))?;
-    let shown: Vec<Value> = rows
-        .into_iter()
-        .map(|row| {
-            let payload: Value = serde_json::from_str(&row.payload).unwrap_or_default();
-            serde_json::json!({"seq": row.seq, "node_id": row.node_id, "phase": row.phase, "payload": payload, "created_at": row.created_at.to_rfc3339()})
-        })
-        .collect();
-    to_json(&serde_json::json!({ "transitions": shown, "total": shown.len() }))
+/// A list of ours with names and texts of others in it.
+fn cleaned_json(app: &App, value: &impl Serialize) -> Result<String, Error> {
+    let mut value = serde_json::json!(value);
+    app.scrubber().scrub_value(&mut value);
+    shown::clean_value(&mut value, &mut shown::Hidden::default());
+    to_json(&value)
 }
-
-/// Most rows of a log that one read shows.
-const TRANSITIONS_MAX: usize = 5_000;
 
 fn to_json(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|e| Error::internal("a resource cannot be written as JSON").source(e))
@@ -240,8 +251,13 @@ fn as_resource(uri: &str, error: Error) -> Error {
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Listed>, Error> {
     let mut all = fixed();
     for diagram in readable_diagrams(app, caller).await? {
+        // A name that looks like another one is not offered; who knows it can still use it.
+        if shown::hides(&diagram.name) {
+            continue;
+        }
         let mime_type = if diagram.format == "native" { JSON } else { YAML };
-        all.push(listed(diagram.uri, &diagram.name, diagram.description.as_deref().unwrap_or("A diagram"), mime_type));
+        let description = shown::line(diagram.description.as_deref().unwrap_or("A diagram"), DESCRIPTION_CHARS_MAX);
+        all.push(listed(diagram.uri, &diagram.name, &description, mime_type));
     }
     Ok(all)
 }
@@ -270,6 +286,9 @@ async fn readable_diagrams(app: &App, caller: &Caller) -> Result<Vec<list_diagra
     Ok(list_diagrams::list_diagrams(app, caller, Default::default()).await?.diagrams)
 }
 
+/// Longest description of a diagram in a list, in characters.
+pub const DESCRIPTION_CHARS_MAX: usize = 200;
+
 /// The URI templates: `(template, name, description, mime type)`.
 pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
     ("dipeo://diagrams/{name}", "diagram", "The text of a diagram of the workspace", "application/yaml"),
@@ -287,7 +306,11 @@ pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Completes the variable of a template by prefix, at most 100 values.
+/// Values of one completion, at most (mcp.md 2.6).
+const COMPLETIONS_MAX: usize = 100;
+
+/// Completes the variable of a template by prefix, at most [`COMPLETIONS_MAX`] values: diagrams by path,
+/// executions newest first.
 ///
 /// # Errors
 ///
@@ -303,7 +326,7 @@ pub async fn complete(app: &App, caller: &Caller, variable: &str, prefix: &str) 
         "page" => guide::PAGES.iter().map(|it| it.name.to_owned()).collect(),
         _ => Vec::new(),
     };
-    Ok(all.into_iter().filter(|it| it.starts_with(prefix)).take(100).collect())
+    Ok(all.into_iter().filter(|it| it.starts_with(prefix) && !shown::hides(it)).take(COMPLETIONS_MAX).collect())
 }
 
 #[cfg(test)]
@@ -320,12 +343,21 @@ mod tests {
             &format!("dipeo://executions/{id}/messages"),
             &format!("dipeo://executions/{id}/timeline.svg"),
             &format!("dipeo://executions/{id}/graph.mmd"),
+            &format!("dipeo://executions/{id}/transitions?after=7"),
         ] {
             assert!(target(good).is_some(), "{good}");
         }
-        for bad in
-            ["", "/etc/passwd", "file:///etc/passwd", "dipeo://", "dipeo://executions/x", "dipeo://etc/passwd", "../x"]
-        {
+        let page = format!("dipeo://executions/{id}/messages?after=-1");
+        for bad in [
+            page.as_str(),
+            "",
+            "/etc/passwd",
+            "file:///etc/passwd",
+            "dipeo://",
+            "dipeo://executions/x",
+            "dipeo://etc/passwd",
+            "../x",
+        ] {
             assert!(target(bad).is_none(), "{bad}");
         }
     }

@@ -23,6 +23,7 @@ pub mod integrations;
 mod launch;
 pub mod list_diagrams;
 pub mod list_executions;
+mod log_pages;
 pub mod mcp_bundle;
 pub mod mcp_install;
 pub mod mcp_manifest;

@@ -1,15 +1,22 @@
 //! Builds the execution object from the store: the last event of an ended execution, the fold of the log of
 //! an open one. What is too long is cut, counted and linked.
 
+mod cursor;
+mod fit;
+mod for_model;
+mod pages;
+
 use serde_json::{Map, Value, json};
 
-use super::App;
+use self::cursor::Place;
+use super::caller::Door;
 use super::execution_object::{
-    ExecutionObject, Omitted, Progress, RunWarning, ShownAnswer, ShownMessage, ShownNode, ShownUsage, Waiting,
+    ExecutionObject, Progress, RunWarning, ShownAnswer, ShownEvent, ShownMessage, ShownNode, ShownUsage, Waiting,
 };
 use super::launch::fold;
 use super::see_result::Detail;
 use super::wait::not_found;
+use super::{App, Caller};
 use crate::engine::Status;
 use crate::engine::event::{Closing, Event, TokenUsage, Warning};
 use crate::engine::state::{ExecutionState, GivenAnswer, NodeState};
@@ -17,63 +24,128 @@ use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::PauseReason;
+use crate::shown::Hidden;
 use crate::store::{ExecutionHead, Store};
 
-/// How much of an execution to show.
+pub use self::cursor::Cursor;
+pub use self::for_model::{NOTICE, warning};
+
+/// Who reads what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// The whole object, byte for byte as it is stored (surface.md 1.4).
+    Program,
+    /// What a model needs to go on: nothing twice, foreign text cleaned and marked as data.
+    Model,
+}
+
+impl Audience {
+    /// Whoever comes by the protocol reads as a model does; at the terminal and over plain HTTP programs read.
+    fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Terminal { .. } => Self::Program,
+            Caller::Client(client) => match client.door {
+                Door::Mcp | Door::Elicitation | Door::Sampling | Door::Task => Self::Model,
+                Door::Http => Self::Program,
+            },
+        }
+    }
+}
+
+/// How much of an execution to show, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
+    pub audience: Audience,
     pub detail: Detail,
     /// Only this node, by id or label.
     pub node: Option<String>,
     pub max_chars: usize,
+    /// Also the events after this one.
+    pub since_seq: Option<u64>,
+    /// Nothing but what this names.
+    pub cursor: Option<Cursor>,
 }
 
-impl Default for View {
-    fn default() -> Self {
-        Self { detail: Detail::Summary, node: None, max_chars: limits::RESULT_CHARS_DEFAULT }
+impl View {
+    /// The short form, for whoever calls.
+    pub fn of(caller: &Caller) -> Self {
+        Self {
+            audience: Audience::of(caller),
+            detail: Detail::Summary,
+            node: None,
+            max_chars: limits::RESULT_CHARS_DEFAULT,
+            since_seq: None,
+            cursor: None,
+        }
     }
+}
+
+/// Where the lists and texts that are shown begin, and what was taken out of them already.
+#[derive(Default)]
+struct Start {
+    conversation: u64,
+    /// The node whose conversation it is.
+    node: Option<String>,
+    nodes: u64,
+    part: Option<Place>,
+    hidden: Hidden,
 }
 
 /// Returns the execution as the store has it.
 ///
 /// # Errors
 ///
-/// `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, what the database says.
+/// `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_CURSOR`, what the database says.
 pub fn execution(app: &App, id: &ExecutionId, view: &View) -> Result<ExecutionObject, Error> {
     let store = app.store()?;
     let row = store.head(id)?.ok_or_else(|| not_found(id))?;
     let mut object = base(&row);
-    let is_brief = view.detail == Detail::Summary && view.node.is_none();
+    let mut start = Start::default();
+    let is_brief =
+        view.detail == Detail::Summary && view.node.is_none() && view.since_seq.is_none() && view.cursor.is_none();
     if is_brief && let Some(closing) = closing_of(store, id, &row)? {
         close(&mut object, &closing);
     } else {
         let mut state = ExecutionState::new();
         fold(&mut state, store.transitions(id, 0, None)?)?;
-        describe(&mut object, &state, store, id)?;
-        add_detail(&mut object, &state, store, id, view)?;
+        if let Some(cursor) = &view.cursor {
+            let book = pages::Book { state: &state, store, id, audience: view.audience };
+            book.turn(&mut object, cursor, &mut start)?;
+        } else {
+            describe(&mut object, &state, store, id)?;
+            add_detail(&mut object, &state, store, id, view)?;
+            start.node = view.node.as_ref().and_then(|it| state.find(it)).map(|it| state.nodes[it].outline.id.clone());
+        }
     }
-    object.parent_execution_id.clone_from(&row.parent_execution_id);
-    object.children = store.children(id)?.into_iter().map(|it| it.execution_id).collect();
-    object.next = next_step(&object);
-    cut(&mut object, view.max_chars);
+    if view.cursor.is_none() {
+        object.parent_execution_id.clone_from(&row.parent_execution_id);
+        object.children = store.children(id)?.into_iter().map(|it| it.execution_id).collect();
+        object.next = next_step(&object, view.audience);
+    }
+    if view.audience == Audience::Model {
+        for_model::shape(&mut object, view);
+        object = for_model::cleaned(object, app.scrubber(), start.hidden)?;
+    }
+    fit::fit(&mut object, view.max_chars, &start);
     Ok(object)
 }
 
 /// What the row alone says.
 fn base(row: &ExecutionHead) -> ExecutionObject {
     ExecutionObject {
+        data_notice: None,
         execution_id: row.execution_id.to_string(),
-        session_id: row.execution_id.to_string(),
+        session_id: Some(row.execution_id.to_string()),
         status: row.status,
         diagram_id: row.diagram_id.clone(),
         revision: row.revision,
         outputs: None,
         final_output: None,
-        executed_nodes_count: 0,
-        messages_count: 0,
+        executed_nodes_count: Some(0),
+        messages_count: Some(0),
         last_message: None,
         llm_usage: None,
-        started_at: row.started_at.to_rfc3339(),
+        started_at: Some(row.started_at.to_rfc3339()),
         ended_at: row.ended_at.map(|it| it.to_rfc3339()),
         duration_ms: row.ended_at.map(|it| it.since_ms(row.started_at)),
         warnings: Vec::new(),
@@ -94,6 +166,9 @@ fn base(row: &ExecutionHead) -> ExecutionObject {
         conversation: None,
         variables: None,
         exec_counts: None,
+        events: None,
+        last_seq: None,
+        part: None,
     }
 }
 
@@ -113,8 +188,8 @@ fn closing_of(store: &Store, id: &ExecutionId, row: &ExecutionHead) -> Result<Op
 
 fn close(object: &mut ExecutionObject, closing: &Closing) {
     set_outputs(object, closing.outputs.clone().unwrap_or_default());
-    object.executed_nodes_count = closing.counts.len() as u64;
-    object.messages_count = closing.messages_count;
+    object.executed_nodes_count = Some(closing.counts.len() as u64);
+    object.messages_count = Some(closing.messages_count);
     object.last_message = closing.last_message.as_ref().map(|it| ShownMessage {
         id: None,
         role: it.role.clone(),
@@ -146,7 +221,7 @@ fn describe(
         return Ok(());
     }
     set_outputs(object, state.outputs());
-    object.executed_nodes_count = state.executed.len() as u64;
+    object.executed_nodes_count = Some(state.executed.len() as u64);
     object.llm_usage = shown_usage(state.usage);
     object.handled_errors.clone_from(&state.handled_errors);
     object.recovered = (state.recovered > 0).then_some(state.recovered);
@@ -155,7 +230,7 @@ fn describe(
     object.pause_reason = state.pause_reason().map(|it| it.name().to_owned());
     object.waiting_for = state.open_questions().iter().map(|(idx, _)| waiting(&state.nodes[*idx])).collect();
     let messages = store.get_execution_messages(id, None, None)?;
-    object.messages_count = messages.len() as u64;
+    object.messages_count = Some(messages.len() as u64);
     Ok(())
 }
 
@@ -200,6 +275,11 @@ fn add_detail(
     id: &ExecutionId,
     view: &View,
 ) -> Result<(), Error> {
+    if let Some(since_seq) = view.since_seq {
+        let found = events(state, store, id, since_seq)?;
+        object.last_seq = Some(found.last().map_or(since_seq, |it| it.seq));
+        object.events = Some(found);
+    }
     if let Some(reference) = &view.node {
         let idx = state.find(reference).ok_or_else(|| {
             let labels: Vec<&str> = state.nodes.iter().map(|it| it.outline.label.as_str()).collect();
@@ -258,6 +338,23 @@ pub fn conversation(store: &Store, id: &ExecutionId, node_id: Option<&str>) -> R
         .collect())
 }
 
+/// The log after `since_seq`, in short.
+fn events(state: &ExecutionState, store: &Store, id: &ExecutionId, since_seq: u64) -> Result<Vec<ShownEvent>, Error> {
+    let label = |id: String| state.node_idx(&id).map_or(id, |it| state.nodes[it].outline.label.clone());
+    let rows = store.transitions(id, since_seq, None)?.into_iter();
+    rows.map(|row| {
+        let message = match Event::parse(&row.phase, &row.payload)? {
+            Some(Event::ExecutionLog(it)) => Some(it.message),
+            Some(Event::NodeError(it)) => it.error.get("code").and_then(Value::as_str).map(str::to_owned),
+            // What the others carry is long, or stands in the rest of the result.
+            _ => None,
+        };
+        let (node, at) = (row.node_id.map(label), row.created_at.to_rfc3339());
+        Ok(ShownEvent { seq: row.seq, phase: row.phase, node, message, at })
+    })
+    .collect()
+}
+
 fn shown_node(node: &NodeState) -> ShownNode {
     ShownNode {
         node_id: node.outline.id.clone(),
@@ -310,111 +407,42 @@ fn shown_warning(warning: &Warning) -> RunWarning {
     }
 }
 
-/// The exact next call, for whoever reads the result: a model over MCP or a person at the terminal.
-fn next_step(object: &ExecutionObject) -> Option<String> {
+/// The exact next call: for a model the tool's, for others the command's too.
+fn next_step(object: &ExecutionObject, audience: Audience) -> Option<String> {
     let id = &object.execution_id;
-    match object.status {
-        Status::Pending | Status::Running => {
-            Some(format!("see_result {{\"execution_id\":\"{id}\",\"wait_seconds\":20}}, or: dipeo results {id} --wait"))
-        }
+    let (call, command) = match object.status {
+        Status::Pending | Status::Running => (
+            format!("see_result {{\"execution_id\":\"{id}\",\"wait_seconds\":20}}"),
+            format!("dipeo results {id} --wait"),
+        ),
         Status::Paused => {
             let first = object.waiting_for.first()?;
-            let (action, value) = match first.reason.as_str() {
-                reason if reason == PauseReason::Operator.name() || reason == PauseReason::Breakpoint.name() => {
-                    ("resume", String::new())
-                }
-                _ => ("answer", ",\"value\":…".to_owned()),
-            };
-            let node = serde_json::to_string(&first.label).unwrap_or_default();
-            let typed = if action == "answer" { " VALUE" } else { "" };
+            let reason = first.reason.as_str();
+            let goes_on = reason == PauseReason::Operator.name() || reason == PauseReason::Breakpoint.name();
+            let (action, value, typed) =
+                if goes_on { ("resume", "", "") } else { ("answer", ",\"value\":…", " VALUE") };
+            // Either names the node; a label is nicer to read as long as it is one.
+            let is_short = first.label.chars().count() <= LABEL_CHARS_MAX;
+            let node = if is_short { &first.label } else { &first.node_id };
+            let node = serde_json::to_string(node).unwrap_or_default();
             let at_terminal = format!("dipeo control {id} {action}{typed} --node {node}");
             if first.human_only {
                 return Some(format!("only a person may answer: the user, in a form or with: {at_terminal}"));
             }
-            Some(format!(
-                "control_execution {{\"execution_id\":\"{id}\",\"action\":\"{action}\",\"node\":{node}{value}}}, \
-                 or: {at_terminal}"
-            ))
+            (
+                format!(
+                    "control_execution {{\"execution_id\":\"{id}\",\"action\":\"{action}\",\"node\":{node}{value}}}"
+                ),
+                at_terminal,
+            )
         }
-        _ => None,
-    }
-}
-
-/// Cuts what does not fit into `max_chars`: the longest values first, each counted and linked.
-fn cut(object: &mut ExecutionObject, max_chars: usize) {
-    let uri = format!("dipeo://executions/{}", object.execution_id);
-    let size = |object: &ExecutionObject| serde_json::to_string(object).map_or(0, |it| it.chars().count());
-    if size(object) <= max_chars {
-        return;
-    }
-    // The single output stands under `outputs` too; one copy is enough when room is short.
-    if let Some(value) = object.final_output.take() {
-        let count = value.to_string().chars().count() as u64;
-        object.omitted.push(Omitted { what: "final_output".into(), count, uri: uri.clone() });
-    }
-    let share = (max_chars / 8).max(200);
-    let mut omitted = Vec::new();
-    cut_map(object.outputs.as_mut(), "output", share, &uri, &mut omitted);
-    cut_map(object.node_outputs.as_mut(), "node output", share, &uri, &mut omitted);
-    for node in object.nodes.iter_mut().flatten() {
-        if let Some(value) = &mut node.output {
-            cut_value(value, &format!("output of {}", node.label), share, &uri, &mut omitted);
-        }
-    }
-    object.omitted.append(&mut omitted);
-    if size(object) > max_chars
-        && let Some(conversation) = object.conversation.take()
-    {
-        let count = conversation.len() as u64;
-        object.omitted.push(Omitted { what: "conversation".into(), count, uri: format!("{uri}/messages") });
-    }
-    if size(object) > max_chars {
-        for (what, dropped) in [
-            ("nodes", object.nodes.take().map(|it| it.len())),
-            ("node_outputs", object.node_outputs.take().map(|it| it.len())),
-            ("variables", object.variables.take().map(|it| it.len())),
-            ("last_message", object.last_message.take().map(|_| 1)),
-        ] {
-            if let Some(count) = dropped {
-                object.omitted.push(Omitted { what: what.into(), count: count as u64, uri: uri.clone() });
-            }
-        }
-    }
-    if size(object) > max_chars {
-        for waiting in &mut object.waiting_for {
-            shorten(&mut waiting.prompt, share, &format!("prompt of {}", waiting.label), &uri, &mut object.omitted);
-        }
-        if let Some(outputs) = object.outputs.take() {
-            object.omitted.push(Omitted { what: "outputs".into(), count: outputs.len() as u64, uri });
-        }
-    }
-}
-
-fn cut_map(map: Option<&mut Map<String, Value>>, what: &str, share: usize, uri: &str, omitted: &mut Vec<Omitted>) {
-    for (key, value) in map.into_iter().flatten() {
-        cut_value(value, &format!("{what} of {key}"), share, uri, omitted);
-    }
-}
-
-/// Replaces a long value by the beginning of its text.
-fn cut_value(value: &mut Value, what: &str, share: usize, uri: &str, omitted: &mut Vec<Omitted>) {
-    let mut text = match &*value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        _ => return None,
     };
-    if text.chars().count() > share {
-        shorten(&mut text, share, what, uri, omitted);
-        *value = Value::String(text);
-    }
+    Some(match audience {
+        Audience::Model => call,
+        Audience::Program => format!("{call}, or: {command}"),
+    })
 }
 
-fn shorten(text: &mut String, share: usize, what: &str, uri: &str, omitted: &mut Vec<Omitted>) {
-    let total = text.chars().count();
-    if total <= share {
-        return;
-    }
-    let end = text.char_indices().nth(share).map_or(text.len(), |(at, _)| at);
-    text.truncate(end);
-    text.push('…');
-    omitted.push(Omitted { what: what.to_owned(), count: (total - share) as u64, uri: uri.to_owned() });
-}
+/// Longest label that the next call repeats, in characters.
+const LABEL_CHARS_MAX: usize = 60;

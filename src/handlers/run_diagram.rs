@@ -124,11 +124,11 @@ pub async fn run_diagram(
     let prepared = Prepared::new(app, caller, request, &extras)?;
     let execution_id = begin(app.supervisor()?, prepared.into_beginning(caller, extras.background)).await?;
     if extras.background {
-        return present::execution(app, &execution_id, &present::View::default());
+        return present::execution(app, &execution_id, &present::View::of(caller));
     }
     let limit = (!extras.unbounded_wait).then_some(wait_seconds);
     wait::until_settled(app, &execution_id, limit, waiting).await?;
-    present::execution(app, &execution_id, &present::View::default())
+    present::execution(app, &execution_id, &present::View::of(caller))
 }
 
 /// A checked request: everything that can be wrong has been found.

@@ -5,10 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
+use super::fetch::DESCRIPTION_CHARS_MAX;
 use super::list_diagrams::{ListedDiagram, list_diagrams};
 use super::list_executions::ListedExecution;
 use super::{App, Caller, guide, list_executions};
 use crate::error::Error;
+use crate::shown;
 
 /// What to look for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +50,10 @@ pub async fn search(app: &App, caller: &Caller, request: Request) -> Result<Resp
     }
     let mut hits = Vec::new();
     for diagram in diagrams(app, caller).await? {
-        let description = diagram.description.clone().unwrap_or_default();
+        if shown::hides(&diagram.name) {
+            continue;
+        }
+        let description = shown::line(diagram.description.as_deref().unwrap_or_default(), DESCRIPTION_CHARS_MAX);
         let title = format!(
             "{} {}{}",
             if diagram.tool.is_some() { "tool (call dipeo_run with this diagram)" } else { "diagram" },
@@ -61,7 +66,7 @@ pub async fn search(app: &App, caller: &Caller, request: Request) -> Result<Resp
         add(&mut hits, &words, &format!("guide: {}", page.title()), page.text, format!("dipeo://guide/{}", page.name));
     }
     for execution in executions(app, caller).await? {
-        let diagram = execution.diagram_id.unwrap_or_default();
+        let diagram = shown::line(&execution.diagram_id.unwrap_or_default(), DESCRIPTION_CHARS_MAX);
         let title = format!("execution of {diagram}, {}, {}", execution.status.name(), execution.started_at);
         let uri = format!("dipeo://executions/{}", execution.execution_id);
         add(&mut hits, &words, &title, &execution.execution_id, uri);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::Scope;
 use super::execution_object::ExecutionObject;
 use super::finished::Shown;
-use super::present::{self, View};
+use super::present::{self, Cursor, View};
 use super::run_diagram::Waiting;
 use super::{App, Caller, wait};
 use crate::error::Error;
@@ -43,6 +43,12 @@ pub struct Request {
     /// Seconds to wait for the end or a pause, 0 to 25 (0).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
+    /// Also the events after this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since_seq: Option<u64>,
+    /// From `omitted`: goes on where a value was cut.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cursor: Option<String>,
     /// Characters to show at most (20000).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_chars: Option<usize>,
@@ -52,7 +58,8 @@ pub struct Request {
 ///
 /// # Errors
 ///
-/// `INSUFFICIENT_SCOPE`, `INVALID_EXECUTION_ID`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`.
+/// `INSUFFICIENT_SCOPE`, `INVALID_EXECUTION_ID`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`,
+/// `INVALID_CURSOR`.
 pub async fn see_result(
     app: &App,
     caller: &Caller,
@@ -72,11 +79,20 @@ pub async fn shown(app: &App, caller: &Caller, request: Request, waiting: Waitin
     let id = ExecutionId::parse(&request.execution_id)?;
     let limit = wait::seconds(request.wait_seconds, 0)?;
     let max_chars = request.max_chars.unwrap_or(limits::RESULT_CHARS_DEFAULT);
-    if !(200..=limits::RESULT_CHARS_MAX).contains(&max_chars) {
+    if !(limits::RESULT_CHARS_MIN..=limits::RESULT_CHARS_MAX).contains(&max_chars) {
+        let (min, max) = (limits::RESULT_CHARS_MIN, limits::RESULT_CHARS_MAX);
         return Err(Error::invalid("INVALID_INPUT", format!("`max_chars` is {max_chars}"))
-            .hint(format!("write a number from 200 to {}", limits::RESULT_CHARS_MAX)));
+            .hint(format!("write a number from {min} to {max}")));
     }
-    let view = View { detail: request.detail.unwrap_or_default(), node: request.node, max_chars };
+    let cursor = request.cursor.as_deref().filter(|it| !it.is_empty()).map(Cursor::read).transpose()?;
+    let view = View {
+        detail: request.detail.unwrap_or_default(),
+        node: request.node,
+        max_chars,
+        since_seq: request.since_seq,
+        cursor,
+        ..View::of(caller)
+    };
     let (store, clock) = (app.store()?, app.clock.as_ref());
     let known = app.finished.known(store, clock, &id, &view)?;
     if let Some(kept) = known.filter(|it| caller.may_see(it.principal())) {

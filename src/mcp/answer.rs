@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind};
 use crate::handlers::execution_object::ExecutionObject;
+use crate::shown::{self, Hidden};
 
 /// Returns `response` as structured content and as text.
 ///
@@ -26,6 +27,15 @@ pub fn document(response: &impl Serialize) -> Result<CallToolResult, Error> {
     Ok(CallToolResult::success(vec![ContentBlock::text(to_json(response)?.to_string())]))
 }
 
+/// Returns an execution. Links lead to what was cut from it and to bytes that its outputs refer to.
+///
+/// # Errors
+///
+/// `INTERNAL` when it has no JSON form.
+pub fn execution(execution: &ExecutionObject) -> Result<CallToolResult, Error> {
+    linked(execution, Vec::new())
+}
+
 /// Returns what `dipeo_run` answers: an execution that failed or was aborted is an error for a model,
 /// in the same shape; a link leads to everything that is known of it.
 ///
@@ -33,11 +43,24 @@ pub fn document(response: &impl Serialize) -> Result<CallToolResult, Error> {
 ///
 /// `INTERNAL` when it has no JSON form.
 pub fn run(execution: &ExecutionObject) -> Result<CallToolResult, Error> {
-    let mut result = structured(execution)?;
+    let whole = format!("dipeo://executions/{}", execution.execution_id);
+    let mut result = linked(execution, vec![whole])?;
     result.is_error = Some(matches!(execution.status.name(), "failed" | "aborted"));
-    let link = Resource::new(format!("dipeo://executions/{}", execution.execution_id), execution.execution_id.clone())
-        .with_mime_type("application/json");
-    result.content.push(ContentBlock::resource_link(link));
+    Ok(result)
+}
+
+fn linked(execution: &ExecutionObject, mut uris: Vec<String>) -> Result<CallToolResult, Error> {
+    let mut result = structured(execution)?;
+    for omitted in &execution.omitted {
+        if !uris.contains(&omitted.uri) {
+            uris.push(omitted.uri.clone());
+        }
+    }
+    let links = uris.into_iter().map(|uri| {
+        let name = uri.rsplit('/').next().unwrap_or_default().to_owned();
+        ContentBlock::resource_link(Resource::new(uri, name).with_mime_type("application/json"))
+    });
+    result.content.extend(links);
     let mut blobs = Vec::new();
     for output in execution.outputs.iter().flat_map(|it| it.values()) {
         blobs_in(output, &mut blobs);
@@ -47,6 +70,22 @@ pub fn run(execution: &ExecutionObject) -> Result<CallToolResult, Error> {
         result.content.push(ContentBlock::resource_link(link));
     }
     Ok(result)
+}
+
+/// Returns what was found in a diagram, without hidden characters; `content` is a text to be saved and stays
+/// as it is.
+///
+/// # Errors
+///
+/// `INTERNAL` when it has no JSON form.
+pub fn report(response: &impl Serialize) -> Result<CallToolResult, Error> {
+    let mut value = to_json(response)?;
+    let content = value.get_mut("content").map(Value::take);
+    shown::clean_value(&mut value, &mut Hidden::default());
+    if let Some(content) = content {
+        value["content"] = content;
+    }
+    Ok(CallToolResult::structured(value))
 }
 
 /// Links to images and other bytes in one answer, at most.
@@ -70,7 +109,31 @@ fn blobs_in(value: &Value, found: &mut Vec<(String, String)>) {
 /// Returns an error as a model can read it. What lies behind it goes to the log and nowhere else.
 pub fn failure(error: &Error) -> CallToolResult {
     log(error);
-    CallToolResult::structured_error(json!({"error": error.to_json()}))
+    CallToolResult::structured_error(json!({"error": error_shown(error)}))
+}
+
+/// The error object without hidden characters; texts of others in its particulars are shortened.
+pub fn error_shown(error: &Error) -> Value {
+    let mut value = error.to_json();
+    shown::clean_value(&mut value, &mut Hidden::default());
+    shorten(&mut value);
+    value
+}
+
+/// Longest text inside an error, in characters.
+const ERROR_TEXT_CHARS_MAX: usize = 2_000;
+
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let (shown, left @ 1..) = shown::beginning(text, ERROR_TEXT_CHARS_MAX) {
+                *text = format!("{shown}… ({left} more characters)");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Object(map) => map.values_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Writes an error that is not the caller's to the log, with its causes.
@@ -89,11 +152,11 @@ fn to_json(response: &impl Serialize) -> Result<Value, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::execution_object::Omitted;
 
     fn execution(status: &str) -> ExecutionObject {
         serde_json::from_value(json!({
-            "execution_id": "exec_1", "session_id": "exec_1", "status": status, "executed_nodes_count": 1,
-            "messages_count": 0, "started_at": "2026-01-02T03:04:05.678Z",
+            "execution_id": "exec_1", "status": status,
         }))
         .expect("an execution object")
     }
@@ -115,6 +178,37 @@ mod tests {
         let result = document(&json!({"results": []})).expect("JSON");
         assert_eq!((text(&result), result.content.len()), (r#"{"results":[]}"#, 1));
         assert_eq!(result.structured_content, None);
+    }
+
+    #[test]
+    fn what_was_cut_is_linked_once() {
+        let mut cut = execution("completed");
+        for uri in ["dipeo://executions/exec_1", "dipeo://executions/exec_1/messages", "dipeo://executions/exec_1"] {
+            cut.omitted.push(Omitted { what: "x".into(), count: 1, uri: uri.into(), cursor: None });
+        }
+        let uris = |result: CallToolResult| {
+            let value = serde_json::to_value(&result.content[1..]).expect("JSON");
+            value.as_array().expect("a list").iter().map(|it| it["uri"].clone()).collect::<Vec<_>>()
+        };
+        let expected = ["dipeo://executions/exec_1", "dipeo://executions/exec_1/messages"];
+        assert_eq!(uris(super::execution(&cut).expect("JSON")), expected);
+        assert_eq!(uris(run(&cut).expect("JSON")), expected);
+        assert_eq!(super::execution(&execution("running")).expect("JSON").content.len(), 1);
+    }
+
+    #[test]
+    fn a_report_hides_nothing_but_its_text_stays_as_it_is() {
+        let result = report(&json!({"content": "a\u{202e}b", "errors": ["a\u{202e}b"]})).expect("JSON");
+        assert_eq!(result.structured_content, Some(json!({"errors": ["ab"], "content": "a\u{202e}b"})));
+    }
+
+    #[test]
+    fn foreign_text_in_an_error_is_clean_and_short() {
+        let details = json!({"body": format!("no\u{e0041}{}", "x".repeat(5_000))});
+        let error = Error::external("HTTP_STATUS", "`x` answered with status 500").details(details);
+        let shown = error_shown(&error);
+        let body = shown["details"]["body"].as_str().expect("text");
+        assert!(body.starts_with("noxx") && body.ends_with("… (3002 more characters)"), "{body}");
     }
 
     #[test]

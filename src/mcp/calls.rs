@@ -34,9 +34,9 @@ pub async fn call(
     match outcome {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) if error.code() == "INVALID_REQUEST_STATE" => {
-            Err(ErrorData::invalid_params(error.message().to_owned(), Some(error.to_json())))
+            Err(ErrorData::invalid_params(error.message().to_owned(), Some(answer::error_shown(&error))))
         }
-        Ok(Err(error)) => Ok(answer::failure(&error).into()),
+        Ok(Err(error)) => Ok(answer::failure(&error.scrubbed(server.app().scrubber())).into()),
         Err(_) => Ok(answer::failure(&Error::internal(format!("`{}` stopped unexpectedly", tool.name()))).into()),
     }
 }
@@ -64,14 +64,14 @@ async fn dispatch(
             let wait_seconds = request.wait_seconds.unwrap_or_default();
             let look = |request| see_result::shown(app, caller, request, Waiting::default());
             if wait_seconds == 0 && call.is_first() {
-                look(request).await?.form(answer::structured)?
+                look(request).await?.form(answer::execution)?
             } else {
                 let see = |waiting| see_result::see_result(app, caller, request, waiting);
                 match call.carry_out(Some(wait_seconds), see).await? {
-                    Waited::Done(execution, false) => answer::structured(&execution)?,
+                    Waited::Done(execution, false) => answer::execution(&execution)?,
                     // After an answer, what was asked to be seen is looked at once more.
-                    Waited::Done(_, true) => look(again).await?.form(answer::structured)?,
-                    asks @ Waited::Asks(_) => return asks.respond(answer::structured),
+                    Waited::Done(_, true) => look(again).await?.form(answer::execution)?,
+                    asks @ Waited::Asks(_) => return asks.respond(answer::execution),
                 }
             }
         }
@@ -80,12 +80,12 @@ async fn dispatch(
             let request: control_execution::Request = arguments::read(tool, arguments)?;
             let wait_seconds = request.wait_seconds;
             let control = |waiting| control_execution::control_execution(app, caller, request, waiting);
-            return call.carry_out(wait_seconds, control).await?.respond(answer::structured);
+            return call.carry_out(wait_seconds, control).await?.respond(answer::execution);
         }
         ToolName::CompileDiagram => {
             let request = arguments::read(tool, arguments)?;
             let extras = compile_diagram::Extras::default();
-            answer::structured(&compile_diagram::compile_diagram(app, caller, request, extras).await?)?
+            answer::report(&compile_diagram::compile_diagram(app, caller, request, extras).await?)?
         }
         ToolName::Search => {
             let request = arguments::read(tool, arguments)?;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::handlers::run_diagram::{OnProgress, ProgressNote, Waiting};
+use crate::shown;
 
 /// Least time between two notifications (mcp.md 2.2).
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -19,6 +20,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(4);
 /// What a sign of life adds, so that progress always increases; a committed node adds 1.
 const BEAT: f64 = 0.001;
+/// Longest message, in characters: it names a node by its label.
+const MESSAGE_CHARS_MAX: usize = 120;
 
 /// The waits of one call, one after the other; what they report strictly increases over all of them.
 pub struct Waits<'a> {
@@ -101,7 +104,7 @@ impl Pulse {
             if let Some(total) = note.total.filter(|it| value <= *it as f64) {
                 notification = notification.with_total(total as f64);
             }
-            notification = notification.with_message(note.message);
+            notification = notification.with_message(shown::line(&note.message, MESSAGE_CHARS_MAX));
         }
         notification
     }
@@ -112,6 +115,22 @@ mod tests {
     use rmcp::model::NumberOrString;
 
     use super::*;
+
+    #[test]
+    fn a_message_is_one_short_line_of_what_can_be_seen() {
+        let message = format!("la\u{202e}bel\n{} done", "x".repeat(500));
+        let note = ProgressNote {
+            done: 1,
+            total: None,
+            message,
+            label: String::new(),
+            phase: String::new(),
+            duration_ms: None,
+        };
+        let sent = Pulse::default().beat(Some(note), ProgressToken(NumberOrString::Number(1)));
+        let shown = sent.message.expect("a message");
+        assert!(shown.starts_with("label xxx") && shown.chars().count() == MESSAGE_CHARS_MAX, "{shown}");
+    }
 
     #[test]
     fn progress_strictly_increases_and_never_passes_its_total() {

@@ -2,7 +2,7 @@
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    CacheScope, CompletionInfo, ReadResourceResult, Reference, Resource, ResourceContents, ResourceTemplate,
+    CacheScope, CompletionInfo, MetaObject, ReadResourceResult, Reference, Resource, ResourceContents, ResourceTemplate,
 };
 use serde_json::{Map, Value, json};
 
@@ -76,7 +76,7 @@ pub async fn read(app: &App, caller: &Caller, uri: &str) -> Result<ReadResourceR
     }
     let request = fetch::Request { id: uri.to_owned() };
     let document = fetch::fetch(app, caller, request).await.map_err(|error| {
-        let mut error = protocol_error(&error);
+        let mut error = protocol_error(&error.scrubbed(app.scrubber()));
         if let Some(data) = &mut error.data {
             data["uri"] = uri.into();
         }
@@ -85,11 +85,16 @@ pub async fn read(app: &App, caller: &Caller, uri: &str) -> Result<ReadResourceR
     let (ttl_ms, scope) = cache_hints(uri, &document.metadata);
     let mime_type = document.metadata.get("mime_type").and_then(Value::as_str).unwrap_or("text/plain");
     let is_base64 = document.metadata.get("encoding").and_then(Value::as_str) == Some("base64");
-    let contents = if is_base64 {
+    let mut contents = if is_base64 {
         ResourceContents::blob(document.text, uri).with_mime_type(mime_type)
     } else {
         ResourceContents::text(document.text, uri).with_mime_type(mime_type)
     };
+    if let Some(warnings) = document.metadata.get("warnings") {
+        let mut meta = MetaObject::new();
+        meta.insert("io.github.dipeo/warnings".to_owned(), warnings.clone());
+        contents = contents.with_meta(meta);
+    }
     Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(ttl_ms).with_cache_scope(scope))
 }
 
@@ -121,7 +126,7 @@ fn variable<'a>(reference: &Reference, argument: &'a str) -> Option<&'a str> {
             fetch::TEMPLATES.iter().any(|(uri, ..)| *uri == it.uri && uri.contains(&placeholder)).then_some(argument)
         }
         Reference::Prompt(it) => match (it.name.as_str(), argument) {
-            ("fix_diagram", "name") => Some("name"),
+            ("fix_diagram" | "review_diagram", "name") => Some("name"),
             ("explain_execution", "execution_id") => Some("id"),
             _ => None,
         },
@@ -145,18 +150,17 @@ fn cache_hints(uri: &str, metadata: &Map<String, Value>) -> CacheHints {
 /// Turns a handler's error into one of the protocol, for methods that have no error results.
 pub fn protocol_error(error: &Error) -> ErrorData {
     answer::log(error);
-    let mut data = error.to_json();
+    let mut data = answer::error_shown(error);
+    let message = data["message"].as_str().unwrap_or_default().to_owned();
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::Invalid => {
             let forms: Vec<&str> =
                 COLLECTIONS.into_iter().chain(fetch::TEMPLATES.iter().map(|(uri, ..)| *uri)).collect();
             data["forms"] = json!(forms);
-            ErrorData::resource_not_found(error.message().to_owned(), Some(data))
+            ErrorData::resource_not_found(message, Some(data))
         }
-        ErrorKind::Conflict | ErrorKind::Refused | ErrorKind::Limit => {
-            ErrorData::invalid_request(error.message().to_owned(), Some(data))
-        }
-        ErrorKind::External | ErrorKind::Internal => ErrorData::internal_error(error.message().to_owned(), Some(data)),
+        ErrorKind::Conflict | ErrorKind::Refused | ErrorKind::Limit => ErrorData::invalid_request(message, Some(data)),
+        ErrorKind::External | ErrorKind::Internal => ErrorData::internal_error(message, Some(data)),
     }
 }
 
@@ -199,6 +203,11 @@ mod tests {
             (Reference::for_resource("dipeo://executions/{id}/timeline.svg"), "id", Some("id")),
             (Reference::for_resource("dipeo://executions/{id}/graph.mmd"), "id", Some("id")),
             (Reference::for_prompt("explain_execution"), "execution_id", Some("id")),
+            (Reference::for_prompt("fix_diagram"), "name", Some("name")),
+            (Reference::for_prompt("review_diagram"), "name", Some("name")),
+            (Reference::for_resource("dipeo://executions/{id}/messages"), "id", Some("id")),
+            (Reference::for_resource("dipeo://guide/{page}"), "page", Some("page")),
+            (Reference::for_resource("dipeo://blobs/{sha256}"), "sha256", Some("sha256")),
             (Reference::for_prompt("write_diagram"), "request", None),
         ] {
             assert_eq!(variable(&reference, argument), expected, "{reference:?} {argument}");

@@ -76,7 +76,7 @@ async def check(server, transport, mode):
         expect(wrong.is_error and "did you mean `execution_id`?" in wrong.content[0].text, f"wrong: {wrong}")
 
         prompts = await client.list_prompts()
-        expect(len(prompts.prompts) == 3, f"prompts: {prompts}")
+        expect(len(prompts.prompts) == 4, f"prompts: {prompts}")
     print(f"python {transport} {mode}: ok", flush=True)
 
 

@@ -98,7 +98,7 @@ fn prompts_are_listed_and_filled_in() {
     let workspace = workspace();
     let mut client = StdioClient::start(&workspace);
     let listed = client.request("prompts/list", json!({}));
-    assert_eq!(listed["result"]["prompts"].as_array().map(Vec::len), Some(3));
+    assert_eq!(listed["result"]["prompts"].as_array().map(Vec::len), Some(4));
     let params = json!({"name": "write_diagram", "arguments": {"request": "count to three"}});
     let filled = client.request("prompts/get", params);
     let text = filled["result"]["messages"][0]["content"]["text"].as_str().expect("text").to_owned();
