@@ -24,10 +24,10 @@ use crate::store::{NewRevision, Source};
 pub struct Request {
     /// A whole diagram as text.
     pub content: String,
-    /// `light`, `readable` or `native`; detected when absent.
+    /// light, readable or native (detected).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub format_type: Option<String>,
-    /// Save it under this name when it is valid.
+    /// Save it under this name if valid.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub push_as: Option<String>,
     /// Repair it; `content` is the new text.

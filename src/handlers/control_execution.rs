@@ -25,17 +25,17 @@ const OUTCOME_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// The id that `dipeo_run` returned.
+    /// From `dipeo_run`.
     pub execution_id: String,
     /// `answer`, `abort` (`cancel`, `stop`), `resume` (`continue`), `step` or `set_output`.
     pub action: String,
     /// The waiting node, by id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
-    /// The answer, or the node's value for `set_output`. With several model prompts waiting: a map from node to reply.
+    /// The answer, or the value for `set_output`. To several prompts: a map from node to reply.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<Value>,
-    /// Seconds to wait for what comes next, 0 to 25 (20).
+    /// Seconds to wait for what comes next (20).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
     /// Why.

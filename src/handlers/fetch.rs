@@ -67,8 +67,8 @@ impl Target<'_> {
             Self::Diagrams | Self::Diagram(_) => Some(Scope::DiagramRead),
             Self::Executions
             | Self::Execution(_)
-            | Self::Messages(_)
-            | Self::Transitions(_)
+            | Self::Messages(..)
+            | Self::Transitions(..)
             | Self::Timeline(_)
             | Self::Graph(_)
             | Self::Blob(_) => Some(Scope::ExecutionRead),
@@ -307,26 +307,38 @@ pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Values of one completion, at most (mcp.md 2.6).
-const COMPLETIONS_MAX: usize = 100;
+pub const COMPLETIONS_MAX: usize = 100;
 
-/// Completes the variable of a template by prefix, at most [`COMPLETIONS_MAX`] values: diagrams by path,
-/// executions newest first.
+/// What is typed and wants completing.
+#[derive(Clone, Debug, Default)]
+pub struct Typed<'t> {
+    /// The variable of a template or argument of a prompt.
+    pub variable: &'t str,
+    /// What is there of it.
+    pub prefix: &'t str,
+    /// The diagram that was chosen before, if one was: its executions are meant.
+    pub diagram: Option<String>,
+}
+
+/// Completes by prefix: diagrams by path, executions newest first. At most [`COMPLETIONS_MAX`] values, and one
+/// more when there are more.
 ///
 /// # Errors
 ///
 /// `INTERNAL` when the workspace or the database cannot be read.
-pub async fn complete(app: &App, caller: &Caller, variable: &str, prefix: &str) -> Result<Vec<String>, Error> {
-    let all: Vec<String> = match variable {
+pub async fn complete(app: &App, caller: &Caller, typed: Typed<'_>) -> Result<Vec<String>, Error> {
+    let all: Vec<String> = match typed.variable {
         "name" => readable_diagrams(app, caller).await?.into_iter().map(|it| it.name).collect(),
         "id" | "execution_id" if caller.scopes().has(Scope::ExecutionRead) => {
-            let request = list_executions::Request { limit: Some(1_000), ..Default::default() };
+            let request = list_executions::Request { limit: Some(1_000), diagram: typed.diagram, ..Default::default() };
             let found = list_executions::list_executions(app, caller, request).await?;
             found.executions.into_iter().map(|it| it.execution_id).collect()
         }
         "page" => guide::PAGES.iter().map(|it| it.name.to_owned()).collect(),
         _ => Vec::new(),
     };
-    Ok(all.into_iter().filter(|it| it.starts_with(prefix) && !shown::hides(it)).take(COMPLETIONS_MAX).collect())
+    let fits = |it: &String| it.starts_with(typed.prefix) && !shown::hides(it);
+    Ok(all.into_iter().filter(fits).take(COMPLETIONS_MAX + 1).collect())
 }
 
 #[cfg(test)]

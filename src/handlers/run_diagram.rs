@@ -27,28 +27,28 @@ use crate::store::Idempotency;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// Name or `dipeo://diagrams/...` URI of a diagram in the workspace.
+    /// Name or URI of a diagram.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub diagram: Option<String>,
-    /// A whole diagram as text instead of a name.
+    /// A whole diagram as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub content: Option<String>,
-    /// `light`, `readable` or `native`; detected when absent.
+    /// light, readable or native (detected).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub format_type: Option<String>,
     /// Values of the diagram's inputs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub input_data: Option<Map<String, Value>>,
-    /// Seconds to wait for the end, 0 to 25 (20).
+    /// Seconds to wait for the end (20).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
-    /// Seconds the run itself may take (300); waiting for answers does not count.
+    /// Seconds the run may take (300), without waiting for answers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timeout: Option<f64>,
-    /// `caller`: you answer every prompt. `scripted`: persons answer from their script.
+    /// `caller`: you answer every prompt; `scripted`: the diagram's script does.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub models: Option<String>,
-    /// The same key again within 24 h returns the first execution.
+    /// The same key within 24 h returns the first execution.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub idempotency_key: Option<String>,
 }

@@ -32,7 +32,7 @@ pub enum Detail {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// The id that `dipeo_run` returned.
+    /// From `dipeo_run`.
     pub execution_id: String,
     /// How much (`summary`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -40,7 +40,7 @@ pub struct Request {
     /// Only this node: its id or label.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
-    /// Seconds to wait for the end or a pause, 0 to 25 (0).
+    /// Seconds to wait for the end or a pause (0).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
     /// Also the events after this one.

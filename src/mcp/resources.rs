@@ -2,7 +2,8 @@
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    CacheScope, CompletionInfo, MetaObject, ReadResourceResult, Reference, Resource, ResourceContents, ResourceTemplate,
+    CacheScope, CompleteRequestParams, CompletionInfo, MetaObject, ReadResourceResult, Reference, Resource,
+    ResourceContents, ResourceTemplate,
 };
 use serde_json::{Map, Value, json};
 
@@ -107,12 +108,15 @@ pub async fn read(app: &App, caller: &Caller, uri: &str) -> Result<ReadResourceR
 pub async fn complete(
     app: &App,
     caller: &Caller,
-    reference: &Reference,
-    argument: &str,
-    prefix: &str,
+    request: &CompleteRequestParams,
 ) -> Result<CompletionInfo, ErrorData> {
-    let Some(variable) = variable(reference, argument) else { return Ok(CompletionInfo::default()) };
-    let mut values = fetch::complete(app, caller, variable, prefix).await.map_err(|error| protocol_error(&error))?;
+    let argument = &request.argument;
+    let Some(variable) = variable(&request.r#ref, &argument.name) else { return Ok(CompletionInfo::default()) };
+    let chosen = request.context.as_ref().and_then(|it| it.arguments.as_ref());
+    let diagram = chosen.and_then(|it| it.get("name").or_else(|| it.get("diagram"))).cloned();
+    let typed = fetch::Typed { variable, prefix: &argument.value, diagram };
+    let mut values =
+        fetch::complete(app, caller, typed).await.map_err(|error| protocol_error(&error.scrubbed(app.scrubber())))?;
     let has_more = values.len() > CompletionInfo::MAX_VALUES;
     values.truncate(CompletionInfo::MAX_VALUES);
     CompletionInfo::with_pagination(values, None, has_more).map_err(|text| ErrorData::internal_error(text, None))

@@ -225,11 +225,7 @@ impl ServerHandler for McpServer {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let argument = &request.argument;
-        let caller = self.caller(&context);
-        let completion =
-            resources::complete(&self.app, &caller, &request.r#ref, &argument.name, &argument.value).await?;
-        let mut result = CompleteResult::new(completion);
+        let mut result = CompleteResult::new(resources::complete(&self.app, &self.caller(&context), &request).await?);
         stamp(&mut result.meta, &context);
         Ok(result)
     }

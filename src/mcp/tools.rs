@@ -33,8 +33,11 @@ pub const ALL: [ToolName; 6] = [
     ToolName::Fetch,
 ];
 
-/// What of an execution the output schema names; the first two are always there.
+/// What of an execution the output schema of `dipeo_run` names; the first two are always there.
 const EXECUTION_SHOWN: &[&str] = &["execution_id", "status", "outputs", "pause_reason", "waiting_for", "error", "next"];
+
+/// The two other tools answer in the same shape; saying it once is enough.
+const EXECUTION_SHOWN_AGAIN: &[&str] = &["execution_id", "status", "outputs", "error"];
 
 /// What of a compile result the output schema names; the first three are always there.
 const REPORT_SHOWN: &[&str] = &["valid", "errors", "warnings", "pushed_as", "uri"];
@@ -104,8 +107,9 @@ impl ToolName {
     /// `search` and `fetch` have none: ChatGPT's contract for these two names is one text block.
     fn result(self) -> Option<JsonObject> {
         match self {
-            Self::DipeoRun | Self::SeeResult | Self::ControlExecution => {
-                Some(output_schema::<ExecutionObject>(EXECUTION_SHOWN, 2))
+            Self::DipeoRun => Some(output_schema::<ExecutionObject>(EXECUTION_SHOWN, 2)),
+            Self::SeeResult | Self::ControlExecution => {
+                Some(output_schema::<ExecutionObject>(EXECUTION_SHOWN_AGAIN, 2))
             }
             Self::CompileDiagram => Some(output_schema::<compile_diagram::Response>(REPORT_SHOWN, 3)),
             Self::Search | Self::Fetch => None,

@@ -60,7 +60,8 @@ async fn an_execution_of_another_principal_does_not_exist() {
         async move {
             let listed = list_executions::list_executions(app, &caller, Default::default()).await.expect("lists");
             let found = search::search(app, &caller, search::Request { query: "execution of".into() }).await;
-            let completed = fetch::complete(app, &caller, "id", "exec_").await.expect("completes");
+            let typed = fetch::Typed { variable: "id", prefix: "exec_", diagram: None };
+            let completed = fetch::complete(app, &caller, typed).await.expect("completes");
             let hits = found.expect("searches").results.iter().filter(|it| it.id.contains("exec_")).count();
             (listed.executions.len(), listed.total, hits, completed.len())
         }

@@ -48,6 +48,9 @@ struct Slot<'o> {
     cursor: Option<Cursor>,
 }
 
+/// Takes one kind of detail out: its name and how many there were.
+type Leave = fn(&mut ExecutionObject) -> (&'static str, usize);
+
 enum Held<'o> {
     Text(&'o mut String),
     Json(&'o mut Value),
@@ -203,7 +206,7 @@ impl Fitting<'_> {
 
     /// Leaves out what tells least, one kind after the other.
     fn drop_details(&mut self) {
-        let steps: [fn(&mut ExecutionObject) -> (&'static str, usize); 8] = [
+        let steps: [Leave; 8] = [
             |it| ("exec_counts", it.exec_counts.take().map_or(0, |it| it.len())),
             |it| ("executed_nodes", it.executed_nodes.take().map_or(0, |it| it.len())),
             |it| ("variables", it.variables.take().map_or(0, |it| it.len())),
@@ -249,11 +252,14 @@ impl Fitting<'_> {
         if let Some(Value::Object(error)) = &mut it.error {
             error.retain(|key, _| matches!(key.as_str(), "code" | "message" | "node"));
             for text in error.values_mut() {
-                shorten(&mut Held::Json(text), 2 * TEXT_CHARS_MIN);
+                shorten(&mut Held::Json(text), TEXT_CHARS_MIN);
             }
         }
-        for text in [&mut it.next, &mut it.diagram_id].into_iter().flatten() {
-            shorten(&mut Held::Text(text), 2 * TEXT_CHARS_MIN);
+        if let Some(next) = &mut it.next {
+            shorten(&mut Held::Text(next), 3 * TEXT_CHARS_MIN);
+        }
+        if let Some(diagram_id) = &mut it.diagram_id {
+            shorten(&mut Held::Text(diagram_id), TEXT_CHARS_MIN);
         }
         it.omitted.clear();
         self.omit("values", dropped.max(1), "", None);
@@ -421,4 +427,153 @@ fn level_of(mut lengths: Vec<usize>, excess: usize, price: usize) -> usize {
         }
     }
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(fields: Value) -> ExecutionObject {
+        let mut whole = json!({"execution_id": format!("exec_{}", "0".repeat(32)), "status": "completed"});
+        whole.as_object_mut().expect("an object").extend(fields.as_object().cloned().expect("an object"));
+        serde_json::from_value(whole).expect("an execution object")
+    }
+
+    fn fitted(fields: Value, max_chars: usize) -> ExecutionObject {
+        let mut it = object(fields);
+        fit(&mut it, max_chars, &Start::default());
+        assert!(size(&it) <= max_chars, "{} of {max_chars}: {}", size(&it), json!(it));
+        it
+    }
+
+    fn cursor_of(omitted: &Omitted) -> Cursor {
+        Cursor::read(omitted.cursor.as_deref().expect("a cursor")).expect("one of ours")
+    }
+
+    #[test]
+    fn what_fits_stays_as_it_is() {
+        let fields = json!({"outputs": {"a": "x".repeat(500)}, "final_output": "x".repeat(500)});
+        assert_eq!(fitted(fields.clone(), 2_000), object(fields));
+    }
+
+    #[test]
+    fn one_long_text_gets_all_the_room_and_says_where_it_goes_on() {
+        let whole = "é\"".repeat(20_000);
+        let it = fitted(json!({"outputs": {"end": whole, "n": 7}}), 20_000);
+        assert!(size(&it) > 19_500, "room is wasted: {}", size(&it));
+        let outputs = it.outputs.expect("outputs");
+        let shown = outputs["end"].as_str().expect("text").strip_suffix('…').expect("cut");
+        let n_shown = shown.chars().count() as u64;
+        let [omitted] = it.omitted.as_slice() else { panic!("{:?}", it.omitted) };
+        assert_eq!((omitted.what.as_str(), omitted.count), ("output of end", 40_000 - n_shown));
+        assert_eq!(cursor_of(omitted), Cursor { place: Place::Output("end".into()), from: n_shown });
+        assert!(whole.starts_with(shown) && outputs["n"] == 7);
+    }
+
+    #[test]
+    fn the_longest_lose_their_ends_and_short_ones_nothing() {
+        let it = fitted(
+            json!({"outputs": {"a": "a".repeat(900), "b": "b".repeat(9_000), "c": {"c": ["c".repeat(9_000)]}}}),
+            8_000,
+        );
+        let outputs = it.outputs.expect("outputs");
+        assert_eq!(outputs["a"], json!("a".repeat(900)));
+        let lengths = ["b", "c"].map(|it| outputs[it].as_str().expect("cut to a text").chars().count());
+        assert!(lengths.iter().all(|it| *it > 2_500), "{lengths:?}");
+        assert!(outputs["c"].as_str().is_some_and(|it| it.starts_with(r#"{"c":["ccc"#)));
+    }
+
+    #[test]
+    fn a_conversation_ends_after_the_last_whole_message_that_has_room() {
+        let message =
+            |n: usize| json!({"role": "user", "content": format!("{n} {}", "m".repeat(300)), "node_id": "node_1"});
+        let all: Vec<Value> = (0..100).map(message).collect();
+        let it = fitted(json!({"outputs": {"end": "short"}, "conversation": all}), 10_000);
+        let kept = it.conversation.expect("a part of it").len() as u64;
+        assert!((20..40).contains(&kept), "{kept}");
+        let [omitted] = it.omitted.as_slice() else { panic!("{:?}", it.omitted) };
+        assert_eq!((omitted.count, omitted.uri.ends_with("/messages")), (100 - kept, true));
+        assert_eq!(cursor_of(omitted), Cursor { place: Place::Conversation(None), from: kept });
+    }
+
+    #[test]
+    fn a_message_that_is_longer_than_a_page_is_cut_and_can_be_read_on() {
+        let long = json!({"role": "user", "content": "m".repeat(30_000), "node_id": "node_1"});
+        let it = fitted(json!({"conversation": [long, long]}), 5_000);
+        let message = &it.conversation.as_ref().expect("one")[0];
+        let n_shown = message.content.chars().count() as u64 - 1;
+        assert_eq!(cursor_of(&it.omitted[0]), Cursor { place: Place::Message(None, 0), from: n_shown });
+        assert_eq!(it.omitted[0].count, 30_000 - n_shown);
+        assert_eq!((it.omitted[1].count, cursor_of(&it.omitted[1]).from), (1, 1));
+    }
+
+    #[test]
+    fn the_error_and_the_question_survive_when_hardly_anything_fits() {
+        let nodes: Vec<Value> = (0..500)
+            .map(|n| json!({"node_id": format!("node_{n}"), "label": "x".repeat(50), "type": "start", "status": "failed", "iterations": 1, "output": "y".repeat(500)}))
+            .collect();
+        let it = fitted(
+            json!({
+                "status": "failed", "nodes": nodes, "skipped_nodes": vec!["label"; 900], "variables": {"a": "z".repeat(9_000)},
+                "error": {"code": "CODE_FAILED", "message": "m".repeat(9_000), "node": "x", "details": {"printed": "p".repeat(9_000)}},
+            }),
+            2_000,
+        );
+        let error = it.error.expect("the error");
+        assert_eq!(error["code"], "CODE_FAILED");
+        assert!(error["message"].as_str().is_some_and(|it| it.starts_with("mmm")));
+        assert!(it.omitted.iter().all(|it| it.count > 0 && !it.what.is_empty() && it.uri.starts_with("dipeo://")));
+    }
+
+    fn texts(n_chars: usize) -> impl Strategy<Value = String> {
+        (proptest::collection::vec(any::<char>(), 1..8), 0..n_chars)
+            .prop_map(|(chars, n)| chars.into_iter().cycle().take(n).collect())
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            texts(9_000).prop_map(Value::from),
+            proptest::collection::vec(texts(900).prop_map(Value::from), 0..9).prop_map(Value::Array),
+            any::<i64>().prop_map(Value::from),
+        ]
+    }
+
+    fn maps() -> impl Strategy<Value = Value> {
+        proptest::collection::vec((texts(90), values()), 0..12)
+            .prop_map(|entries| Value::Object(entries.into_iter().collect()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn nothing_is_ever_longer_than_asked_for(
+            (outputs, variables, error) in (maps(), maps(), maps()),
+            said in proptest::collection::vec(texts(3_000), 0..20),
+            (n_nodes, n_waiting, n_children) in (0usize..60, 0usize..8, 0usize..200),
+            max_chars in prop_oneof![Just(1_000usize), Just(2_500), Just(20_000), Just(100_000)],
+        ) {
+            let messages: Vec<Value> =
+                said.iter().map(|it| json!({"role": "user", "content": it, "node_id": "node_1"})).collect();
+            let nodes: Vec<Value> = (0..n_nodes)
+                .map(|n| json!({"node_id": format!("node_{n}"), "label": "a label", "type": "start",
+                    "status": "completed", "iterations": 1, "output": said.get(n)}))
+                .collect();
+            let waiting: Vec<Value> = (0..n_waiting)
+                .map(|n| json!({"node_id": format!("node_{n}"), "label": "a label", "reason": "model",
+                    "prompt": said.get(n).cloned().unwrap_or_default(), "messages": messages}))
+                .collect();
+            let fields = json!({
+                "outputs": outputs, "final_output": outputs, "variables": variables, "error": error,
+                "conversation": messages, "nodes": nodes, "waiting_for": waiting,
+                "children": vec![format!("exec_{}", "0".repeat(32)); n_children], "next": "see_result {…}",
+            });
+            let it = fitted(fields.clone(), max_chars);
+            let is_cut = it != object(fields);
+            prop_assert_eq!(is_cut, !it.omitted.is_empty());
+            prop_assert!(it.omitted.iter().all(|it| it.count > 0));
+        }
+    }
 }
