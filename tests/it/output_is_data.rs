@@ -101,7 +101,10 @@ fn the_text_of_a_diagram_is_shown_as_it_is_with_a_warning_beside_it() {
 
     // A name that looks like another one is not offered.
     let listed = client.request("resources/list", json!({})).to_string();
-    assert!(listed.contains("dipeo://diagrams/odd\"") && !listed.contains("d2"), "{listed}");
+    assert!(
+        listed.contains("dipeo://diagrams/odd\"") && !listed.contains("odd2") && !listed.contains('\u{202e}'),
+        "{listed}"
+    );
 }
 
 #[test]
