@@ -66,9 +66,12 @@ impl Fitting<'_> {
             return;
         }
         let uri = format!("{}{path}", self.uri);
-        let omitted = &mut self.object.omitted;
+        let (omitted, cursor) = (&mut self.object.omitted, cursor.map(|it| it.write()));
+        if let Some(same) = omitted.iter_mut().find(|it| it.what == what && it.uri == uri && it.cursor == cursor) {
+            same.count += count as u64;
+            return;
+        }
         if omitted.len() < OMITTED_MAX {
-            let cursor = cursor.map(|it| it.write());
             omitted.push(Omitted { what: what.to_owned(), count: count as u64, uri, cursor });
             return;
         }
@@ -279,9 +282,10 @@ fn slots(object: &mut ExecutionObject, part: Option<Place>) -> Vec<Slot<'_>> {
     for waiting in &mut object.waiting_for {
         slots.push(slot(Held::Text(&mut waiting.prompt), Place::Prompt(waiting.node_id.clone())));
     }
-    if let Some(Value::Object(error)) = &mut object.error {
-        let foreign = error.iter_mut().filter(|(key, _)| !matches!(key.as_str(), "code" | "node" | "node_id"));
-        slots.extend(foreign.map(|(_, value)| slot(Held::Json(value), Place::Error)));
+    if let Some(error) = &mut object.error {
+        let mut texts = Vec::new();
+        texts_of(error, &mut texts);
+        slots.extend(texts.into_iter().map(|it| slot(Held::Text(it), Place::Error)));
     }
     for value in object.variables.iter_mut().flat_map(|it| it.values_mut()) {
         slots.push(slot(Held::Json(value), Place::Variables));
@@ -297,6 +301,19 @@ fn slots(object: &mut ExecutionObject, part: Option<Place>) -> Vec<Slot<'_>> {
         slots.push(Slot { held: Held::Text(&mut part.text), what: part.what.clone(), cursor: Some(cursor) });
     }
     slots
+}
+
+/// The texts of an error, its causes' too, but those that say which error it is: its shape stays.
+fn texts_of<'v>(value: &'v mut Value, texts: &mut Vec<&'v mut String>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter_mut().for_each(|it| texts_of(it, texts)),
+        Value::Object(map) => {
+            let foreign = map.iter_mut().filter(|(key, _)| !matches!(key.as_str(), "code" | "node" | "node_id"));
+            foreign.for_each(|(_, it)| texts_of(it, texts));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 impl Held<'_> {
