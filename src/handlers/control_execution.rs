@@ -118,7 +118,7 @@ pub(super) async fn answer_leaf(
     let leaf = Some(leaf).filter(|it| it.execution_id != *id);
     send(app, id, leaf, new).await?;
     wait::until_settled(app, id, Some(limit), waiting).await?;
-    present::execution(app, id, &View::default())
+    present::execution(app, id, &View::of(caller))
 }
 
 /// Hands a request to the execution it is for: `leaf` where a child asks, else `id` itself.

@@ -69,8 +69,14 @@ pub struct View {
 impl View {
     /// The short form, for whoever calls.
     pub fn of(caller: &Caller) -> Self {
+        Self { audience: Audience::of(caller), ..Self::default() }
+    }
+}
+
+impl Default for View {
+    fn default() -> Self {
         Self {
-            audience: Audience::of(caller),
+            audience: Audience::Program,
             detail: Detail::Summary,
             node: None,
             max_chars: limits::RESULT_CHARS_DEFAULT,

@@ -58,7 +58,7 @@ async fn a_caller_plays_every_person_of_a_diagram() {
     let first = &asked["waiting_for"][0];
     assert_eq!((&first["label"], &first["person"]), (&json!("write"), &json!("Author")), "{first:#}");
     assert_eq!(first["prompt"], "A title about tea, please.");
-    assert_eq!(roles_and_texts(first), [("system", "You write titles.")], "the prompt is not said twice");
+    assert_eq!(roles_and_texts(first), [("system", "You write titles."), ("user", "A title about tea, please.")]);
     assert_eq!(first.get("schema"), None);
 
     let asked = call("control_execution", answer(&id, "write", json!("Leaves"))).await;

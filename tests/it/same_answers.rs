@@ -299,21 +299,12 @@ fn as_a_model_reads(at_terminal: Value, answer: &Value) -> Value {
     Value::Object(shown)
 }
 
-/// Of the entries of a list a model is shown fewer fields, of a question one message less: its prompt.
+/// Of the entries of a list a model is shown fewer fields.
 fn without_what_is_left_out(list: &mut Value, answer: &Value) {
     const OF_ENTRIES: [&str; 6] = ["output", "since", "id", "to", "person_id", "timestamp"];
     for (at, entry) in list.as_array_mut().into_iter().flatten().enumerate() {
         let Some(entry) = entry.as_object_mut() else { continue };
         entry.retain(|key, _| !OF_ENTRIES.contains(&key.as_str()) || answer[at].get(key).is_some());
-        let prompt = entry.get("prompt").cloned();
-        if let Some(messages) = entry.get_mut("messages").and_then(Value::as_array_mut)
-            && messages.last().map(|it| &it["content"]) == prompt.as_ref()
-        {
-            messages.pop();
-        }
-        if entry.get("messages").is_some_and(|it| it == &json!([])) {
-            entry.remove("messages");
-        }
     }
 }
 

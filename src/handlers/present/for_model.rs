@@ -66,13 +66,9 @@ fn drop_repetitions(object: &mut ExecutionObject) {
     }
 }
 
-/// The prompt is the last of the messages; once is enough.
+/// Its messages stay whole although the prompt is the last of them: they are what a model is sent.
 fn shorten_question(waiting: &mut Waiting) {
     waiting.since.clear();
-    let is_prompt = |it: &Value| it.get("content").and_then(Value::as_str) == Some(waiting.prompt.as_str());
-    if waiting.messages.last().is_some_and(is_prompt) {
-        waiting.messages.pop();
-    }
 }
 
 fn shorten_message(message: &mut ShownMessage) {
