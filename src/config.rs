@@ -1,6 +1,7 @@
 //! Settings: flags over environment over `dipeo.toml` over defaults. The one place that reads the
 //! environment (surface.md 3.1, 3.3).
 
+mod access;
 mod clients;
 mod models;
 
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+pub use self::access::{AuthSettings, JWT_SECRET_BYTES_MIN, LimitSettings, McpSettings, Toolset};
+use self::access::{AuthTable, McpTable};
 pub use self::clients::{Named, UserFolders};
 use self::models::ModelsTable;
 pub use self::models::{LongPrice, ModelSettings, PriceTable, ProviderConfig, default_model};
@@ -76,6 +79,12 @@ pub struct Overrides {
     pub public_url: Option<String>,
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
+    /// Only reading, for every client.
+    pub read_only: bool,
+    /// Globs of the diagrams that clients may run.
+    pub allow_diagrams: Vec<String>,
+    /// Names of toolsets.
+    pub toolsets: Vec<String>,
 }
 
 /// How hard a commit is.
@@ -106,8 +115,9 @@ pub struct Config {
     pub public_url: Option<String>,
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
-    /// Bearer token of the server.
-    pub token: Option<String>,
+    pub auth: AuthSettings,
+    pub mcp: McpSettings,
+    pub limits: LimitSettings,
     pub models: ModelSettings,
     /// Variables that hold keys of providers: everything called `…_API_KEY` or `…_TOKEN`.
     pub provider_keys: BTreeMap<String, Secret>,
@@ -129,6 +139,12 @@ pub struct PolicySettings {
 struct FileSettings {
     #[serde(default)]
     server: ServerTable,
+    #[serde(default)]
+    auth: AuthTable,
+    #[serde(default)]
+    mcp: McpTable,
+    #[serde(default)]
+    limits: LimitSettings,
     #[serde(default)]
     models: ModelsTable,
     #[serde(default)]
@@ -158,7 +174,7 @@ struct WorkspacePolicy {
     host_code: bool,
 }
 
-const KNOWN_VARIABLES: [&str; 13] = [
+const KNOWN_VARIABLES: [&str; 17] = [
     "DIPEO_BASE_DIR",
     "DIPEO_DURABILITY",
     "DIPEO_LOG_LEVEL",
@@ -167,6 +183,10 @@ const KNOWN_VARIABLES: [&str; 13] = [
     "DIPEO_PORT",
     "DIPEO_EXECUTION_ID",
     "DIPEO_TOKEN",
+    "DIPEO_AUTH_AUDIENCE",
+    "DIPEO_AUTH_ISSUER",
+    "DIPEO_AUTH_JWKS_URL",
+    "DIPEO_AUTH_REQUIRED",
     "DIPEO_HOME",
     "DIPEO_BIN",
     "DIPEO_TEST_FAST",
@@ -213,7 +233,9 @@ impl Config {
             public_url: overrides.public_url.clone(),
             allowed_hosts: overrides.allowed_hosts.clone(),
             allowed_origins: origins(overrides, env)?,
-            token: env.get("DIPEO_TOKEN").map(str::to_owned),
+            auth: AuthSettings::load(env, file.auth)?,
+            mcp: McpSettings::load(overrides, file.mcp)?,
+            limits: file.limits.checked()?,
             models: ModelSettings::load(env, file.models, file.prices)?,
             provider_keys: env.provider_keys(),
             policy,
@@ -310,17 +332,21 @@ fn read_file(
             .hint(format!("correct {} or remove the line", path.display()))
     })?;
     let asked = PolicySettings { workspace_host_code: settings.policy.workspace.host_code };
-    let (asks, has_addresses) = (asked != PolicySettings::default(), settings.models.has_addresses());
-    if !asks && !has_addresses || crate::config::is_granted(user_dir, &sha256(&text)) {
+    let asks: Vec<&str> = [
+        (asked != PolicySettings::default(), "policy keys"),
+        (settings.auth.opens(), "authorization server"),
+        (settings.models.has_addresses(), "addresses of model providers"),
+    ]
+    .into_iter()
+    .filter_map(|(is_there, what)| is_there.then_some(what))
+    .collect();
+    if asks.is_empty() || crate::config::is_granted(user_dir, &sha256(&text)) {
         return Ok((settings, asked));
     }
-    let what = match (asks, has_addresses) {
-        (true, false) => "policy keys",
-        (false, _) => "addresses of model providers",
-        (true, true) => "policy keys and the addresses of model providers",
-    };
+    let what = asks.join(" and the ");
     warnings.push(format!("the {what} of dipeo.toml do not count until you run `dipeo trust --config`"));
-    let settings = FileSettings { models: settings.models.without_addresses(), ..settings };
+    let settings =
+        FileSettings { models: settings.models.without_addresses(), auth: settings.auth.closing(), ..settings };
     Ok((settings, PolicySettings::default()))
 }
 

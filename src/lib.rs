@@ -2,12 +2,13 @@
 //! durably. This page is the map.
 //!
 //! ```text
-//! error ids clock limits config <- diagram <- integrations <- nodes <- compile <- engine, export <- timeline <- handlers <- mcp, http, cli <- main
+//! error ids clock limits config <- auth, diagram <- integrations <- nodes <- compile <- engine, export <- timeline <- handlers <- mcp, http, cli <- main
 //! ```
 //!
 //! | room | what it holds | what it must not know |
 //! |---|---|---|
 //! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`shown`] [`tls`] [`config`] | the words everybody uses | anything below |
+//! | [`auth`] | tokens: ours, and those of an authorization server | what anybody may do |
 //! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
 //! | [`integrations`] | manifests of providers: requests and replies as data | I/O, clock |
 //! | [`nodes`] | one file per node type; ports they ask through | how they are scheduled or stored |
@@ -24,6 +25,7 @@
 //! never a value; `diagram`, `compile` and `engine::schedule` do no I/O, read no clock, draw no random number.
 //! `tests/it/tidy.rs` enforces the table.
 
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod code;

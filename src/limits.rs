@@ -92,6 +92,30 @@ pub const PRINTED_CHARS_MAX: usize = 4_000;
 /// Largest body of a POST to `/mcp`, in bytes (surface.md 4.2).
 pub const MCP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Most connections of the HTTP server at once; more wait to be taken. A thousand open subscriptions fit well.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Most headers of a request: several times what browsers and MCP clients send.
+pub const HEADERS_MAX: usize = 64;
+/// Largest head of a request, in bytes: a token of 16 KiB fits.
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// How long a client may take to send the head of a request, or leave a connection without one.
+pub const HEADER_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take to send the body of a request.
+pub const BODY_TIME: Duration = Duration::from_secs(30);
+/// Requests of all clients that may be under way at once (`limits.concurrent_requests`).
+pub const CONCURRENT_REQUESTS: usize = 1_024;
+/// Requests of one principal that may be under way at once (`limits.concurrent_per_principal`): a client with 200
+/// runs may wait for all of them.
+pub const CONCURRENT_PER_PRINCIPAL: usize = 256;
+/// Streams of all clients that may be open at once (`limits.open_streams`).
+pub const OPEN_STREAMS: usize = 4_096;
+/// Streams of one principal that may be open at once (`limits.streams_per_principal`).
+pub const STREAMS_PER_PRINCIPAL: usize = 1_024;
+/// Requests that a principal may send in a minute (`limits.requests_per_minute`; platform.md 14).
+pub const REQUESTS_PER_MINUTE: u32 = 1_000;
+/// Legacy MCP sessions open at once; one ends after five idle minutes.
+pub const SESSIONS_MAX: usize = 1_024;
+
 /// Largest manifest of a provider, in bytes: an imported document of some hundred operations with its schemas.
 pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most values in a manifest after aliases are expanded.

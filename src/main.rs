@@ -12,6 +12,7 @@ use dipeo::clock::SystemClock;
 use dipeo::code::Code;
 use dipeo::config::{Config, Environment};
 use dipeo::error::Error;
+use dipeo::handlers::authenticate::Access;
 use dipeo::handlers::supervisor::release_dead;
 use dipeo::handlers::{App, Caller, list_executions};
 use dipeo::llm::Llm;
@@ -169,14 +170,16 @@ async fn serve_stdio(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Err
 
 async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) -> Result<(), Error> {
     let mut config = http::HttpConfig::from_config(&app.config);
+    config.access = Some(Access::new(Arc::clone(app))?);
     config.check()?;
+    let asks = config.access.as_ref().map_or(Ok(false), |it| it.is_required())?;
     config.routes = mcp::ROUTES.to_vec();
     config.readiness = Some(readiness(app));
     app.supervisor()?.register().await?;
     app.supervisor()?.claim_open().await?;
     let router = mcp::router(
         Arc::clone(app),
-        &McpConfig::for_server(&config.host_names(), &config.origin_names(), config.token.is_some(), stop.clone()),
+        &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
     );
     http::serve(config, router, stop.clone(), move |address| {
         output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));

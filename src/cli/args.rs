@@ -97,6 +97,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Store, list and remove secrets that diagrams refer to as ${secret:NAME}
     Secrets(SecretsArgs),
+    /// Make, list and revoke tokens that clients show over HTTP
+    Tokens(super::tokens::TokensArgs),
     /// Run what is open on this database, then exit
     #[command(hide = true)]
     Drain,
@@ -106,7 +108,7 @@ impl Command {
     /// How the process describes itself to others on the database.
     pub fn role(&self) -> &'static str {
         match self {
-            Self::Secrets(_) => "cli",
+            Self::Secrets(_) | Self::Tokens(_) => "cli",
             Self::Mcp(McpArgs { command: None, .. }) => "mcp",
             Self::Mcp(McpArgs { command: Some(_), .. }) => "cli",
             Self::Serve(_) => "serve",
@@ -532,6 +534,30 @@ pub enum IntegrationsCommand {
 pub struct McpArgs {
     #[command(subcommand)]
     pub command: Option<McpCommand>,
+    #[command(flatten)]
+    pub offered: OfferedArgs,
+}
+
+/// What clients of a server find; also `[mcp]` in dipeo.toml.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OfferedArgs {
+    /// Clients only read: they start, answer and save nothing
+    #[arg(long)]
+    pub read_only: bool,
+    /// Clients run only workspace diagrams with such a name, and no content of their own (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub allow_diagrams: Vec<String>,
+    /// Which tools there are: core, diagrams (all)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub toolsets: Vec<String>,
+}
+
+impl OfferedArgs {
+    fn put_into(&self, overrides: &mut Overrides) {
+        overrides.read_only = self.read_only;
+        overrides.allow_diagrams.clone_from(&self.allow_diagrams);
+        overrides.toolsets.clone_from(&self.toolsets);
+    }
 }
 
 /// Example: dipeo serve --port 8000
@@ -544,7 +570,7 @@ pub struct ServeArgs {
     /// Port to listen on (8000; 0 takes a free one)
     #[arg(long)]
     pub port: Option<u16>,
-    /// The address others reach it under, for a tunnel; needs DIPEO_TOKEN
+    /// The address others reach it under, for a tunnel; needs a token (dipeo tokens create)
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Another Host to accept
@@ -556,6 +582,8 @@ pub struct ServeArgs {
     /// full survives a power cut, normal a killed process
     #[arg(long, value_name = "HOW")]
     pub durability: Option<String>,
+    #[command(flatten)]
+    pub offered: OfferedArgs,
 }
 
 /// Reads the arguments.
@@ -611,6 +639,10 @@ pub fn overrides(cli: &Cli) -> Overrides {
         overrides.allowed_hosts.clone_from(&args.allow_host);
         overrides.allowed_origins.clone_from(&args.allow_origin);
         overrides.durability.clone_from(&args.durability);
+        args.offered.put_into(&mut overrides);
+    }
+    if let Some(Command::Mcp(args)) = &cli.command {
+        args.offered.put_into(&mut overrides);
     }
     overrides
 }

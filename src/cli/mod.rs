@@ -21,6 +21,7 @@ mod results;
 mod run;
 mod secrets;
 mod stats;
+mod tokens;
 mod trust;
 mod watch;
 
@@ -63,6 +64,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Edit(args) => edit::edit(context, args).await,
         Command::List(args) => list::list(context, args).await,
         Command::Secrets(args) => secrets::secrets(context, args).await,
+        Command::Tokens(args) => tokens::tokens(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,

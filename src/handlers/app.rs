@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::caller::Caller;
+use super::caller::{Caller, Scopes};
 use super::diagram_tools::Seen;
 use super::finished::Finished;
 use super::supervisor::Supervisor;
@@ -82,6 +82,11 @@ impl App {
     /// What keeps secrets out of everything that is shown.
     pub fn scrubber(&self) -> &Scrubber {
         self.ports.secrets.scrubber()
+    }
+
+    /// The most that any client of this process may do.
+    pub fn client_scopes(&self) -> Scopes {
+        if self.config.mcp.read_only { Scopes::READ } else { Scopes::ALL }
     }
 
     /// The database if there is one already.

@@ -131,6 +131,22 @@ impl Scopes {
         Self(self.0 & other.0)
     }
 
+    /// What is in one set or the other.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Reads names separated by blanks; names of others are of no account.
+    pub fn parse(text: &str) -> Self {
+        text.split_ascii_whitespace().filter_map(Scope::parse).collect()
+    }
+
+    /// Says whether all of `other` is in the set.
+    pub const fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// Says whether `scope` is in the set.
     pub const fn has(self, scope: Scope) -> bool {
         self.0 & 1 << scope as u8 != 0
@@ -144,6 +160,44 @@ impl Scopes {
     /// The names, separated by blanks: the form of tokens and challenges (RFC 6749, 3.3).
     pub fn to_text(self) -> String {
         self.iter().map(Scope::name).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A set of scopes with a name (platform.md 3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Viewer,
+    Editor,
+    Operator,
+    Admin,
+}
+
+impl Role {
+    /// Every role, the least first.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Editor, Self::Operator, Self::Admin];
+
+    /// The name in tokens and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads what [`Role::name`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == text)
+    }
+
+    /// What the role allows. An editor controls their own executions; nobody but the owner of the database ever
+    /// knows of other people's.
+    pub fn scopes(self) -> Scopes {
+        match self {
+            Self::Viewer => Scopes::READ,
+            Self::Editor | Self::Operator | Self::Admin => Scopes::ALL,
+        }
     }
 }
 

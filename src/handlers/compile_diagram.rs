@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
-use super::run_diagram::format_of;
+use super::run_diagram::{format_of, may_run};
 use super::surroundings::World;
 use super::workspace::check_relative;
 use super::{App, Caller};
@@ -83,7 +83,7 @@ pub struct Response {
 ///
 /// # Errors
 ///
-/// `INSUFFICIENT_SCOPE`, `INVALID_NAME`, `REVISION_CONFLICT` (create only), `INVALID_FORMAT`, `PATH_NOT_ALLOWED`, `FILE_FAILED`.
+/// `INSUFFICIENT_SCOPE`, `DIAGRAM_NOT_ALLOWED`, `INVALID_NAME`, `REVISION_CONFLICT` (create only), `INVALID_FORMAT`, `PATH_NOT_ALLOWED`, `FILE_FAILED`.
 pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extras: Extras) -> Result<Response, Error> {
     caller.require(if request.push_as.is_some() {
         &[Scope::DiagramRead, Scope::DiagramWrite]
@@ -96,6 +96,8 @@ pub async fn compile_diagram(app: &App, caller: &Caller, request: Request, extra
             .hint("a diagram is saved only after everything was checked"));
     }
     if let Some(name) = &request.push_as {
+        // Whatever is saved could be run, or be called by what may be run.
+        may_run(app, caller, None)?;
         check_push_name(name)?;
     }
     let checked = check(app, caller, &request, format, &extras)?;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::caller::Scope;
 use super::workspace::Found;
 use super::{App, Caller};
-use crate::config::{is_granted, sha256};
+use crate::config::{Toolset, is_granted, sha256};
 pub use crate::diagram::InputDeclaration;
 use crate::diagram::{Diagram, DiagramNode, NodeKind, Severity, is_tool_name, parse};
 use crate::error::Error;
@@ -90,11 +90,12 @@ pub struct Seen(Mutex<BTreeMap<PathBuf, Arc<Known>>>);
 /// What the database says.
 pub fn diagram_tools(app: &App, caller: &Caller) -> Result<Catalog, Error> {
     let mut catalog = Catalog::default();
-    if !caller.scopes().has(Scope::ExecutionRun) {
+    let offered = &app.config.mcp;
+    if !caller.scopes().has(Scope::ExecutionRun) || !offered.has(Toolset::Diagrams) {
         return Ok(catalog);
     }
     for (found, known) in candidates(app) {
-        let Some(tool) = &known.candidate else { continue };
+        let Some(tool) = known.candidate.as_ref().filter(|it| offered.allows(&it.diagram)) else { continue };
         let reason = match reason_against(app, tool, &known.sha256)? {
             Some(reason) => Some(reason),
             None if OWN_NAMES.contains(&tool.name.as_str()) => {

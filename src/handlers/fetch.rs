@@ -76,6 +76,11 @@ impl Target<'_> {
     }
 }
 
+/// What reading the resource `uri` needs; nothing where there is none.
+pub fn scope_of(uri: &str) -> Option<Scope> {
+    target(uri)?.scope()
+}
+
 /// Reads the resource `id` names: `dipeo://diagrams`, `dipeo://diagrams/{name}`, `dipeo://executions`,
 /// `dipeo://executions/{id}` with `/messages`, `/transitions`, `/timeline.svg` or `/graph.mmd`,
 /// `dipeo://guide/{page}`, `dipeo://blobs/{sha256}`.

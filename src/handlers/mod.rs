@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod ask_diagram;
+pub mod authenticate;
 mod begin;
 pub mod caller;
 mod children;
@@ -37,6 +38,7 @@ pub mod secrets;
 pub mod see_result;
 pub mod supervisor;
 mod surroundings;
+pub mod tokens;
 pub mod trust_diagram;
 mod wait;
 pub mod workspace;

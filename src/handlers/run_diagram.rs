@@ -110,7 +110,7 @@ pub type OnToken = Box<dyn FnMut(&str, &str) + Send>;
 ///
 /// # Errors
 ///
-/// `INSUFFICIENT_SCOPE`, `DIAGRAM_NOT_FOUND`, `INVALID_DIAGRAM` (all diagnostics in `details`), `INVALID_INPUT`, `INVALID_FORMAT`,
+/// `INSUFFICIENT_SCOPE`, `DIAGRAM_NOT_ALLOWED`, `DIAGRAM_NOT_FOUND`, `INVALID_DIAGRAM` (all diagnostics in `details`), `INVALID_INPUT`, `INVALID_FORMAT`,
 /// `ALREADY_EXISTS`, conflicts of `idempotency_key`.
 pub async fn run_diagram(
     app: &App,
@@ -148,7 +148,11 @@ impl Prepared {
         let asked = Request { wait_seconds: None, ..request.clone() };
         let request_hash = sha256(&serde_json::to_string(&asked).unwrap_or_default());
         let format = format_of(request.format_type.as_deref())?;
+        if request.content.is_some() {
+            may_run(app, caller, None)?;
+        }
         let mut source = open(app, caller, &request, format)?;
+        may_run(app, caller, Some(&source.diagram_id).filter(|_| source.is_in_workspace))?;
         if let Some(name) = &extras.listed_as {
             source.diagram_id.clone_from(name);
         }
@@ -214,6 +218,28 @@ fn open(app: &App, caller: &Caller, request: &Request, format: Option<Format>) -
             Err(Error::invalid("INVALID_INPUT", "both `diagram` and `content` are given").hint("give one of them"))
         }
     }
+}
+
+/// Refuses a client what `--allow-diagrams` leaves out: other names, and every text that has none. What an allowed
+/// diagram calls is its author's choice.
+///
+/// # Errors
+///
+/// `DIAGRAM_NOT_ALLOWED`.
+pub(super) fn may_run(app: &App, caller: &Caller, name: Option<&String>) -> Result<(), Error> {
+    let settings = &app.config.mcp;
+    if matches!(caller, Caller::Terminal { .. }) || settings.allow_diagrams.is_empty() {
+        return Ok(());
+    }
+    let globs = settings.allow_diagrams.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+    let what = match name {
+        Some(name) if settings.allows(name) => return Ok(()),
+        Some(name) => format!("clients may not run `{name}`"),
+        None => "clients may not bring diagrams of their own".to_owned(),
+    };
+    Err(Error::refused("DIAGRAM_NOT_ALLOWED", what).hint(format!(
+        "run a workspace diagram with a name like {globs}; the server was started with `--allow-diagrams`"
+    )))
 }
 
 fn origin_of(caller: &Caller, source: &Source) -> Origin {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use axum::http::Uri;
 use futures_util::future::BoxFuture;
 
-use super::bearer::BearerToken;
 use super::origin::{host_of_name, is_loopback_name};
-use crate::config::Config;
+use crate::config::{Config, LimitSettings};
 use crate::error::Error;
+use crate::handlers::authenticate::Access;
 
 /// Names under which a loopback address is reached.
 pub const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -40,8 +40,9 @@ pub struct HttpConfig {
     pub allowed_origins: Vec<String>,
     /// The address that the world reaches this server by, through a proxy or tunnel.
     pub public_url: Option<String>,
-    /// Asked for on every route but `/health/live`.
-    pub token: Option<BearerToken>,
+    /// Who decides who comes in; absent means that nobody is asked.
+    pub access: Option<Arc<Access>>,
+    pub limits: LimitSettings,
     /// Paths of the routers handed over, for `GET /` and for the hint of a 404.
     pub routes: Vec<&'static str>,
     /// Absent means always ready.
@@ -58,7 +59,7 @@ impl HttpConfig {
             allowed_hosts: config.allowed_hosts.clone(),
             allowed_origins: config.allowed_origins.clone(),
             public_url: config.public_url.clone(),
-            token: config.token.as_deref().map(BearerToken::new),
+            limits: config.limits,
             ..Self::local(config.port)
         };
         if http.allowed_origins.is_empty() && http.is_local() {
@@ -75,7 +76,8 @@ impl HttpConfig {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             public_url: None,
-            token: None,
+            access: None,
+            limits: LimitSettings::default(),
             routes: Vec::new(),
             readiness: None,
         }
@@ -109,15 +111,20 @@ impl HttpConfig {
     ///
     /// # Errors
     ///
-    /// `AUTHENTICATION_REQUIRED` naming the setting; `INVALID_INPUT` for a `public_url` that is none.
+    /// `AUTHENTICATION_REQUIRED` naming the setting; `INVALID_INPUT` for a `public_url` that is none; failures of
+    /// the database that holds the tokens.
     pub fn check(&self) -> Result<(), Error> {
         if self.public_url.is_some() && self.public_host().is_none() {
             let text = self.public_url.as_deref().unwrap_or_default();
             return Err(Error::invalid("INVALID_INPUT", format!("`{text}` is not the URL of a server"))
                 .hint("write `--public-url https://NAME` without a path"));
         }
-        if let Some(token) = &self.token {
-            return token.check();
+        if self.has_a_way_in()? {
+            return Ok(());
+        }
+        if self.asks_everybody()? && self.is_local() {
+            return Err(Error::refused("AUTHENTICATION_REQUIRED", "clients must show a token, but there is none")
+                .hint("run `dipeo tokens create`, or `dipeo tokens forget` where dead tokens are all there is"));
         }
         if self.is_local() {
             return Ok(());
@@ -128,7 +135,16 @@ impl HttpConfig {
             (None, None) => (format!("--host {}", self.host), "opens"),
         };
         Err(Error::refused("AUTHENTICATION_REQUIRED", format!("`{flag}` {what} a server that asks nobody for a token"))
-            .hint(format!("set `DIPEO_TOKEN` to a long random text, or leave `{flag}` out")))
+            .hint(format!("run `dipeo tokens create`, set `DIPEO_TOKEN` to a long random text, or leave `{flag}` out")))
+    }
+
+    /// Whether somebody could come in if everybody was asked.
+    pub(super) fn has_a_way_in(&self) -> Result<bool, Error> {
+        self.access.as_ref().map_or(Ok(false), |it| it.has_a_way_in())
+    }
+
+    fn asks_everybody(&self) -> Result<bool, Error> {
+        self.access.as_ref().map_or(Ok(false), |it| it.is_required())
     }
 
     /// The name in `public_url`, when it is `http(s)://NAME[:PORT]`.
@@ -165,12 +181,11 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn config(host: &str, allowed: &[&str], public: Option<&str>, token: Option<&str>) -> HttpConfig {
+    fn config(host: &str, allowed: &[&str], public: Option<&str>) -> HttpConfig {
         HttpConfig {
             host: host.into(),
             allowed_hosts: allowed.iter().map(|it| (*it).to_owned()).collect(),
             public_url: public.map(str::to_owned),
-            token: token.map(BearerToken::new),
             ..HttpConfig::local(0)
         }
     }
@@ -185,30 +200,30 @@ mod tests {
             ("127.0.0.1", &["box.lan"], None, "--allow-host box.lan"),
             ("127.0.0.1", &[], Some("https://a.example"), "--public-url https://a.example"),
         ] {
-            let error = config(host, allowed, public, None).check().expect_err(flag);
+            let error = config(host, allowed, public).check().expect_err(flag);
             assert_eq!(error.code(), "AUTHENTICATION_REQUIRED");
             assert!(error.message().contains(flag) && error.hint_text().is_some_and(|it| it.contains("DIPEO_TOKEN")));
-            config(host, allowed, public, Some("t")).check().expect("a token is enough");
         }
         for host in ["127.0.0.1", "localhost", "::1", "[::1]", "127.3.2.1"] {
-            config(host, &[], None, None).check().expect(host);
+            config(host, &[], None).check().expect(host);
         }
     }
 
     #[test]
     fn a_public_url_is_a_server_and_nothing_more() {
         for bad in ["a.example", "ftp://a", "https://a/b", "https://u@a", "https://a?x", ""] {
-            assert_eq!(config("127.0.0.1", &[], Some(bad), Some("t")).check().expect_err(bad).code(), "INVALID_INPUT");
+            assert_eq!(config("127.0.0.1", &[], Some(bad)).check().expect_err(bad).code(), "INVALID_INPUT");
         }
         for good in ["https://a.example", "https://a.example/", "http://a:81"] {
-            config("127.0.0.1", &[], Some(good), Some("t")).check().expect(good);
+            let error = config("127.0.0.1", &[], Some(good)).check().expect_err("nobody could come in");
+            assert_eq!(error.code(), "AUTHENTICATION_REQUIRED", "{good}");
         }
     }
 
     #[test]
     fn the_names_are_the_loopback_ones_and_what_was_configured() {
-        let names = config("192.168.1.5", &["box.lan"], Some("https://a.example"), Some("t")).host_names();
+        let names = config("192.168.1.5", &["box.lan"], Some("https://a.example")).host_names();
         assert_eq!(names, ["localhost", "127.0.0.1", "[::1]", "box.lan", "a.example", "192.168.1.5"]);
-        assert_eq!(config("0.0.0.0", &[], None, Some("t")).host_names(), LOOPBACK_NAMES);
+        assert_eq!(config("0.0.0.0", &[], None).host_names(), LOOPBACK_NAMES);
     }
 }

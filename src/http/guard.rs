@@ -11,9 +11,11 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::authentication::check_query;
 use super::config::HttpConfig;
 use super::error_body::error_response;
 use super::origin::{Host, Origin, OriginRule, is_loopback_name};
+use super::plain::OWN_ROUTES;
 use crate::error::Error;
 
 /// Headers that only a proxy adds.
@@ -26,6 +28,8 @@ pub struct Guard {
     origins: Vec<OriginRule>,
     port: u16,
     allows_forwarded: bool,
+    /// Paths that take no parameters.
+    bare: Vec<&'static str>,
 }
 
 impl Guard {
@@ -44,15 +48,25 @@ impl Guard {
             .chain(config.public_origin())
             .map(|it| OriginRule::parse(&it).ok_or_else(|| no_origin(&it)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { hosts, origins, port: bound.port(), allows_forwarded: config.public_url.is_some() })
+        let bare = OWN_ROUTES.into_iter().chain(config.routes.iter().copied()).collect();
+        Ok(Self { hosts, origins, port: bound.port(), allows_forwarded: config.public_url.is_some(), bare })
     }
 
     /// Lets a request pass or says why not.
     ///
     /// # Errors
     ///
-    /// `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED`, `FORWARDED_NOT_ALLOWED`.
+    /// `TOKEN_IN_QUERY`, `INVALID_INPUT` for a parameter nobody takes, `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED`, `FORWARDED_NOT_ALLOWED`.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+        check_query(uri)?;
+        if let Some(query) = uri.query().filter(|it| !it.is_empty() && self.bare.contains(&uri.path())) {
+            let name = query.split(['=', '&']).next().unwrap_or_default();
+            return Err(Error::invalid(
+                "INVALID_INPUT",
+                format!("`{}` takes no parameter `{}`", uri.path(), cut(name)),
+            )
+            .hint("leave everything from the question mark on out of the address"));
+        }
         let host = self.host(uri, headers)?;
         let mut origins = headers.get_all(header::ORIGIN).iter();
         if let Some(origin) = origins.next() {
@@ -135,7 +149,6 @@ mod tests {
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
-    use crate::http::BearerToken;
 
     const FINE: &str = "fine";
 
@@ -187,7 +200,6 @@ mod tests {
     fn a_published_server_answers_to_its_public_name_through_a_proxy() {
         let mut config = HttpConfig::local(8000);
         config.public_url = Some("https://dipeo.example".into());
-        config.token = Some(BearerToken::new("secret"));
         for (headers, expected) in [
             (&[("host", "dipeo.example"), ("x-forwarded-for", "1.2.3.4")][..], FINE),
             (&[("host", "dipeo.example"), ("origin", "https://dipeo.example")], FINE),

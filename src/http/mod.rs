@@ -1,16 +1,17 @@
 //! The HTTP server: it binds, guards every route, answers the plain ones and joins the routers it is handed
 //! as values. It must not know what they serve, nor any other adapter.
 //!
-//! Order of a request: [`guard`] (Host, Origin, forwarded headers) → CORS → [`bearer`] → size limit → route.
+//! Order of a request: [`guard`] (Host, Origin, forwarded headers) → CORS → [`authentication`] → [`traffic`] (rate, number, size and time) → route.
 
-pub mod bearer;
+pub mod authentication;
 pub mod config;
+mod connections;
 mod error_body;
 pub mod guard;
 mod origin;
 mod plain;
 mod server;
+mod traffic;
 
-pub use bearer::BearerToken;
 pub use config::{HttpConfig, Readiness};
 pub use server::serve;

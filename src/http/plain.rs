@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::nearest::nearest;
 
 /// Paths of this file.
-const OWN_ROUTES: [&str; 4] = ["/", "/health", "/health/live", "/health/ready"];
+pub(super) const OWN_ROUTES: [&str; 4] = ["/", "/health", "/health/live", "/health/ready"];
 
 #[derive(Clone)]
 struct Plain {

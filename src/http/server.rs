@@ -7,19 +7,19 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use tower_http::limit::RequestBodyLimitLayer;
 
+use super::authentication::Gate;
 use super::config::HttpConfig;
 use super::guard::Guard;
-use super::{bearer, error_body, guard, plain};
+use super::traffic::Traffic;
+use super::{authentication, connections, error_body, guard, plain, traffic};
 use crate::error::Error;
 
 /// Largest request body, in bytes, where a route has no smaller limit (surface.md 4.2).
-const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// How long open connections may take to finish after the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -39,31 +39,26 @@ pub async fn serve(
     config.check()?;
     let listener = bind(&config).await?;
     let bound = listener.local_addr().map_err(|error| cannot_listen(&config).source(error))?;
-    if config.token.is_none() && !bound.ip().is_loopback() {
+    if !bound.ip().is_loopback() && !config.has_a_way_in()? {
         // A name such as `localhost` may lead anywhere.
         return Err(Error::refused(
             "AUTHENTICATION_REQUIRED",
             format!("`{}` leads to `{bound}`, which others can reach", config.host),
         )
-        .hint("set `DIPEO_TOKEN`, or use `--host 127.0.0.1`"));
+        .hint("run `dipeo tokens create` or set `DIPEO_TOKEN`, or use `--host 127.0.0.1`"));
     }
     let app = with_layers(&config, router, bound, &stop)?;
-    // Small answers go out at once instead of waiting to be joined with a next one.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-    });
     on_bound(bound);
-    let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server = connections::serve(listener, app, stop.clone());
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        ended = server => ended.map_err(|error| Error::external("LISTEN_FAILED", "the server broke off").source(error)),
-        () = drained => Ok(()),
+        () = server => {}
+        () = drained => {}
     }
+    Ok(())
 }
 
 async fn bind(config: &HttpConfig) -> Result<TcpListener, Error> {
@@ -93,9 +88,12 @@ fn with_layers(
     let rules = Arc::new(Guard::new(config, bound)?);
     let mut app = plain::routes(&config.routes, config.readiness.clone(), stop.clone())
         .merge(router)
-        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
-    if let Some(token) = &config.token {
-        app = app.layer(from_fn_with_state(Arc::new(token.clone()), bearer::check));
+        .layer(from_fn_with_state(Traffic::new(config.limits), traffic::check));
+    if let Some(access) = &config.access {
+        let is_public = !config.is_local() || !bound.ip().is_loopback();
+        let public_origin = config.public_origin().map(Arc::from);
+        let gate = Gate { access: Arc::clone(access), is_public, public_origin };
+        app = app.layer(from_fn_with_state(gate, authentication::check));
     }
     Ok(app
         .layer(cors(rules.clone()))

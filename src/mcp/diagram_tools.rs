@@ -6,13 +6,15 @@ use serde_json::{Map, Value, json};
 
 use super::schema::with_type;
 use super::tools::{self, ToolName};
+use crate::config::Toolset;
 use crate::error::Error;
 use crate::handlers::diagram_tools::{Catalog, DiagramTool, InputDeclaration, diagram_tools};
 use crate::handlers::{App, Caller};
 
 /// Every tool as `caller` sees the list: the server's own first, then those that are diagrams, by name.
-pub fn listed(catalog: &Catalog) -> Vec<Tool> {
-    tools::all().iter().cloned().chain(catalog.listed().iter().map(definition)).collect()
+pub fn listed(app: &App, caller: &Caller, catalog: &Catalog) -> Vec<Tool> {
+    let own = if app.config.mcp.has(Toolset::Core) { tools::allowed(caller.scopes()) } else { Vec::new() };
+    own.into_iter().chain(catalog.listed().iter().map(definition)).collect()
 }
 
 /// [`listed`] for whoever calls.
@@ -21,7 +23,7 @@ pub fn listed(catalog: &Catalog) -> Vec<Tool> {
 ///
 /// What the database says.
 pub fn tools_of(app: &App, caller: &Caller) -> Result<Vec<Tool>, Error> {
-    Ok(listed(&diagram_tools(app, caller)?))
+    Ok(listed(app, caller, &diagram_tools(app, caller)?))
 }
 
 /// The tool as `tools/list` shows it.

@@ -8,7 +8,7 @@
 //! | `diagram_tools` | diagrams that are tools of their own |
 //! | `resources` `prompts` `paging` | what can be read |
 //! | `questions` | questions of an execution, asked of the client's user |
-//! | `stdio` `lines` `message`, `mount` `json_errors` `misread` `info` | the two transports |
+//! | `stdio` `lines` `message`, `mount` `json_errors` `misread` `scopes` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
 //! | `app_page` | the page that hosts show beside a result |
 //!
@@ -33,6 +33,7 @@ mod prompts;
 mod questions;
 mod resources;
 mod schema;
+mod scopes;
 pub mod server;
 pub mod stdio;
 mod tools;

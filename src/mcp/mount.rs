@@ -3,22 +3,25 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
+use axum::{Json, Router};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::info;
 use super::json_errors::json_errors;
+use super::scopes;
 use super::server::McpServer;
+use crate::error::Error;
 use crate::handlers::App;
-use crate::limits::MCP_BODY_BYTES_MAX;
+use crate::limits::{MCP_BODY_BYTES_MAX, SESSIONS_MAX};
 
 /// Every path of [`router`].
 pub const ROUTES: &[&str] = &["/mcp", "/mcp/messages", "/mcp/info", "/mcp/tools", "/mcp/resources"];
@@ -47,7 +50,8 @@ impl McpConfig {
 /// `/mcp/resources`.
 pub fn router(app: Arc<App>, config: &McpConfig) -> Router {
     let server = McpServer::new(app.clone(), config.stop.child_token());
-    mount(server, config).merge(info::routes(app, config.needs_token))
+    let endpoint = mount(server, config).layer(from_fn_with_state(Arc::clone(&app), scopes::check));
+    endpoint.merge(info::routes(app, config.needs_token))
 }
 
 /// Serves any handler on the endpoint's paths; other paths below `/mcp` stay free.
@@ -61,24 +65,50 @@ pub fn mount<H: ServerHandler + Clone>(handler: H, config: &McpConfig) -> Router
         .with_cancellation_token(config.stop.child_token());
     let service = |http| {
         let handler = handler.clone();
-        StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(LocalSessionManager::default()), http)
+        let sessions = Arc::new(LocalSessionManager::default());
+        (StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&sessions), http), sessions)
     };
-    let endpoint = shared(service(http.clone()));
+    let (endpoint, sessions) = service(http.clone());
+    let endpoint = shared(endpoint, Some(sessions));
+    let (messages, _) = service(http.with_legacy_session_mode(false));
     // The path of the original: no session, one message in, plain JSON out.
-    let messages = Router::new()
-        .route("/mcp/messages", shared(service(http.with_legacy_session_mode(false))))
-        .layer(from_fn(accept_both_types));
+    let messages = Router::new().route("/mcp/messages", shared(messages, None)).layer(from_fn(accept_both_types));
     Router::new().route("/mcp", endpoint.clone()).route("/mcp/", endpoint).merge(messages).layer(from_fn(json_errors))
 }
 
 /// One service for all requests. As a service of its own it would be copied for each of them, and again by each
-/// layer in front, with all its lists of names.
-fn shared<H: ServerHandler + Clone>(service: StreamableHttpService<H, LocalSessionManager>) -> MethodRouter {
-    let service = Arc::new(service);
+/// layer in front, with all its lists of names. Of `sessions` there may be so many and no more.
+fn shared<H: ServerHandler + Clone>(
+    service: StreamableHttpService<H, LocalSessionManager>,
+    sessions: Option<Arc<LocalSessionManager>>,
+) -> MethodRouter {
+    let shared = Arc::new((service, sessions));
     any(move |request: Request| {
-        let service = Arc::clone(&service);
-        async move { service.handle(request).await }
+        let shared = Arc::clone(&shared);
+        async move {
+            let (service, sessions) = &*shared;
+            if let Some(sessions) = sessions
+                && may_open_session(&request)
+                && sessions.sessions.read().await.len() >= SESSIONS_MAX
+            {
+                return no_more_sessions();
+            }
+            service.handle(request).await.into_response()
+        }
     })
+}
+
+/// Modern requests name their method in a header, and those of a legacy session their session.
+fn may_open_session(request: &Request) -> bool {
+    let headers = request.headers();
+    request.method() == Method::POST && !headers.contains_key("mcp-session-id") && !headers.contains_key("mcp-method")
+}
+
+fn no_more_sessions() -> Response {
+    let error = Error::limit("TOO_MANY_REQUESTS", format!("{SESSIONS_MAX} sessions are open already"))
+        .hint("end one with DELETE, or wait: a session ends after five idle minutes");
+    let body = Json(json!({"error": error.to_json()}));
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "60")], body).into_response()
 }
 
 /// Lets clients of the original's path leave out the header that the endpoint insists on.

@@ -16,7 +16,7 @@ pub type CacheHints = (u64, CacheScope);
 
 /// What never changes while this version runs.
 pub const FIXED: CacheHints = (3_600_000, CacheScope::Public);
-/// The list of tools when diagrams are among them.
+/// The list of tools when diagrams are among them, or when it depends on who asks.
 pub const TOOLS: CacheHints = (60_000, CacheScope::Private);
 /// What lists diagrams: a file may appear at any time.
 pub const LISTS: CacheHints = (5_000, CacheScope::Private);

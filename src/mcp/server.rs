@@ -22,6 +22,7 @@ use super::questions::Retry;
 use super::resources::{FIXED, LISTS, TOOLS};
 use super::tools::{self, ToolName};
 use super::{calls, diagram_tools, misread, prompts, resources};
+use crate::config::Toolset;
 use crate::handlers::caller::{Door, Identity};
 use crate::handlers::diagram_tools::Catalog;
 use crate::handlers::{self, App, Caller};
@@ -61,7 +62,13 @@ impl McpServer {
     pub(super) fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
         let parts = context.extensions.get::<Parts>();
         let identity = parts.and_then(|it| it.extensions.get::<Identity>()).cloned();
-        Caller::client(identity.unwrap_or_else(Identity::owner), Door::Mcp)
+        let identity = identity.unwrap_or_else(Identity::owner).limited_to(self.app.client_scopes());
+        Caller::client(identity, Door::Mcp)
+    }
+
+    /// The tools that are no diagrams, unless this server was told to leave them out.
+    fn own_tools(&self) -> &'static [ToolName] {
+        if self.app.config.mcp.has(Toolset::Core) { &tools::ALL } else { &[] }
     }
 
     /// The diagrams that are tools for whoever makes a request.
@@ -101,6 +108,11 @@ fn stamp(meta: &mut Option<MetaObject>, context: &RequestContext<RoleServer>) {
     }
 }
 
+/// Whether the HTTP server asked who the caller is: then a list may differ from the next one's.
+fn is_known(context: &RequestContext<RoleServer>) -> bool {
+    context.extensions.get::<Parts>().is_some_and(|it| it.extensions.get::<Identity>().is_some())
+}
+
 fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {
     request.and_then(|it| it.cursor.as_deref())
 }
@@ -134,10 +146,11 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        let caller = self.caller(&context);
         let catalog = self.catalog(&context)?;
-        let all = diagram_tools::listed(&catalog);
-        let hints = if catalog.tools.is_empty() { FIXED } else { TOOLS };
-        list_result!(ListToolsResult, tools, &all, request, hints, context)
+        let all = diagram_tools::listed(&self.app, &caller, &catalog);
+        let is_fixed = catalog.tools.is_empty() && !is_known(&context);
+        list_result!(ListToolsResult, tools, &all, request, if is_fixed { FIXED } else { TOOLS }, context)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -152,11 +165,12 @@ impl ServerHandler for McpServer {
     ) -> Result<CallToolResponse, ErrorData> {
         let retry = Retry::of(&mut request);
         let mut arguments = request.arguments.unwrap_or_default();
-        let tool = match ToolName::parse(&request.name) {
-            Some(tool) => tool,
+        let own = self.own_tools();
+        let tool = match own.iter().find(|it| it.name() == request.name) {
+            Some(tool) => *tool,
             None => {
                 let catalog = self.catalog(&context)?;
-                let tool = catalog.find(&request.name).ok_or_else(|| unknown_tool(&request.name, &catalog))?;
+                let tool = catalog.find(&request.name).ok_or_else(|| unknown_tool(&request.name, own, &catalog))?;
                 arguments = diagram_tools::as_run(tool, arguments);
                 ToolName::DipeoRun
             }
@@ -254,10 +268,10 @@ impl ServerHandler for McpServer {
     }
 }
 
-fn unknown_tool(name: &str, catalog: &Catalog) -> ErrorData {
+fn unknown_tool(name: &str, own: &[ToolName], catalog: &Catalog) -> ErrorData {
     let shown: String = name.chars().take(80).collect();
     let of_diagrams = catalog.listed().iter().map(|it| it.name.as_str());
-    let mut names: Vec<&str> = tools::ALL.into_iter().map(ToolName::name).collect();
+    let mut names: Vec<&str> = own.iter().map(|it| it.name()).collect();
     names.extend(of_diagrams);
     let mut data = json!({"code": "TOOL_NOT_FOUND", "tools": names});
     if let Some(near) = nearest(name, names.iter().copied()) {
@@ -284,7 +298,7 @@ mod tests {
 
     #[test]
     fn an_unknown_tool_names_the_nearest() {
-        let error = unknown_tool("dipeo_rnu", &Catalog::default());
+        let error = unknown_tool("dipeo_rnu", &tools::ALL, &Catalog::default());
         assert_eq!(error.code.0, -32602);
         assert!(error.message.starts_with("no tool `dipeo_rnu`; tools: dipeo_run, see_result"));
         assert_eq!(error.data.expect("data")["hint"], "did you mean `dipeo_run`?");

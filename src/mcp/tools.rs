@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::app_page;
 use super::schema::{input_schema, output_schema};
+use crate::handlers::caller::{Scope, Scopes};
 use crate::handlers::execution_object::ExecutionObject;
 use crate::handlers::{compile_diagram, control_execution, fetch, run_diagram, search, see_result};
 use crate::limits::WAIT_SECONDS_MAX;
@@ -65,6 +66,18 @@ impl ToolName {
     /// The tool as `tools/list` shows it.
     pub fn definition(self) -> &'static Tool {
         &TOOLS[self as usize]
+    }
+
+    /// What calling it needs at least; some arguments need more.
+    pub fn scopes(self) -> Scopes {
+        match self {
+            Self::DipeoRun => Scopes::NONE.with(Scope::ExecutionRun),
+            Self::SeeResult => Scopes::NONE.with(Scope::ExecutionRead),
+            Self::ControlExecution => Scopes::NONE.with(Scope::ExecutionControl),
+            Self::CompileDiagram => Scopes::NONE.with(Scope::DiagramRead),
+            // They show each caller what is theirs to read; the guide is for everybody.
+            Self::Search | Self::Fetch => Scopes::NONE,
+        }
     }
 
     fn description(self) -> &'static str {
@@ -137,6 +150,30 @@ impl ToolName {
     }
 }
 
+/// `compile_diagram` for those who may save nothing: it checks, and changes nothing.
+static CHECK_ONLY: LazyLock<Tool> = LazyLock::new(|| {
+    let tool = ToolName::CompileDiagram;
+    let mut schema = tool.arguments();
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.shift_remove("push_as");
+    }
+    let hints = ToolAnnotations::new().read_only(true).open_world(false);
+    let made = Tool::new(tool.name(), tool.description(), schema).with_annotations(hints);
+    match tool.result() {
+        Some(result) => made.with_raw_output_schema(result.into()),
+        None => made,
+    }
+});
+
+/// The tools that somebody with these scopes may use, in the same order as [`all`].
+pub fn allowed(scopes: Scopes) -> Vec<Tool> {
+    let shown = |tool: ToolName| match tool {
+        ToolName::CompileDiagram if !scopes.has(Scope::DiagramWrite) => CHECK_ONLY.clone(),
+        _ => tool.definition().clone(),
+    };
+    ALL.into_iter().filter(|it| scopes.covers(it.scopes())).map(shown).collect()
+}
+
 /// All tools as clients see them.
 pub fn all() -> &'static [Tool] {
     &TOOLS
@@ -169,6 +206,18 @@ mod tests {
             assert_eq!(tool.definition().name, tool.name());
             let n_chars = tool.description().chars().count();
             assert!((1..=900).contains(&n_chars), "{} has {n_chars}", tool.name());
+        }
+    }
+
+    #[test]
+    fn each_caller_sees_the_tools_they_may_use_and_readers_see_only_readers() {
+        let names = |scopes: Scopes| allowed(scopes).iter().map(|it| it.name.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(allowed(Scopes::ALL), all());
+        assert_eq!(names(Scopes::READ), "see_result compile_diagram search fetch");
+        assert_eq!(names(Scopes::NONE), "search fetch");
+        for tool in allowed(Scopes::READ) {
+            assert_eq!(tool.annotations.as_ref().and_then(|it| it.read_only_hint), Some(true), "{}", tool.name);
+            assert!(!json!(tool.input_schema).to_string().contains("push_as"), "{}", tool.name);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::error::Error;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_executions.sql"),
     include_str!("../../migrations/0002_children_and_blobs.sql"),
+    include_str!("../../migrations/0003_api_tokens.sql"),
 ];
 
 /// Runs the migrations that `connection` has not seen, in one transaction. A file that holds

@@ -23,6 +23,7 @@ mod readers;
 mod sources;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tokens;
 mod transitions;
 mod writer;
 
@@ -39,6 +40,7 @@ pub use executions::{ExecutionHead, ExecutionRow, ListFilter, Stamp};
 pub use messages::{MessageRow, SavedMessage};
 pub use owners::{Claimed, NewOwner, OwnerRow};
 pub use sources::{NewRevision, RevisionRow, Source};
+pub use tokens::{NewToken, TokenRow};
 pub use transitions::TransitionRow;
 
 use crate::clock::Clock;

@@ -188,6 +188,11 @@ impl HttpServer {
 
     /// Posts `message` with the headers a modern client sends.
     pub async fn post(&self, path: &str, message: &Value) -> Response {
+        self.prepared(path, message).send().await.expect("the server answers")
+    }
+
+    /// What [`HttpServer::post`] sends.
+    pub fn prepared(&self, path: &str, message: &Value) -> RequestBuilder {
         let method = message["method"].as_str().unwrap_or_default().to_owned();
         let mut request = self
             .http(Method::POST, path)
@@ -199,7 +204,7 @@ impl HttpServer {
         if let Some(name) = params.get("name").or(params.get("uri")).and_then(Value::as_str) {
             request = request.header("mcp-name", name);
         }
-        request.send().await.expect("the server answers")
+        request
     }
 
     /// Sends a modern request to `/mcp` and returns the JSON-RPC answer.

@@ -138,7 +138,9 @@ async fn with_a_token_every_route_but_one_asks_for_it() {
         assert_ne!(right.status(), 401, "{path}");
     }
     let in_address = server.http(Method::GET, "/health?token=canary-token-123").send().await.expect("an answer");
-    assert_eq!(in_address.status(), 401);
+    assert_eq!(in_address.status(), 400);
+    let body = in_address.text().await.expect("text");
+    assert!(body.contains("TOKEN_IN_QUERY") && !body.contains("canary"), "{body}");
 }
 
 #[tokio::test]

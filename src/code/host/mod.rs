@@ -159,7 +159,7 @@ impl Place {
 pub(super) fn without_secrets(environment: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
     let is_secret = |name: &OsStr| {
         let name = name.to_string_lossy().to_ascii_uppercase();
-        name.ends_with("_API_KEY") || name == "DIPEO_TOKEN" || name == "JWT_SECRET"
+        name.ends_with("_API_KEY") || name == "DIPEO_TOKEN" || name.starts_with("JWT_SECRET")
     };
     environment.into_iter().filter(|(name, _)| !is_secret(name)).collect()
 }
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn secrets_do_not_reach_host_code() {
-        let given = ["PATH", "OPENAI_API_KEY", "my_api_key", "DIPEO_TOKEN", "JWT_SECRET", "HOME"];
+        let given = ["PATH", "OPENAI_API_KEY", "my_api_key", "DIPEO_TOKEN", "JWT_SECRET", "JWT_SECRET_KEY", "HOME"];
         let environment = given.map(|it| (OsString::from(it), OsString::from("x"))).to_vec();
         let left: Vec<_> = without_secrets(environment).into_iter().map(|(name, _)| name).collect();
         assert_eq!(left, ["PATH", "HOME"]);

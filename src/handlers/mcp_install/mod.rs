@@ -206,7 +206,7 @@ fn by_address(app: &App, address: &str, variable: Option<&str>, notes: &mut Vec<
     if let Some(name) = variable {
         check_variable(name)?;
     }
-    let needs_token = !is_local || app.config.token.is_some();
+    let needs_token = !is_local || app.config.auth.token.is_some();
     let token_variable = variable.map(str::to_owned).or_else(|| needs_token.then(|| TOKEN_VARIABLE.to_owned()));
     if let Some(name) = &token_variable {
         notes.push(format!("the client takes the token from its environment: set `{name}` before it starts"));

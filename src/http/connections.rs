@@ -1,0 +1,148 @@
+//! Takes connections and speaks HTTP on them. A client that sends its request slowly, or not at all, loses its
+//! connection; one whose headers are many or large is told so.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME, HEADERS_MAX};
+
+/// How long to wait when the system has no more connections to give.
+const BREATH: Duration = Duration::from_millis(200);
+/// Bytes that tell the versions of HTTP apart: the preface of HTTP/2.
+const PREFACE_BYTES: usize = 24;
+
+/// Serves `app` on `listener` until `stop` is cancelled, and then until the open requests are answered.
+pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
+    // Once here instead of for each request.
+    let app = app.with_state::<()>(());
+    let connections = TaskTracker::new();
+    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let take = async {
+        loop {
+            // The semaphore is never closed.
+            let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let (app, stop) = (app.clone(), stop.clone());
+                    connections.spawn(async move {
+                        speak(stream, app, stop).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a connection could not be taken");
+                    tokio::time::sleep(BREATH).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = take => {}
+        () = stop.cancelled() => {}
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn speak(stream: TcpStream, app: Router, stop: CancellationToken) {
+    // Small answers go out at once instead of waiting to be joined with a next one.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(HEADER_TIME)
+        .keep_alive_timeout(HEADER_TIME);
+    let io = TokioIo::new(Beginning::new(stream));
+    let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(app)));
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::trace!(%error, "a connection broke off");
+    }
+}
+
+/// A stream whose first bytes must come in time: until they tell which HTTP is spoken, no other clock runs.
+struct Beginning {
+    stream: TcpStream,
+    /// Gone once enough was read.
+    deadline: Option<Pin<Box<Sleep>>>,
+    n_read: usize,
+}
+
+impl Beginning {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, deadline: Some(Box::pin(tokio::time::sleep(HEADER_TIME))), n_read: 0 }
+    }
+}
+
+impl AsyncRead for Beginning {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Some(deadline) = &mut self.deadline {
+            if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+            }
+            self.n_read += buf.filled().len() - before;
+            if self.n_read >= PREFACE_BYTES {
+                self.deadline = None;
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Beginning {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
