@@ -1,7 +1,9 @@
 //! Finds out who a client is from what it shows: the owner's token, an API token, or a token of an
 //! authorization server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::watch;
 
 use super::App;
 use super::caller::{Identity, OWNER, Role, Scopes};
@@ -17,6 +19,8 @@ pub struct Access {
     app: Arc<App>,
     foreign: Option<Verifier>,
     mode: Mutex<Mode>,
+    /// Held for as long as the server lives: commits of other processes are only looked for while somebody listens.
+    marks: OnceLock<watch::Receiver<u64>>,
 }
 
 /// Whether anybody is asked, as far as it is known.
@@ -41,7 +45,7 @@ impl Access {
         }
         let mode = Mutex::new(Mode { seen: None, is_required: auth.required || auth.has_any() });
         let foreign = Verifier::new(auth)?;
-        Ok(Arc::new(Self { app, foreign, mode }))
+        Ok(Arc::new(Self { app, foreign, mode, marks: OnceLock::new() }))
     }
 
     /// Says whether anybody could come in at all if everybody was asked.
@@ -68,7 +72,7 @@ impl Access {
         let store = self.app.store()?;
         // Looking into the file for each request would cost more than a small request itself; a new commit, of
         // any process, changes the mark.
-        let mark = *store.changes().borrow();
+        let mark = *self.marks.get_or_init(|| store.changes()).borrow();
         let known = *self.mode();
         if known.seen == Some(mark) {
             return Ok(known.is_required);

@@ -231,7 +231,7 @@ async fn the_metadata_is_read_without_a_token_and_names_the_authorization_server
         assert_eq!(body["scopes_supported"].as_array().map(Vec::len), Some(5));
     }
     let other = "/.well-known/oauth-protected-resource/health";
-    assert_eq!(server.http(Method::GET, other).send().await.expect("an answer").status(), 401);
+    assert_eq!(server.http(Method::GET, other).send().await.expect("an answer").status(), 404);
     let bare = crate::harness::workspace();
     let without = HttpServer::start(&bare);
     let path = "/.well-known/oauth-protected-resource/mcp";
