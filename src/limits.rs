@@ -115,6 +115,11 @@ pub const STREAMS_PER_PRINCIPAL: usize = 1_024;
 pub const REQUESTS_PER_MINUTE: u32 = 1_000;
 /// Legacy MCP sessions open at once; one ends after five idle minutes.
 pub const SESSIONS_MAX: usize = 1_024;
+/// Subscriptions that one principal may have open at once: each is a connection and a little memory, and a
+/// thousand clients of one owner are a use that is measured.
+pub const SUBSCRIPTIONS_PER_PRINCIPAL_MAX: usize = 2_000;
+/// Resources that one subscription may follow.
+pub const SUBSCRIBED_URIS_MAX: usize = 1_000;
 
 /// Largest manifest of a provider, in bytes: an imported document of some hundred operations with its schemas.
 pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;

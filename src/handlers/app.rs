@@ -7,6 +7,7 @@ use super::diagram_tools::Seen;
 use super::finished::Finished;
 use super::supervisor::Supervisor;
 use super::wait::not_found;
+use super::watch_resources::Watch;
 use super::workspace::Workspace;
 use crate::clock::Clock;
 use crate::config::{Config, Durability, is_granted};
@@ -30,6 +31,8 @@ pub struct App {
     /// What was read of diagrams that ask to be tools.
     pub(super) seen_tools: Seen,
     pub(super) finished: Finished,
+    /// Who wants to hear of changes.
+    pub(super) watch: Watch,
     store: OnceLock<Arc<Store>>,
     supervisor: OnceLock<Arc<Supervisor>>,
 }
@@ -46,6 +49,7 @@ impl App {
             config,
             seen_tools: Seen::default(),
             finished: Finished::default(),
+            watch: Watch::default(),
             store: OnceLock::new(),
             supervisor: OnceLock::new(),
         }

@@ -43,7 +43,7 @@ pub struct Listed {
 }
 
 /// A parsed `dipeo://` URI.
-enum Target<'a> {
+pub(super) enum Target<'a> {
     Diagrams,
     Diagram(&'a str),
     Executions,
@@ -163,7 +163,8 @@ const YAML: &str = "application/yaml";
 const SVG: &str = "image/svg+xml";
 const MERMAID: &str = "text/vnd.mermaid";
 
-fn target(uri: &str) -> Option<Target<'_>> {
+/// Reads a URI; `None` when it is none of ours.
+pub(super) fn target(uri: &str) -> Option<Target<'_>> {
     let path = uri.strip_prefix("dipeo://")?;
     if let Some(name) = path.strip_prefix("diagrams/") {
         return Some(Target::Diagram(name));
@@ -232,7 +233,8 @@ fn to_json(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|e| Error::internal("a resource cannot be written as JSON").source(e))
 }
 
-fn not_found(uri: &str) -> Error {
+/// The error for a URI that leads to nothing.
+pub(super) fn not_found(uri: &str) -> Error {
     let shown: String = uri.chars().filter(|it| !it.is_control()).take(120).collect();
     let forms: Vec<&str> =
         ["dipeo://diagrams", "dipeo://executions"].into_iter().chain(TEMPLATES.iter().map(|it| it.0)).collect();

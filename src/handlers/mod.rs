@@ -41,6 +41,7 @@ mod surroundings;
 pub mod tokens;
 pub mod trust_diagram;
 mod wait;
+pub mod watch_resources;
 pub mod workspace;
 
 pub use app::App;

@@ -8,6 +8,7 @@
 //! | `diagram_tools` | diagrams that are tools of their own |
 //! | `resources` `prompts` `paging` | what can be read |
 //! | `questions` | questions of an execution, asked of the client's user |
+//! | `subscriptions` | what clients are told when it changes |
 //! | `stdio` `lines` `message`, `mount` `json_errors` `misread` `scopes` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
 //! | `app_page` | the page that hosts show beside a result |
@@ -36,6 +37,7 @@ mod schema;
 mod scopes;
 pub mod server;
 pub mod stdio;
+mod subscriptions;
 mod tools;
 
 pub use diagram_tools::tools_of;

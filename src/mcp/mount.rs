@@ -2,6 +2,7 @@
 //! server it is put into; limits, authentication and CORS are that server's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -19,6 +20,7 @@ use super::info;
 use super::json_errors::json_errors;
 use super::scopes;
 use super::server::McpServer;
+use super::subscriptions::narrow_http;
 use crate::error::Error;
 use crate::handlers::App;
 use crate::limits::{MCP_BODY_BYTES_MAX, SESSIONS_MAX};
@@ -50,7 +52,9 @@ impl McpConfig {
 /// `/mcp/resources`.
 pub fn router(app: Arc<App>, config: &McpConfig) -> Router {
     let server = McpServer::new(app.clone(), config.stop.child_token());
-    let endpoint = mount(server, config).layer(from_fn_with_state(Arc::clone(&app), scopes::check));
+    let endpoint = mount(server.clone(), config)
+        .layer(from_fn_with_state(server, narrow_http))
+        .layer(from_fn_with_state(Arc::clone(&app), scopes::check));
     endpoint.merge(info::routes(app, config.needs_token))
 }
 
@@ -62,7 +66,7 @@ pub fn mount<H: ServerHandler + Clone>(handler: H, config: &McpConfig) -> Router
         .with_allowed_hosts(config.hosts.clone())
         .with_allowed_origins(config.origins.clone())
         .enforce_origin_validation()
-        .with_cancellation_token(config.stop.child_token());
+        .with_cancellation_token(last_words(&config.stop));
     let service = |http| {
         let handler = handler.clone();
         let sessions = Arc::new(LocalSessionManager::default());
@@ -109,6 +113,22 @@ fn no_more_sessions() -> Response {
         .hint("end one with DELETE, or wait: a session ends after five idle minutes");
     let body = Json(json!({"error": error.to_json()}));
     (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "60")], body).into_response()
+}
+
+/// How long streams stay open after the server was told to stop, for the answers that this brings about: every
+/// wait and every subscription ends with a result at once.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Ends the streams of a server that stops, once their last answers are through.
+fn last_words(stop: &CancellationToken) -> CancellationToken {
+    let (stop, streams) = (stop.clone(), CancellationToken::new());
+    let ended = streams.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+        streams.cancel();
+    });
+    ended
 }
 
 /// Lets clients of the original's path leave out the header that the endpoint insists on.

@@ -6,12 +6,12 @@ use std::sync::{Arc, LazyLock};
 use axum::http::request::Parts;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult,
-    DiscoverResult, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
+    DiscoverResult, Extensions, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
     ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
-    SubscriptionFilter, Tool,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
-use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::paging::page;
 use super::questions::Retry;
 use super::resources::{FIXED, LISTS, TOOLS};
+use super::subscriptions::{self, Session};
 use super::tools::{self, ToolName};
 use super::{calls, diagram_tools, misread, prompts, resources};
 use crate::config::Toolset;
@@ -40,12 +41,13 @@ pub struct McpServer {
     app: Arc<App>,
     stop: CancellationToken,
     open_calls: TaskTracker,
+    session: Session,
 }
 
 impl McpServer {
     /// Makes a server whose waits end when `stop` is cancelled.
     pub fn new(app: Arc<App>, stop: CancellationToken) -> Self {
-        Self { app, stop, open_calls: TaskTracker::new() }
+        Self { app, stop, open_calls: TaskTracker::new(), session: Session::default() }
     }
 
     /// Tool calls that are being carried out, whether or not anybody still waits for their answers.
@@ -57,11 +59,18 @@ impl McpServer {
         &self.app
     }
 
+    pub(super) fn shared_app(&self) -> &Arc<App> {
+        &self.app
+    }
+
     /// Who makes a request: whom the HTTP server recognised, else the owner of the database. Nothing about it is
     /// remembered between requests.
     pub(super) fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
-        let parts = context.extensions.get::<Parts>();
-        let identity = parts.and_then(|it| it.extensions.get::<Identity>()).cloned();
+        self.caller_of(identity(&context.extensions))
+    }
+
+    /// As [`McpServer::caller`], for what is no request: whom the HTTP server recognised, if anybody.
+    pub(super) fn caller_of(&self, identity: Option<Identity>) -> Caller {
         let identity = identity.unwrap_or_else(Identity::owner).limited_to(self.app.client_scopes());
         Caller::client(identity, Door::Mcp)
     }
@@ -82,6 +91,10 @@ impl McpServer {
     }
 }
 
+fn identity(extensions: &Extensions) -> Option<Identity> {
+    extensions.get::<Parts>()?.extensions.get::<Identity>().cloned()
+}
+
 /// Names and describes this server.
 pub(super) fn implementation() -> Implementation {
     Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
@@ -94,7 +107,10 @@ pub(super) fn capabilities() -> ServerCapabilities {
     ServerCapabilities::builder()
         .enable_extensions_with(super::app_page::extensions())
         .enable_tools()
+        .enable_tool_list_changed()
         .enable_resources()
+        .enable_resources_list_changed()
+        .enable_resources_subscribe()
         .enable_prompts()
         .enable_completions()
         .build()
@@ -253,17 +269,34 @@ impl ServerHandler for McpServer {
         Err(misread::request(&request, self.get_info().capabilities.supports_tasks()))
     }
 
-    /// Subscribing is allowed and names what was accepted: nothing, because no list changes while the server
-    /// runs and executions are followed with `see_result`. Some clients open this stream right after they connect.
-    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(SubscriptionFilter::new())
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(subscriptions::accepted(requested))
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        tokio::select! {
-            () = context.cancelled() => {}
-            () = self.stop.cancelled() => {}
-        }
+        subscriptions::listen(self, context).await
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        let caller = self.caller_of(identity(&context.extensions));
+        self.session.begin(self, &caller, &context.peer);
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let outcome = self.session.subscribe(self, &self.caller(&context), &context.peer, &request.uri);
+        outcome.map_err(|error| resources::protocol_error(&error))
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.session.unsubscribe(&request.uri);
         Ok(())
     }
 }

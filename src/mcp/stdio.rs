@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lines::Lines;
 use super::server::McpServer;
+use super::subscriptions;
 use crate::error::Error;
 use crate::handlers::App;
 
@@ -42,9 +43,14 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let ended = stop.child_token();
-    let transport = ClientStream { inner: Lines::new(input, output), ended: ended.clone(), has_begun: false };
     let server = McpServer::new(app, ended.clone());
     let open_calls = server.open_calls().clone();
+    let transport = ClientStream {
+        inner: Lines::new(input, output),
+        server: server.clone(),
+        ended: ended.clone(),
+        has_begun: false,
+    };
     match serve_server_with_ct(server, transport, stop).await {
         Ok(running) => {
             let quit = running.waiting().await;
@@ -67,11 +73,12 @@ where
     }
 }
 
-/// The client's messages, with two differences to the plain stream: what is no request is dropped until a
-/// conversation has begun (the library ends the process on it), and the end of input ends every wait
-/// (the library gives calls 5 seconds to finish).
+/// The client's messages, with three differences to the plain stream: what is no request is dropped until a
+/// conversation has begun (the library ends the process on it), the end of input ends every wait
+/// (the library gives calls 5 seconds to finish), and subscriptions ask only for what there is to follow.
 struct ClientStream<T> {
     inner: T,
+    server: McpServer,
     ended: CancellationToken,
     has_begun: bool,
 }
@@ -88,12 +95,18 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for ClientStream<T> {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let Some(message) = self.inner.receive().await else {
+            let Some(mut message) = self.inner.receive().await else {
                 self.ended.cancel();
                 return None;
             };
-            match &message {
-                ClientJsonRpcMessage::Request(request) => self.has_begun |= begins(&request.request),
+            match &mut message {
+                ClientJsonRpcMessage::Request(request) => {
+                    self.has_begun |= begins(&request.request);
+                    if let ClientRequest::SubscriptionsListenRequest(listen) = &mut request.request {
+                        let caller = self.server.caller_of(None);
+                        subscriptions::narrow(self.server.app(), &caller, &mut listen.params.notifications);
+                    }
+                }
                 _ if !self.has_begun => continue,
                 _ => {}
             }

@@ -5,6 +5,7 @@
 //! Several processes may share one file: each has its own writer, SQLite's lock takes turns between them.
 
 mod accesses;
+mod activity;
 mod adopt;
 mod blobs;
 mod changes;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use activity::Moved;
 pub use blobs::Blob;
 pub use children::ChildRow;
 pub use controls::{ControlRow, NewControl};

@@ -44,6 +44,7 @@ mod schedule_random;
 mod secrets;
 mod stats;
 mod structured;
+mod subscriptions;
 mod tidy;
 mod timeline;
 mod tokens;

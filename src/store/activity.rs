@@ -1,0 +1,89 @@
+//! Which executions have moved since a point of the log: one small read, however many are followed.
+
+use rusqlite::Row;
+
+use super::Store;
+use super::columns::{StatusWord, Whole};
+use crate::engine::Status;
+use crate::error::Error;
+use crate::ids::ExecutionId;
+
+/// An execution that got events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    pub execution_id: ExecutionId,
+    /// As of now.
+    pub status: Status,
+    pub principal: Option<String>,
+}
+
+impl Store {
+    /// Returns the present end of the log of all executions, for [`Store::moved_since`].
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn log_end(&self) -> Result<u64, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT coalesce(max(rowid), 0) FROM transitions";
+            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, Whole>(0))?.0)
+        })
+    }
+
+    /// Returns the executions with events after `mark`, and the new mark. Its cost grows with the events since
+    /// then only.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn moved_since(&self, mark: u64) -> Result<(Vec<Moved>, u64), Error> {
+        self.readers.read(|connection| {
+            // Rows are written by one transaction at a time and never deleted from the end, so their numbers
+            // are in the order of the commits.
+            let sql = "SELECT t.execution_id, e.status, e.principal, t.last FROM
+                        (SELECT execution_id, max(rowid) AS last FROM transitions WHERE rowid > ?1
+                          GROUP BY execution_id) AS t
+                        JOIN executions AS e ON e.execution_id = t.execution_id ORDER BY t.last";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([Whole(mark)], read_row)?.collect::<Result<Vec<_>, _>>()?;
+            let end = rows.last().map_or(mark, |it| it.1);
+            Ok((rows.into_iter().filter_map(|it| it.0).collect(), end))
+        })
+    }
+}
+
+/// Rows of the original program may have ids of another form: nobody can follow those.
+fn read_row(row: &Row<'_>) -> Result<(Option<Moved>, u64), rusqlite::Error> {
+    let last = row.get::<_, Whole>(3)?.0;
+    let Ok(execution_id) = ExecutionId::parse(&row.get::<_, String>(0)?) else { return Ok((None, last)) };
+    let moved = Moved { execution_id, status: row.get::<_, StatusWord>(1)?.0, principal: row.get(2)? };
+    Ok((Some(moved), last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::NewExecution;
+    use super::super::testing::{TestStore, batch, execution, id};
+    use crate::engine::Journal;
+
+    #[tokio::test]
+    async fn only_what_moved_after_the_mark_is_told_and_each_once() {
+        let test = TestStore::new();
+        assert_eq!(test.store.log_end().expect("reads"), 0);
+        for n in 1..=3 {
+            let new = NewExecution { owner: Some("me".into()), principal: Some("ada".into()), ..execution(n) };
+            test.store.create_execution(new).await.expect("created");
+        }
+        let mark = test.store.log_end().expect("reads");
+        assert_eq!(test.store.moved_since(mark).expect("reads"), (Vec::new(), mark));
+        for seq in 2..=4 {
+            test.store.append(batch(2, "me", seq..=seq)).await.expect("queued").durable().await.expect("written");
+        }
+        let (moved, end) = test.store.moved_since(mark).expect("reads");
+        let ids: Vec<_> = moved.iter().map(|it| (it.execution_id.clone(), it.principal.as_deref())).collect();
+        assert_eq!(ids, [(id(2), Some("ada"))]);
+        assert_eq!(end, mark + 3);
+        let (all, _) = test.store.moved_since(0).expect("reads");
+        assert_eq!(all.len(), 3);
+    }
+}
