@@ -97,6 +97,16 @@ pub enum Durability {
     Normal,
 }
 
+/// Whether long calls become tasks for MCP clients that can have them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tasks {
+    /// For each call that says so.
+    #[default]
+    Auto,
+    Off,
+}
+
 /// All settings of one process.
 #[derive(Clone)]
 pub struct Config {

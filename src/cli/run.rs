@@ -39,6 +39,7 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
         breakpoints: args.breakpoints.clone(),
         unbounded_wait: true,
         listed_as: None,
+        task_after: None,
     };
     if args.background {
         return background(context, request, extras).await;

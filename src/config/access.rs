@@ -4,7 +4,7 @@ use glob::Pattern;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Environment, Overrides};
+use super::{Environment, Overrides, Tasks};
 use crate::error::Error;
 use crate::limits;
 use crate::nearest::nearest;
@@ -124,12 +124,14 @@ pub struct McpSettings {
     pub read_only: bool,
     /// Names of the diagrams that clients may run, as globs; empty allows all, and inline content.
     pub allow_diagrams: Vec<Pattern>,
+    /// Whether long runs become tasks.
+    pub tasks: Tasks,
     toolsets: Vec<Toolset>,
 }
 
 impl Default for McpSettings {
     fn default() -> Self {
-        Self { read_only: false, allow_diagrams: Vec::new(), toolsets: Toolset::ALL.to_vec() }
+        Self { read_only: false, allow_diagrams: Vec::new(), tasks: Tasks::default(), toolsets: Toolset::ALL.to_vec() }
     }
 }
 
@@ -152,6 +154,7 @@ impl McpSettings {
         Ok(Self {
             read_only: overrides.read_only || file.read_only,
             allow_diagrams: globs.iter().map(|it| pattern(it)).collect::<Result<_, _>>()?,
+            tasks: file.tasks,
             toolsets: if toolsets.is_empty() { Toolset::ALL.to_vec() } else { toolsets },
         })
     }
@@ -164,6 +167,7 @@ pub(super) struct McpTable {
     read_only: bool,
     allow_diagrams: Vec<String>,
     toolsets: Vec<String>,
+    tasks: Tasks,
 }
 
 /// How much clients of the HTTP server may do at once. Those of a principal count where clients are asked who

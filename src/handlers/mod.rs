@@ -38,6 +38,7 @@ pub mod secrets;
 pub mod see_result;
 pub mod supervisor;
 mod surroundings;
+pub mod task;
 pub mod tokens;
 pub mod trust_diagram;
 mod wait;

@@ -1,5 +1,7 @@
 //! Starts an execution and waits for it a bounded time.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,7 +17,8 @@ use super::{App, Caller, inputs, present, wait};
 use crate::compile::report::{self, Report};
 use crate::compile::{Compiled, compile};
 use crate::config::sha256;
-use crate::diagram::{Format, Service};
+use crate::diagram::{Format, Person, Service};
+use crate::engine::Status;
 use crate::engine::run::Mode;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -53,7 +56,7 @@ pub struct Request {
     pub idempotency_key: Option<String>,
 }
 
-/// What only the terminal may ask besides.
+/// What adapters may ask besides.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
     /// The id of the new execution.
@@ -70,6 +73,8 @@ pub struct Extras {
     pub unbounded_wait: bool,
     /// The name under which the execution of a text is listed, instead of `inline`.
     pub listed_as: Option<String>,
+    /// Wait no longer than this for a run that could be a task: one whose prompts nobody has to answer.
+    pub task_after: Option<Duration>,
 }
 
 /// Called while a run is waited for: what has been committed so far.
@@ -119,16 +124,40 @@ pub async fn run_diagram(
     extras: Extras,
     waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
+    Ok(run_or_task(app, caller, request, extras, waiting).await?.execution)
+}
+
+/// What came of a run.
+pub struct Ran {
+    pub execution: ExecutionObject,
+    /// It still runs and was waited for only as long as a task is.
+    pub is_task: bool,
+}
+
+/// As [`run_diagram`], for callers that can have a task: see [`Extras::task_after`].
+///
+/// # Errors
+///
+/// As [`run_diagram`].
+pub async fn run_or_task(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+    extras: Extras,
+    waiting: Waiting,
+) -> Result<Ran, Error> {
     caller.require(&[Scope::ExecutionRun])?;
     let wait_seconds = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let prepared = Prepared::new(app, caller, request, &extras)?;
+    let task_after = extras.task_after.filter(|it| *it < wait_seconds && !prepared.asks_caller());
     let execution_id = begin(app.supervisor()?, prepared.into_beginning(caller, extras.background)).await?;
-    if extras.background {
-        return present::execution(app, &execution_id, &present::View::of(caller));
+    if !extras.background {
+        let limit = (!extras.unbounded_wait).then(|| task_after.unwrap_or(wait_seconds));
+        wait::until_settled(app, &execution_id, limit, waiting).await?;
     }
-    let limit = (!extras.unbounded_wait).then_some(wait_seconds);
-    wait::until_settled(app, &execution_id, limit, waiting).await?;
-    present::execution(app, &execution_id, &present::View::of(caller))
+    let execution = present::execution(app, &execution_id, &present::View::of(caller))?;
+    let is_task = task_after.is_some() && matches!(execution.status, Status::Pending | Status::Running);
+    Ok(Ran { execution, is_task })
 }
 
 /// A checked request: everything that can be wrong has been found.
@@ -186,6 +215,14 @@ impl Prepared {
         };
         let idempotency = request.idempotency_key.map(|key| (key, request_hash));
         Ok(Self { source, compiled, options, rights, variables, execution_id, idempotency })
+    }
+
+    /// Whether prompts of the run go to whoever called.
+    fn asks_caller(&self) -> bool {
+        let caller = Some(Service::Caller);
+        let is_caller = |it: &std::sync::Arc<Person>| it.service == caller;
+        self.options.models.as_deref().and_then(Service::parse) == caller
+            || self.compiled.plan.as_ref().is_some_and(|it| it.persons.iter().any(is_caller))
     }
 
     fn into_beginning(self, caller: &Caller, in_background: bool) -> Beginning {

@@ -1,6 +1,7 @@
 //! Carries out a tool call: arguments to a handler's request, its response to a result.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use rmcp::model::{CallToolResponse, JsonObject};
@@ -10,7 +11,7 @@ use rmcp::{ErrorData, RoleServer};
 use super::questions::{self, Retry, Waited};
 use super::server::McpServer;
 use super::tools::ToolName;
-use super::{answer, arguments};
+use super::{answer, arguments, tasks};
 use crate::error::Error;
 use crate::handlers::run_diagram::Waiting;
 use crate::handlers::{compile_diagram, control_execution, fetch, run_diagram, search, see_result};
@@ -54,8 +55,20 @@ async fn dispatch(
             let call = questions::Call::new(server, context, caller, (tool, &arguments), retry);
             let request: run_diagram::Request = arguments::read(tool, arguments)?;
             let wait_seconds = request.wait_seconds;
-            let run = |waiting| run_diagram::run_diagram(app, caller, request, run_diagram::Extras::default(), waiting);
-            return call.carry_out(wait_seconds, run).await?.respond(answer::run);
+            let extras = run_diagram::Extras { task_after: tasks::after(server, context), ..Default::default() };
+            let became_task = AtomicBool::new(false);
+            let is_task = &became_task;
+            let run = |waiting| async move {
+                let ran = run_diagram::run_or_task(app, caller, request, extras, waiting).await?;
+                is_task.store(ran.is_task, Ordering::Relaxed);
+                Ok(ran.execution)
+            };
+            return match call.carry_out(wait_seconds, run).await? {
+                Waited::Done(execution, _) if is_task.load(Ordering::Relaxed) => {
+                    Ok(tasks::created(server, caller, &execution.execution_id)?.into())
+                }
+                waited => waited.respond(answer::run),
+            };
         }
         ToolName::SeeResult => {
             let call = questions::Call::new(server, context, caller, (tool, &arguments), retry);

@@ -5,6 +5,7 @@ use rmcp::model::ProtocolVersion;
 use serde_json::{Value, json};
 
 use super::{prompts, resources, server, tools};
+use crate::config::Tasks;
 
 /// The registry's schema that [`manifest`] follows.
 const SCHEMA: &str = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json";
@@ -27,7 +28,7 @@ pub fn manifest() -> Value {
 /// No package is published, so how to start the server stands here and not under `packages`.
 fn inventory() -> Value {
     let versions: Vec<&str> = ProtocolVersion::KNOWN_VERSIONS.iter().map(ProtocolVersion::as_str).collect();
-    let capabilities = json!(server::capabilities());
+    let capabilities = json!(server::capabilities(Tasks::default()));
     let extensions: Vec<&String> =
         capabilities["extensions"].as_object().into_iter().flatten().map(|it| it.0).collect();
     json!({

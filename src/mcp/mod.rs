@@ -9,6 +9,7 @@
 //! | `resources` `prompts` `paging` | what can be read |
 //! | `questions` | questions of an execution, asked of the client's user |
 //! | `subscriptions` | what clients are told when it changes |
+//! | `tasks` | runs that take longer, for clients that can have tasks |
 //! | `stdio` `lines` `message`, `mount` `json_errors` `misread` `scopes` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
 //! | `app_page` | the page that hosts show beside a result |
@@ -38,6 +39,7 @@ mod scopes;
 pub mod server;
 pub mod stdio;
 mod subscriptions;
+mod tasks;
 mod tools;
 
 pub use diagram_tools::tools_of;

@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock};
 
 use axum::http::request::Parts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult,
-    DiscoverResult, Extensions, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
-    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult, CustomRequest,
+    CustomResult, DiscoverResult, Extensions, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult,
+    Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
+    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -22,8 +22,8 @@ use super::questions::Retry;
 use super::resources::{FIXED, LISTS, TOOLS};
 use super::subscriptions::{self, Session};
 use super::tools::{self, ToolName};
-use super::{calls, diagram_tools, misread, prompts, resources};
-use crate::config::Toolset;
+use super::{calls, diagram_tools, misread, prompts, resources, tasks};
+use crate::config::{Tasks, Toolset};
 use crate::handlers::caller::{Door, Identity};
 use crate::handlers::diagram_tools::Catalog;
 use crate::handlers::{self, App, Caller};
@@ -103,8 +103,8 @@ pub(super) fn implementation() -> Implementation {
 }
 
 /// What this server can do, extensions included; the manifest says the same.
-pub(super) fn capabilities() -> ServerCapabilities {
-    ServerCapabilities::builder()
+pub(super) fn capabilities(tasks: Tasks) -> ServerCapabilities {
+    let capabilities = ServerCapabilities::builder()
         .enable_extensions_with(super::app_page::extensions())
         .enable_tools()
         .enable_tool_list_changed()
@@ -112,8 +112,11 @@ pub(super) fn capabilities() -> ServerCapabilities {
         .enable_resources_list_changed()
         .enable_resources_subscribe()
         .enable_prompts()
-        .enable_completions()
-        .build()
+        .enable_completions();
+    match tasks {
+        Tasks::Auto => capabilities.enable_tasks().build(),
+        Tasks::Off => capabilities.build(),
+    }
 }
 
 /// Puts the server's name into a result of a modern request, which has no handshake to learn it from.
@@ -148,7 +151,9 @@ macro_rules! list_result {
 
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(capabilities()).with_server_info(implementation()).with_instructions(INSTRUCTIONS.trim_end())
+        ServerConfig::new(capabilities(self.app.config.mcp.tasks))
+            .with_server_info(implementation())
+            .with_instructions(INSTRUCTIONS.trim_end())
     }
 
     async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
@@ -195,7 +200,8 @@ impl ServerHandler for McpServer {
         match &mut response {
             CallToolResponse::Complete(result) => stamp(&mut result.meta, &context),
             CallToolResponse::InputRequired(result) => stamp(&mut result.meta, &context),
-            // Tasks are made by whoever answers with one; the library may know more kinds than we do.
+            CallToolResponse::Task(result) => stamp(&mut result.meta, &context),
+            // The library may know more kinds than we make.
             _ => {}
         }
         Ok(response)
@@ -275,6 +281,32 @@ impl ServerHandler for McpServer {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         subscriptions::listen(self, context).await
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let mut result = tasks::get(self, &context, &request.task_id)?;
+        stamp(&mut result.meta, &context);
+        Ok(result)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::update(self, &context, &request.task_id, &request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::cancel(self, &context, &request.task_id).await
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {

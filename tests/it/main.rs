@@ -45,6 +45,7 @@ mod secrets;
 mod stats;
 mod structured;
 mod subscriptions;
+mod tasks;
 mod tidy;
 mod timeline;
 mod tokens;

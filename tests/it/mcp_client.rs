@@ -201,7 +201,7 @@ impl HttpServer {
             .header("mcp-method", method)
             .json(message);
         let params = &message["params"];
-        if let Some(name) = params.get("name").or(params.get("uri")).and_then(Value::as_str) {
+        if let Some(name) = params.get("name").or(params.get("uri")).or(params.get("taskId")).and_then(Value::as_str) {
             request = request.header("mcp-name", name);
         }
         request

@@ -1,0 +1,125 @@
+//! The tasks extension: a run that takes longer becomes a task for a client that says, with this very request,
+//! that it can have one. Everything about it comes from the handler [`task`]; nothing is remembered here.
+
+use std::time::Duration;
+
+use rmcp::model::{
+    CreateTaskResult, DetailedTask, ErrorCode, GetTaskResult, InputResponses, JsonObject, ProtocolVersion, Task,
+    TaskPayload, TaskStatus,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
+
+use super::answer;
+use super::resources::protocol_error;
+use super::server::McpServer;
+use crate::config::Tasks;
+use crate::error::Error;
+use crate::handlers::Caller;
+use crate::handlers::caller::Door;
+use crate::handlers::task::{self, State};
+
+/// How long a run may take before it becomes a task (mcp.md 2.4).
+const AFTER: Duration = Duration::from_secs(2);
+/// How often a client should look.
+const POLL_INTERVAL_MS: u64 = 1_000;
+
+/// After what time a call becomes a task; `None` when its client cannot have one. What a client said when it
+/// introduced itself does not count: there are some that then cannot read a task.
+pub fn after(server: &McpServer, context: &RequestContext<RoleServer>) -> Option<Duration> {
+    let is_modern = context.meta.protocol_version().is_some_and(|it| it >= ProtocolVersion::V_2026_07_28);
+    let has_tasks = context.meta.client_capabilities().is_some_and(|it| it.supports_tasks());
+    let is_on = server.app().config.mcp.tasks == Tasks::Auto;
+    (is_modern && has_tasks && is_on).then_some(AFTER)
+}
+
+/// The answer to a call that became a task.
+///
+/// # Errors
+///
+/// What the database says.
+pub fn created(server: &McpServer, caller: &Caller, execution_id: &str) -> Result<CreateTaskResult, Error> {
+    let task = task::task(server.app(), caller, execution_id)?;
+    Ok(CreateTaskResult::new(shown(&task, TaskStatus::Working)))
+}
+
+/// `tasks/get`.
+///
+/// # Errors
+///
+/// `-32602` for an id that is none of the caller's.
+pub fn get(server: &McpServer, context: &RequestContext<RoleServer>, id: &str) -> Result<GetTaskResult, ErrorData> {
+    let task = task::task(server.app(), &caller(server, context), id).map_err(|it| refused(&it))?;
+    let payload = match task.state {
+        State::Working | State::Asks => TaskPayload::Working,
+        State::Cancelled => TaskPayload::Cancelled,
+        State::Ended => TaskPayload::Completed { result: result(&task).map_err(|it| refused(&it))? },
+    };
+    let detailed = DetailedTask::new(shown(&task, payload.status()), payload);
+    Ok(GetTaskResult::new(detailed))
+}
+
+/// `tasks/update`.
+///
+/// # Errors
+///
+/// `-32602` for an id that is none of the caller's, or an answer to what was not asked.
+pub fn update(
+    server: &McpServer,
+    context: &RequestContext<RoleServer>,
+    id: &str,
+    responses: &InputResponses,
+) -> Result<(), ErrorData> {
+    task::task(server.app(), &caller(server, context), id).map_err(|it| refused(&it))?;
+    match responses.keys().next() {
+        None => Ok(()),
+        Some(key) => {
+            let shown: String = key.chars().take(80).collect();
+            Err(ErrorData::invalid_params(format!("the task asks for no `{shown}`"), None))
+        }
+    }
+}
+
+/// `tasks/cancel`: aborts the execution.
+///
+/// # Errors
+///
+/// `-32602` for an id that is none of the caller's.
+pub async fn cancel(server: &McpServer, context: &RequestContext<RoleServer>, id: &str) -> Result<(), ErrorData> {
+    let caller = caller(server, context);
+    task::cancel_task(server.app(), &caller, id).await.map_err(|it| refused(&it))
+}
+
+fn caller(server: &McpServer, context: &RequestContext<RoleServer>) -> Caller {
+    server.caller(context).through(Door::Task)
+}
+
+/// What the call would have answered.
+fn result(task: &task::Task) -> Result<JsonObject, Error> {
+    let result = answer::run(&task.execution)?;
+    match serde_json::to_value(result) {
+        Ok(serde_json::Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Error::internal("the result is no object")),
+        Err(error) => Err(Error::internal("the result has no JSON form").source(error)),
+    }
+}
+
+/// Executions are kept until a person deletes them, so a task has no time to live.
+fn shown(task: &task::Task, status: TaskStatus) -> Task {
+    let execution = &task.execution;
+    let shown = Task::new(&execution.execution_id, status, &execution.started_at, &task.updated_at)
+        .with_poll_interval_ms(POLL_INTERVAL_MS);
+    match &task.message {
+        Some(message) => shown.with_status_message(message),
+        None => shown,
+    }
+}
+
+fn refused(error: &Error) -> ErrorData {
+    let mut refused = protocol_error(error);
+    if matches!(error.code(), "EXECUTION_NOT_FOUND" | "INVALID_EXECUTION_ID") {
+        refused.code = ErrorCode::INVALID_PARAMS;
+        refused.data = Some(error.to_json());
+    }
+    refused
+}
