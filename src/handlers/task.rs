@@ -17,6 +17,8 @@ pub struct Task {
     /// As `see_result` shows it.
     pub execution: ExecutionObject,
     pub state: State,
+    /// RFC 3339.
+    pub created_at: String,
     /// RFC 3339: when something last happened.
     pub updated_at: String,
     /// What it is doing or waiting for, in words.
@@ -45,8 +47,9 @@ pub fn task(app: &App, caller: &Caller, task_id: &str) -> Result<Task, Error> {
     let id = ExecutionId::parse(task_id)?;
     let head = app.visible(caller, &id)?;
     let execution = present::execution(app, &id, &View::of(caller))?;
+    let created_at = head.started_at.to_rfc3339();
     let updated_at = head.last_activity_at.unwrap_or(head.started_at).to_rfc3339();
-    Ok(Task { state: state(&execution), message: message(&execution), updated_at, execution })
+    Ok(Task { state: state(&execution), message: message(&execution), created_at, updated_at, execution })
 }
 
 /// Aborts the execution. That it has ended already is fine: there is nothing to cancel then.

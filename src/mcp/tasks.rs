@@ -107,7 +107,7 @@ fn result(task: &task::Task) -> Result<JsonObject, Error> {
 /// Executions are kept until a person deletes them, so a task has no time to live.
 fn shown(task: &task::Task, status: TaskStatus) -> Task {
     let execution = &task.execution;
-    let shown = Task::new(&execution.execution_id, status, &execution.started_at, &task.updated_at)
+    let shown = Task::new(&execution.execution_id, status, &task.created_at, &task.updated_at)
         .with_poll_interval_ms(POLL_INTERVAL_MS);
     match &task.message {
         Some(message) => shown.with_status_message(message),

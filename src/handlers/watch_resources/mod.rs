@@ -139,8 +139,8 @@ fn topic_of(target: Target<'_>) -> Option<Topic> {
         Target::Diagram(name) => Some(Topic::Diagram(name.to_owned())),
         Target::Executions => Some(Topic::Executions),
         Target::Execution(id)
-        | Target::Messages(id)
-        | Target::Transitions(id)
+        | Target::Messages(id, _)
+        | Target::Transitions(id, _)
         | Target::Timeline(id)
         | Target::Graph(id) => Some(Topic::Execution(id)),
         Target::Guide(_) | Target::Blob(_) => None,
