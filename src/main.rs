@@ -218,6 +218,10 @@ fn take_open_executions(app: &Arc<App>) {
 
 /// Runs what is open on this database until there has been nothing to do for a while.
 async fn drain(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Error> {
+    if app.existing_store().is_none() {
+        // The workspace went away meanwhile; it is not made again for nothing.
+        return Ok(());
+    }
     let supervisor = Arc::clone(app.supervisor()?);
     let others = app.store()?.live_owners()?;
     if others.iter().any(|it| it.kind == "drain") {

@@ -393,18 +393,21 @@ impl Supervisor {
     /// Returns when nothing has kept this process busy and nothing was open for `idle`. Executions that only
     /// wait for an answer do not count: whoever answers takes them over.
     pub async fn drained(self: &Arc<Self>, idle: Duration) {
+        let mut idle_since = None;
         loop {
             let mut changes = self.store.changes();
             let is_busy = self.store.busy(&self.owner).unwrap_or(0) > 0;
-            let is_idle = !is_busy && self.store.unowned_open().unwrap_or(0) == 0;
-            if !is_idle {
+            if is_busy || self.store.unowned_open().unwrap_or(0) > 0 {
+                idle_since = None;
                 // Something ends or starts only with a commit.
                 if changes.changed().await.is_err() {
                     return;
                 }
                 continue;
             }
-            if tokio::time::timeout(idle, changes.changed()).await.is_err() {
+            // Not every commit is work: this owner's own lease is renewed with one.
+            let end = *idle_since.get_or_insert_with(tokio::time::Instant::now) + idle;
+            if tokio::time::timeout_at(end, changes.changed()).await.is_err() {
                 return;
             }
         }

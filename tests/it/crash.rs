@@ -1,5 +1,9 @@
 //! `kill -9` in the middle, and the next process finishes without running a committed node again.
 
+use std::time::Duration;
+
+use dipeo::handlers::Caller;
+use dipeo::handlers::compile_diagram::{Extras, Request, compile_diagram};
 use serde_json::Value;
 
 use crate::harness::{self, Workspace, json, kill_when, kill_when_in};
@@ -133,4 +137,26 @@ fn a_background_run_is_finished_by_an_owner_that_is_left_behind() {
     let id = started["execution_id"].as_str().expect("an id");
     let finished = json(&workspace, &["results", id, "--wait", "60"]);
     assert_eq!(finished["status"], "completed", "{finished}");
+}
+
+/// Commits alone are no work: an owner renews its own lease with one.
+#[tokio::test]
+async fn an_owner_with_nothing_to_do_ends_whatever_is_committed_meanwhile() {
+    let workspace = harness::workspace();
+    let app = workspace.app();
+    let supervisor = app.supervisor().expect("a database");
+    let commits = async {
+        for n in 0_u64.. {
+            let content = format!("version: light\nnodes:\n- {{label: s{n}, type: start}}\n");
+            let request = Request { content, push_as: Some("pushed".into()), ..Request::default() };
+            compile_diagram(&app, &Caller::owner_client(), request, Extras::default()).await.expect("saved");
+        }
+    };
+    let ended = async {
+        tokio::select! {
+            () = supervisor.drained(Duration::from_millis(100)) => {}
+            () = commits => {}
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends");
 }
