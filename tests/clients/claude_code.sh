@@ -38,11 +38,11 @@ connected guarded "http installed, with a token"
 
 # A model that asks for one call of a tool and then repeats what it returned.
 for server in installed guarded; do
-    "$CLIENTS_NODE" "$here/scripted_model.mjs" "mcp__${server}__dipeo_run" >"$CLIENT_HOME/model.out" &
+    "$CLIENTS_NODE" "$here/scripted_model.mjs" "mcp__${server}__dipeo_run" >"$CLIENT_HOME/model-$server" &
     model=$!
     trap 'kill "$model" 2>/dev/null || true' EXIT
-    until [[ -s "$CLIENT_HOME/model.out" ]]; do sleep 0.1; done
-    MODEL=(ANTHROPIC_BASE_URL="$(cat "$CLIENT_HOME/model.out")" ANTHROPIC_API_KEY=none ENABLE_TOOL_SEARCH=false)
+    until [[ -s "$CLIENT_HOME/model-$server" ]]; do sleep 0.1; done
+    MODEL=(ANTHROPIC_BASE_URL="$(cat "$CLIENT_HOME/model-$server")" ANTHROPIC_API_KEY=none ENABLE_TOOL_SEARCH=false)
     said=$(claude -p "Run the diagram hello" --allowedTools "mcp__${server}__dipeo_run" --model sonnet </dev/null 2>&1) || true
     kill "$model" 2>/dev/null || true
     grep -q '"status":"completed"' <<<"$said" || fail "the run through $server did not end: $said"
