@@ -293,7 +293,7 @@ fn metadata() -> impl Strategy<Value = Map<String, Value>> {
 pub fn diagrams() -> impl Strategy<Value = Diagram> {
     let tool = option::of(prop_oneof![
         Just(json!(true)),
-        (filled(), filled()).prop_map(|it| json!({"name": it.0, "description": it.1}))
+        ("[A-Za-z0-9_-]{1,64}", filled()).prop_map(|it| json!({"name": it.0, "description": it.1}))
     ]);
     let rest = (vec(person(), 0..4), settings(), vec(input(), 0..3), tool, metadata());
     (vec(node(), 1..7), vec(wire(), 0..8), rest).prop_map(
