@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::handlers::workspace::Workspace;
 
@@ -26,6 +27,8 @@ pub(super) struct DiagramFiles {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     events: mpsc::Receiver<()>,
+    /// When to look, once something happened. It stands here because a wait may be given up half-way.
+    due: Option<Instant>,
     marks: Marks,
 }
 
@@ -50,7 +53,7 @@ impl DiagramFiles {
         let watcher = notify::recommended_watcher(tell)
             .inspect_err(|error| tracing::warn!("diagram files are looked at every {INTERVAL:?}: {error}"))
             .ok();
-        let mut files = Self { workspace, watcher, watched: BTreeSet::new(), events, marks: Marks::new() };
+        let mut files = Self { workspace, watcher, watched: BTreeSet::new(), events, due: None, marks: Marks::new() };
         files.watch_folders();
         files.marks = marks(&files.workspace);
         files
@@ -58,18 +61,23 @@ impl DiagramFiles {
 
     /// Waits until it is worth a look.
     pub async fn changed(&mut self) {
-        if self.watched.is_empty() {
-            tokio::time::sleep(INTERVAL).await;
-            return;
-        }
-        if self.events.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(PAUSE).await;
+        let due = match self.due {
+            Some(due) => due,
+            None if self.watched.is_empty() => Instant::now() + INTERVAL,
+            None => {
+                if self.events.recv().await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+                Instant::now() + PAUSE
+            }
+        };
+        self.due = Some(due);
+        tokio::time::sleep_until(due).await;
     }
 
     /// Compares with the last look.
     pub fn look(&mut self) -> FileChanges {
+        self.due = None;
         // First the folders: what is written into a new one from here on is told.
         self.watch_folders();
         let now = marks(&self.workspace);
@@ -109,6 +117,19 @@ fn marks(workspace: &Workspace) -> Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_half_way_loses_nothing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut files = DiagramFiles::new(Workspace::new(folder.path().to_path_buf()));
+        std::fs::write(folder.path().join("a.light.yaml"), "nodes: []").expect("written");
+        while files.due.is_none() {
+            let given_up = tokio::time::timeout(PAUSE / 4, files.changed()).await;
+            assert!(given_up.is_err(), "it pauses longer than that");
+        }
+        tokio::time::timeout(INTERVAL, files.changed()).await.expect("the event is not lost");
+        assert_eq!(files.look().names.len(), 1);
+    }
 
     #[tokio::test]
     async fn what_appears_changes_and_goes_is_named_also_in_new_folders() {
