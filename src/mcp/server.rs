@@ -298,7 +298,7 @@ impl ServerHandler for McpServer {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        tasks::update(self, &context, &request.task_id, &request.input_responses)
+        tasks::update(self, &context, &request.task_id, &request.input_responses).await
     }
 
     async fn cancel_task(

@@ -4,19 +4,22 @@
 use std::time::Duration;
 
 use rmcp::model::{
-    CreateTaskResult, DetailedTask, ErrorCode, GetTaskResult, InputResponses, JsonObject, ProtocolVersion, Task,
-    TaskPayload, TaskStatus,
+    CreateTaskResult, DetailedTask, ErrorCode, GetTaskResult, InputRequests, InputResponses, JsonObject,
+    ProtocolVersion, Task, TaskPayload, TaskStatus,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 
 use super::answer;
+use super::questions::form::{Form, Reply};
 use super::resources::protocol_error;
 use super::server::McpServer;
 use crate::config::Tasks;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::handlers::Caller;
 use crate::handlers::caller::Door;
+use crate::handlers::questions::{self, OpenQuestion};
+use crate::handlers::run_diagram::Waiting;
 use crate::handlers::task::{self, State};
 
 /// How long a run may take before it becomes a task (mcp.md 2.4).
@@ -49,9 +52,11 @@ pub fn created(server: &McpServer, caller: &Caller, execution_id: &str) -> Resul
 ///
 /// `-32602` for an id that is none of the caller's.
 pub fn get(server: &McpServer, context: &RequestContext<RoleServer>, id: &str) -> Result<GetTaskResult, ErrorData> {
-    let task = task::task(server.app(), &caller(server, context), id).map_err(|it| refused(&it))?;
+    let caller = caller(server, context);
+    let task = task::task(server.app(), &caller, id).map_err(|it| refused(&it))?;
     let payload = match task.state {
-        State::Working | State::Asks => TaskPayload::Working,
+        State::Working => TaskPayload::Working,
+        State::Asks => asks(server, context, &caller, id).map_err(|it| refused(&it))?,
         State::Cancelled => TaskPayload::Cancelled,
         State::Ended => TaskPayload::Completed { result: result(&task).map_err(|it| refused(&it))? },
     };
@@ -59,25 +64,68 @@ pub fn get(server: &McpServer, context: &RequestContext<RoleServer>, id: &str) -
     Ok(GetTaskResult::new(detailed))
 }
 
-/// `tasks/update`.
+/// `tasks/update`: answers questions with what the user put into their forms. A form that was declined leaves its
+/// question open. Answers before one that is refused stay given.
 ///
 /// # Errors
 ///
-/// `-32602` for an id that is none of the caller's, or an answer to what was not asked.
-pub fn update(
+/// `-32602` for an id that is none of the caller's, an answer to what is not asked (any more), or one that does
+/// not fit.
+pub async fn update(
     server: &McpServer,
     context: &RequestContext<RoleServer>,
     id: &str,
     responses: &InputResponses,
 ) -> Result<(), ErrorData> {
-    task::task(server.app(), &caller(server, context), id).map_err(|it| refused(&it))?;
-    match responses.keys().next() {
-        None => Ok(()),
-        Some(key) => {
+    let caller = caller(server, context);
+    task::task(server.app(), &caller, id).map_err(|it| refused(&it))?;
+    let open = open_forms(server, context, &caller, id).map_err(|it| refused(&it))?;
+    for (key, sent) in responses {
+        let Some((question, form)) = open.iter().find(|it| key_of(&it.0) == *key) else {
             let shown: String = key.chars().take(80).collect();
-            Err(ErrorData::invalid_params(format!("the task asks for no `{shown}`"), None))
-        }
+            return Err(ErrorData::invalid_params(format!("the task asks for no `{shown}`"), None));
+        };
+        let Reply::Answer(value) = form.reply(sent).map_err(|it| refused(&it))? else { continue };
+        let answered = questions::answer(server.app(), &caller, &question.asked, value, Some(0), Waiting::default());
+        answered.await.map_err(|it| refused(&it))?;
     }
+    Ok(())
+}
+
+/// The forms that a task shows its client; none for a client that did not say with this request that it can show
+/// any, or when no flat form can ask what waits.
+fn open_forms(
+    server: &McpServer,
+    context: &RequestContext<RoleServer>,
+    caller: &Caller,
+    id: &str,
+) -> Result<Vec<(OpenQuestion, Form)>, Error> {
+    let elicitation = context.meta.client_capabilities().and_then(|it| it.elicitation);
+    // `{}` is what clients declared before there was anything else than forms.
+    if !elicitation.is_some_and(|it| it.form.is_some() || it.url.is_none()) {
+        return Ok(Vec::new());
+    }
+    let open = questions::open_questions(server.app(), caller, id)?.questions;
+    Ok(open.into_iter().filter_map(|it| Form::of(&it.waiting).map(|form| (it, form))).collect())
+}
+
+fn asks(
+    server: &McpServer,
+    context: &RequestContext<RoleServer>,
+    caller: &Caller,
+    id: &str,
+) -> Result<TaskPayload, Error> {
+    let mut input_requests = InputRequests::new();
+    for (question, form) in open_forms(server, context, caller, id)? {
+        input_requests.insert(key_of(&question), form.input_request(None)?);
+    }
+    Ok(if input_requests.is_empty() { TaskPayload::Working } else { TaskPayload::InputRequired { input_requests } })
+}
+
+/// Names a question for as long as its task lives: each round of a node is another one.
+fn key_of(question: &OpenQuestion) -> String {
+    let asked = &question.asked;
+    format!("{}:{}:{}", asked.asking_id, asked.node_id, asked.iteration)
 }
 
 /// `tasks/cancel`: aborts the execution.
@@ -117,7 +165,8 @@ fn shown(task: &task::Task, status: TaskStatus) -> Task {
 
 fn refused(error: &Error) -> ErrorData {
     let mut refused = protocol_error(error);
-    if matches!(error.code(), "EXECUTION_NOT_FOUND" | "INVALID_EXECUTION_ID") {
+    // What a caller sent wrong or too late, whatever it is.
+    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Conflict) {
         refused.code = ErrorCode::INVALID_PARAMS;
         refused.data = Some(error.to_json());
     }

@@ -126,6 +126,49 @@ async fn a_task_outlives_a_server_that_was_killed() {
     assert_eq!(got["result"]["content"][1]["type"], "resource_link");
 }
 
+#[tokio::test]
+async fn a_task_asks_the_user_of_a_client_that_shows_forms() {
+    let workspace = workspace();
+    let server = HttpServer::start(&workspace);
+    let content = slow(3_000)
+        .replace("- {label: end", "- {label: ask, type: user_response, prompt: Ship it?}\n- {label: end")
+        .replace("{from: think, to: end}", "{from: think, to: ask}\n- {from: ask, to: end}");
+    let task = server.request("tools/call", with_tasks(call("dipeo_run", json!({"content": content})))).await;
+    let id = task["result"]["taskId"].as_str().expect("a task").to_owned();
+    let named = json!({"taskId": id});
+    server.call("see_result", json!({"execution_id": id, "wait_seconds": 25})).await;
+    let without_forms = server.request("tasks/get", with_tasks(named.clone())).await["result"].clone();
+    assert_eq!(
+        (&without_forms["status"], &without_forms["statusMessage"]),
+        (&json!("working"), &json!("paused: input"))
+    );
+    let with_forms = |params: Value| {
+        let mut params = with_tasks(params);
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"]["elicitation"] = json!({"form": {}});
+        params
+    };
+    let asks = server.request("tasks/get", with_forms(named.clone())).await["result"].clone();
+    assert_eq!(asks["status"], "input_required", "{asks}");
+    let (key, request) = asks["inputRequests"].as_object().expect("requests").iter().next().expect("one");
+    assert_eq!(request["method"], "elicitation/create", "{request}");
+    assert!(request["params"]["message"].as_str().is_some_and(|it| it.contains("Ship it?")), "{request}");
+    let field = request["params"]["requestedSchema"]["required"][0].as_str().expect("a field");
+    let update = |reply: Value| with_forms(json!({"taskId": id, "inputResponses": {key: reply}}));
+    for (reply, code) in [
+        (json!({"action": "accept", "content": {}}), Some(-32602)),
+        (json!({"action": "decline"}), None),
+        (json!({"action": "accept", "content": {field: "yes"}}), None),
+        (json!({"action": "accept", "content": {field: "no"}}), Some(-32602)),
+    ] {
+        let answer = server.request("tasks/update", update(reply.clone())).await;
+        assert_eq!(answer["error"]["code"].as_i64(), code, "{reply}: {answer}");
+    }
+    let result = end_of(&server, &json!(id)).await;
+    assert_eq!((&result["status"], &result["outputs"]), (&json!("completed"), &json!({"end": "yes"})), "{result}");
+    let log = server.request("resources/read", json!({"uri": format!("dipeo://executions/{id}/transitions")})).await;
+    assert!(log["result"]["contents"][0]["text"].as_str().is_some_and(|it| it.contains("\"task\"")), "{log}");
+}
+
 async fn end_of(server: &HttpServer, id: &Value) -> Value {
     loop {
         let seen = server.call("see_result", json!({"execution_id": id, "wait_seconds": 25})).await;
