@@ -13,6 +13,7 @@ use crate::config::{Toolset, is_granted, sha256};
 pub use crate::diagram::InputDeclaration;
 use crate::diagram::{Diagram, DiagramNode, NodeKind, Severity, is_tool_name, parse};
 use crate::error::Error;
+use crate::shown::line;
 
 /// More than so many are not listed: a model reads every tool of a list before it does anything. `search` finds
 /// them then.
@@ -152,11 +153,17 @@ fn read(text: &str, name: &str) -> Option<DiagramTool> {
     Some(DiagramTool {
         name: text("name").map_or_else(|| tool_name(name), str::to_owned),
         diagram: name.to_owned(),
-        description: shown(text("description").or(own).unwrap_or_default()),
+        description: line(text("description").or(own).unwrap_or_default(), DESCRIPTION_CHARS_MAX),
         endpoints: endpoints(&diagram),
         has_effects: diagram.nodes.iter().any(may_have_effects),
-        inputs: diagram.inputs,
+        inputs: diagram.inputs.into_iter().map(with_short_description).collect(),
     })
+}
+
+/// A model reads the descriptions of arguments too.
+fn with_short_description(input: InputDeclaration) -> InputDeclaration {
+    let description = input.description.as_deref().map(|it| line(it, DESCRIPTION_CHARS_MAX));
+    InputDeclaration { description, ..input }
 }
 
 /// Why a diagram may not be a tool although it asks to.
@@ -202,25 +209,6 @@ fn may_have_effects(node: &DiagramNode) -> bool {
     }
 }
 
-/// An author's words for a model that reads them as the description of a tool: one line, short, and nothing in
-/// it that a person reviewing the file would not see.
-fn shown(text: &str) -> String {
-    let seen = text.chars().filter(|it| it.is_whitespace() || !is_invisible(*it));
-    let words: Vec<String> = seen.collect::<String>().split_whitespace().map(str::to_owned).collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(DESCRIPTION_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
-/// Control characters, characters of no width, marks that turn the direction of a text, and Unicode's tags.
-fn is_invisible(it: char) -> bool {
-    it.is_control()
-        || matches!(it, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,16 +219,6 @@ mod tests {
             assert_eq!(tool_name(diagram), expected);
         }
         assert_eq!(tool_name(&"x".repeat(200)).len(), NAME_CHARS_MAX);
-    }
-
-    #[test]
-    fn a_description_is_one_short_line_without_what_cannot_be_seen() {
-        for (text, expected) in
-            [(" Reviews\n  a text. ", "Reviews a text."), ("safe\u{202e}txt\u{200b} \u{e0041}end\u{7}", "safetxt end")]
-        {
-            assert_eq!(shown(text), expected);
-        }
-        assert_eq!(shown(&"é ".repeat(10_000)).chars().count(), DESCRIPTION_CHARS_MAX + 1);
     }
 
     #[test]
