@@ -402,7 +402,9 @@ fn a_question_of_a_child_is_asked_and_both_record_who_answered() {
     let ended = &answer["result"]["structuredContent"];
     assert_eq!((&ended["status"], &ended["outputs"]["end"]), (&json!("completed"), &json!("Red")), "{ended}");
     assert_eq!(answered_by(&workspace, text(&ended["execution_id"])), ["elicitation", "elicitation"]);
-    assert_eq!(answered_by(&workspace, text(&ended["children"][0])), ["elicitation", "elicitation"]);
+    let full = client.call("see_result", json!({"execution_id": ended["execution_id"], "detail": "full"}));
+    let child = text(&full["structuredContent"]["children"][0]);
+    assert_eq!(answered_by(&workspace, child), ["elicitation", "elicitation"]);
 }
 
 // --- the older revisions -----------------------------------------------------------------------------------
