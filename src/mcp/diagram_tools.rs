@@ -17,7 +17,7 @@ pub fn listed(app: &App, caller: &Caller, catalog: &Catalog) -> Vec<Tool> {
     own.into_iter().chain(catalog.listed().iter().map(definition)).collect()
 }
 
-/// [`listed`] for whoever calls.
+/// Every tool as `caller` sees the list.
 ///
 /// # Errors
 ///
