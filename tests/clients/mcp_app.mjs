@@ -256,7 +256,7 @@ const checks = {
     const result = await call("dipeo_run", { content: code("result = 1 / 0") });
     const host = await show({ result });
     await host.status("✗ failed");
-    await host.view.getByRole("alert").filter({ hasText: "work: division by zero" }).waitFor();
+    await host.view.getByRole("alert").filter({ hasText: "work: the code raised `ZeroDivisionError`: division by zero" }).waitFor();
     return host;
   },
 
