@@ -59,7 +59,7 @@ fn prepare(
     let given: Vec<_> = condition.names().iter().map(|it| names.get(it).map(|value| look_at(it, value))).collect();
     let all = || condition.names().iter().zip(&given);
     unknown.extend(all().filter(|(_, value)| value.is_none()).map(|(name, _)| name.clone()));
-    Ok(match Sandbox::evaluate_inline(&condition, &given) {
+    Ok(match sandbox.evaluate_inline(&condition, &given) {
         Some(outcome) => Prepared::Done(outcome),
         None => {
             let known = all().filter_map(|(name, value)| Some((name.clone(), value.as_deref()?.clone())));
@@ -119,15 +119,13 @@ fn expression_failed(expression: &str, failure: &Failure, unknown: &[String], na
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use serde_json::json;
 
     use super::*;
 
     /// A sandbox without a worker: everything here must run inline.
     async fn check(expression: &str, names: Value) -> Result<Truth, Error> {
-        let sandbox = Sandbox::new(Vec::new(), Path::new("/"), 1);
+        let sandbox = Sandbox::without_workers();
         let names = names.as_object().cloned().unwrap_or_default();
         evaluate(&sandbox, expression, &names, 0).await
     }

@@ -604,36 +604,3 @@ fn the_corpus_stays_within_the_sandbox() {
     }
     assert!(n_checked > 50, "only {n_checked} texts were found");
 }
-
-/// Not a test of speed, only a way to see it: `cargo test --test it -- --ignored --nocapture figures`.
-#[tokio::test]
-#[ignore = "prints figures"]
-#[expect(clippy::disallowed_methods, reason = "this measures real time")]
-async fn figures() {
-    let code = Code::new(settings());
-    let names = map(json!({"n": 42, "xs": ["x", "y", "z"], "obj": {"a": {"b": 1}}}));
-    let cases = [
-        ("inline python", Language::Python, Runtime::Sandbox, "result = {'i': a + 1, 'out': 'x' * 256}"),
-        ("worker python", Language::Python, Runtime::Sandbox, "for x in xs: pass\nresult = x"),
-        ("worker javascript", Language::JavaScript, Runtime::Sandbox, "return a"),
-        ("host python", Language::Python, Runtime::Host, "result = a"),
-        ("host node", Language::JavaScript, Runtime::Host, "return a"),
-        ("host bash", Language::Bash, Runtime::Host, "echo"),
-    ];
-    for (name, language, runtime, source) in cases {
-        let _ = run(&code, language, runtime, source).await;
-        let start = std::time::Instant::now();
-        for _ in 0..200 {
-            run(&code, language, runtime, source).await.unwrap();
-        }
-        println!("{name}: {:?}", start.elapsed() / 200);
-    }
-    for expression in ["obj.a.b == 1 and n > 3", "any(v == 'z' for v in xs)"] {
-        let _ = code.evaluate(expression, &names).await;
-        let start = std::time::Instant::now();
-        for _ in 0..1_000 {
-            code.evaluate(expression, &names).await.unwrap();
-        }
-        println!("{expression}: {:?}", start.elapsed() / 1_000);
-    }
-}
