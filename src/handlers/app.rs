@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tokio::runtime::Handle;
+
 use super::caller::{Caller, Scopes};
 use super::diagram_tools::Seen;
 use super::finished::Finished;
@@ -33,6 +35,8 @@ pub struct App {
     pub(super) finished: Finished,
     /// Who wants to hear of changes.
     pub(super) watch: Watch,
+    /// Where everything runs that outlives the request that began it; absent outside of a runtime.
+    runtime: Option<Handle>,
     store: OnceLock<Arc<Store>>,
     supervisor: OnceLock<Arc<Supervisor>>,
 }
@@ -50,6 +54,7 @@ impl App {
             seen_tools: Seen::default(),
             finished: Finished::default(),
             watch: Watch::default(),
+            runtime: Handle::try_current().ok(),
             store: OnceLock::new(),
             supervisor: OnceLock::new(),
         }
@@ -114,8 +119,18 @@ impl App {
             Arc::clone(&self.languages),
             self.config.clone(),
             self.role,
+            self.runtime.clone(),
         );
         Ok(self.supervisor.get_or_init(|| made))
+    }
+
+    /// Runs something that goes on when whoever asked for it has left: an adapter may serve its clients on a runtime
+    /// of its own, which ends with them.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(work)),
+            None => drop(tokio::spawn(work)),
+        }
     }
 
     /// The supervisor if this process has run anything.

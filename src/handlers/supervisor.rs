@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +44,8 @@ pub struct Supervisor {
     /// Requests on their way to a loop.
     carrying: Mutex<HashSet<i64>>,
     tracker: TaskTracker,
+    /// Where executions run, whoever started them; absent outside of a runtime.
+    runtime: Option<Handle>,
     stop: CancellationToken,
     /// What models say just now, for whoever watches; nobody has to keep up.
     tokens: broadcast::Sender<TokenNote>,
@@ -65,6 +68,7 @@ impl Supervisor {
         languages: Arc<dyn Languages>,
         config: Config,
         role: &'static str,
+        runtime: Option<Handle>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             ports: Arc::new(Ports {
@@ -81,6 +85,7 @@ impl Supervisor {
             running: Mutex::default(),
             carrying: Mutex::default(),
             tracker: TaskTracker::new(),
+            runtime,
             stop: CancellationToken::new(),
             tokens: broadcast::channel(TOKENS_KEPT).0,
         })
@@ -108,7 +113,10 @@ impl Supervisor {
 
     /// Runs something small that this process waits for before it ends.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(work);
+        match &self.runtime {
+            Some(runtime) => drop(self.tracker.spawn_on(work, runtime)),
+            None => drop(self.tracker.spawn(work)),
+        }
     }
 
     /// The parsers of code.
@@ -136,7 +144,7 @@ impl Supervisor {
             .get_or_try_init(|| async {
                 self.store.register_owner(self.as_owner()).await?;
                 let me = Arc::clone(self);
-                self.tracker.spawn(async move { me.keep_house().await });
+                self.spawn(async move { me.keep_house().await });
                 Ok(())
             })
             .await
@@ -159,7 +167,7 @@ impl Supervisor {
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
         self.running().insert(execution_id.clone(), sender);
         let me = Arc::clone(self);
-        self.tracker.spawn(async move {
+        self.spawn(async move {
             let outcome =
                 run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), receiver, me.stop.clone()).await;
             me.running().remove(&execution_id);
@@ -343,7 +351,7 @@ impl Supervisor {
             for control in self.store.pending_controls(&execution_id)? {
                 let Some(sender) = self.running().get(&execution_id).cloned() else { continue };
                 if self.carrying().insert(control.id) {
-                    self.tracker.spawn(Arc::clone(self).carry(control, sender));
+                    self.spawn(Arc::clone(self).carry(control, sender));
                 }
             }
         }

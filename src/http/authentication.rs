@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -44,36 +43,51 @@ impl Gate {
         let host = host.or(request.uri().authority().map(|it| it.as_str())).unwrap_or("localhost");
         format!("http://{host}")
     }
+
+    /// Passes on requests of clients that are known, or whom nobody asks.
+    pub async fn pass<F>(&self, mut request: Request, next: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        if let Some(resource) = request.uri().path().strip_prefix(METADATA_ROUTE) {
+            return match (self.access.issuer(), RESOURCES.contains(&resource)) {
+                (Some(issuer), true) => metadata(&self.base(&request), resource, issuer),
+                _ => next(request).await,
+            };
+        }
+        if request.uri().path() == OPEN_ROUTE {
+            return next(request).await;
+        }
+        match self.asks() {
+            Ok(true) => {}
+            Ok(false) => return next(request).await,
+            Err(error) => return unrecognised(&error),
+        }
+        let base = self.base(&request);
+        let challenge = Challenge::of(self, &request, &base);
+        // A box: asking an authorization server is large, and most requests never do.
+        match Box::pin(identify(self, request.headers(), &base)).await {
+            Ok(identity) => {
+                request.extensions_mut().insert(identity);
+                // Nothing behind this point may see, log or pass on what was shown.
+                request.headers_mut().remove(header::AUTHORIZATION);
+                request.headers_mut().remove(API_KEY);
+                challenge.completed(next(request).await)
+            }
+            Err(error) if error.kind() == ErrorKind::Refused => challenge.unauthorized(&error),
+            Err(error) => unrecognised(&error),
+        }
+    }
+
+    /// Whether everybody has to say who they are.
+    fn asks(&self) -> Result<bool, Error> {
+        Ok(self.is_public || self.access.is_required()?)
+    }
 }
 
-/// Passes on requests of clients that are known, or whom nobody asks.
-pub async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let base = gate.base(&request);
-    if let Some(resource) = request.uri().path().strip_prefix(METADATA_ROUTE) {
-        return match (gate.access.issuer(), RESOURCES.contains(&resource)) {
-            (Some(issuer), true) => metadata(&base, resource, issuer),
-            _ => next.run(request).await,
-        };
-    }
-    if request.uri().path() == OPEN_ROUTE {
-        return next.run(request).await;
-    }
-    let challenge = Challenge::of(&gate, &request, &base);
-    match identify(&gate, request.headers(), &base).await {
-        Ok(None) => next.run(request).await,
-        Ok(Some(identity)) => {
-            request.extensions_mut().insert(identity);
-            // Nothing behind this point may see, log or pass on what was shown.
-            request.headers_mut().remove(header::AUTHORIZATION);
-            request.headers_mut().remove(API_KEY);
-            challenge.completed(next.run(request).await)
-        }
-        Err(error) if error.kind() == ErrorKind::Refused => challenge.unauthorized(&error),
-        Err(error) => {
-            tracing::warn!(code = error.code(), "a client could not be recognised: {}", error.chain());
-            error_response(&error)
-        }
-    }
+fn unrecognised(error: &Error) -> Response {
+    tracing::warn!(code = error.code(), "a client could not be recognised: {}", error.chain());
+    error_response(error)
 }
 
 /// Refuses a token in the address before anything else looks at the request.
@@ -93,14 +107,11 @@ pub fn check_query(uri: &Uri) -> Result<(), Error> {
 
 const API_KEY: &str = "x-api-key";
 
-async fn identify(gate: &Gate, headers: &HeaderMap, base: &str) -> Result<Option<Identity>, Error> {
-    if !gate.is_public && !gate.access.is_required()? {
-        return Ok(None);
-    }
+async fn identify(gate: &Gate, headers: &HeaderMap, base: &str) -> Result<Identity, Error> {
     match shown(headers)? {
         Some(token) => {
             let resources: Vec<String> = ["/mcp", "/mcp/messages"].iter().map(|it| format!("{base}{it}")).collect();
-            gate.access.identify(token, &resources).await.map(Some)
+            gate.access.identify(token, &resources).await
         }
         None => Err(Error::refused("UNAUTHENTICATED", "this server asks for a token")
             .hint("send `Authorization: Bearer …`; the server's owner makes a token with `dipeo tokens create`")),

@@ -1,15 +1,18 @@
 //! Takes connections and speaks HTTP on them. A client that sends its request slowly, or not at all, loses its
 //! connection; one whose headers are many or large is told so.
 
+use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -17,6 +20,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::front::Front;
 use crate::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME, HEADERS_MAX};
 
 /// How long to wait when the system has no more connections to give.
@@ -24,10 +28,8 @@ const BREATH: Duration = Duration::from_millis(200);
 /// Bytes that tell the versions of HTTP apart: the preface of HTTP/2.
 const PREFACE_BYTES: usize = 24;
 
-/// Serves `app` on `listener` until `stop` is cancelled, and then until the open requests are answered.
-pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
-    // Once here instead of for each request.
-    let app = app.with_state::<()>(());
+/// Serves `front` on `listener` until `stop` is cancelled, and then until the open requests are answered.
+pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) {
     let connections = TaskTracker::new();
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let take = async {
@@ -36,9 +38,9 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
             let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (app, stop) = (app.clone(), stop.clone());
+                    let (front, stop) = (Arc::clone(&front), stop.clone());
                     connections.spawn(async move {
-                        speak(stream, app, stop).await;
+                        speak(stream, front, stop).await;
                         drop(permit);
                     });
                 }
@@ -58,7 +60,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
     connections.wait().await;
 }
 
-async fn speak(stream: TcpStream, app: Router, stop: CancellationToken) {
+async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
     // Small answers go out at once instead of waiting to be joined with a next one.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -77,7 +79,11 @@ async fn speak(stream: TcpStream, app: Router, stop: CancellationToken) {
         .keep_alive_interval(HEADER_TIME)
         .keep_alive_timeout(HEADER_TIME);
     let io = TokioIo::new(Beginning::new(stream));
-    let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(app)));
+    let service = service_fn(|request: Request<Incoming>| {
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Infallible>(front.answer(request.map(Body::new)).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(io, service));
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = stop.cancelled() => {

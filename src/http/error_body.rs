@@ -2,9 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -22,12 +20,11 @@ pub fn error_response_with(status: StatusCode, error: &Error) -> Response {
 }
 
 /// Gives answers that the frameworks make without a body of ours the error object: 405 and 413.
-pub async fn explain(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
+pub fn explained(method: &Method, uri: &Uri, response: Response) -> Response {
     if is_json(&response) {
         return response;
     }
+    let path = uri.path();
     match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => {
             let allowed = response.headers().get(header::ALLOW).and_then(|it| it.to_str().ok()).unwrap_or_default();

@@ -3,17 +3,12 @@
 //! browser to reach a local server, and a tunnel from publishing one by accident.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use super::authentication::check_query;
 use super::config::HttpConfig;
-use super::error_body::error_response;
 use super::origin::{Host, Origin, OriginRule, is_loopback_name};
 use super::plain::OWN_ROUTES;
 use crate::error::Error;
@@ -134,14 +129,6 @@ fn no_origin(text: &str) -> Error {
 
 fn cut(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-/// Answers for requests that the guard does not let pass.
-pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    match guard.check(request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error_response(&error),
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The HTTP server: it binds, guards every route, answers the plain ones and joins the routers it is handed
 //! as values. It must not know what they serve, nor any other adapter.
 //!
-//! Order of a request: [`guard`] (Host, Origin, forwarded headers) → CORS → [`authentication`] → `traffic` (rate, number, size and time) → route.
+//! Order of a request, in `front`: [`guard`] (Host, Origin, forwarded headers) → CORS → [`authentication`] → `traffic` (rate, number,
+//! size and time) → route.
 
 pub mod authentication;
 pub mod config;
 mod connections;
 mod error_body;
+mod front;
 pub mod guard;
 mod origin;
 mod plain;

@@ -1,21 +1,19 @@
-//! Binds, puts the layers in front of all routes, serves until told to stop.
+//! Binds, puts the rules in front of all routes, serves until told to stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, Method, header};
-use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::authentication::Gate;
 use super::config::HttpConfig;
+use super::front::Front;
 use super::guard::Guard;
 use super::traffic::Traffic;
-use super::{authentication, connections, error_body, guard, plain, traffic};
+use super::{connections, plain};
 use crate::error::Error;
 
 /// Largest request body, in bytes, where a route has no smaller limit (surface.md 4.2).
@@ -47,9 +45,9 @@ pub async fn serve(
         )
         .hint("run `dipeo tokens create` or set `DIPEO_TOKEN`, or use `--host 127.0.0.1`"));
     }
-    let app = with_layers(&config, router, bound, &stop)?;
+    let front = front(&config, router, bound, &stop)?;
     on_bound(bound);
-    let server = connections::serve(listener, app, stop.clone());
+    let server = connections::serve(listener, front, stop.clone());
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;
@@ -78,41 +76,16 @@ fn cannot_listen(config: &HttpConfig) -> Error {
         .hint("`--host` must be an address of this machine, and ports below 1024 need rights")
 }
 
-/// Joins all routes; the layer added last sees a request first.
-fn with_layers(
+/// Joins all routes and puts the rules in front of them.
+fn front(
     config: &HttpConfig,
     router: Router,
     bound: SocketAddr,
     stop: &CancellationToken,
-) -> Result<Router, Error> {
-    let rules = Arc::new(Guard::new(config, bound)?);
-    let mut app = plain::routes(&config.routes, config.readiness.clone(), stop.clone())
-        .merge(router)
-        .layer(from_fn_with_state(Traffic::new(config.limits), traffic::check));
-    if let Some(access) = &config.access {
-        let is_public = !config.is_local() || !bound.ip().is_loopback();
-        let public_origin = config.public_origin().map(Arc::from);
-        let gate = Gate { access: Arc::clone(access), is_public, public_origin };
-        app = app.layer(from_fn_with_state(gate, authentication::check));
-    }
-    Ok(app
-        .layer(cors(rules.clone()))
-        .layer(from_fn(error_body::explain))
-        .layer(from_fn_with_state(rules, guard::check)))
-}
-
-fn cors(rules: Arc<Guard>) -> CorsLayer {
-    let origins = AllowOrigin::predicate(move |origin, request| {
-        origin.to_str().is_ok_and(|text| rules.allows_origin(text, request))
-    });
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([
-            HeaderName::from_static("mcp-session-id"),
-            HeaderName::from_static("mcp-protocol-version"),
-            header::WWW_AUTHENTICATE,
-        ])
-        .max_age(Duration::from_secs(600))
+) -> Result<Arc<Front>, Error> {
+    let routes = plain::routes(&config.routes, config.readiness.clone(), stop.clone()).merge(router);
+    let is_public = !config.is_local() || !bound.ip().is_loopback();
+    let public_origin: Option<Arc<str>> = config.public_origin().map(Arc::from);
+    let gate = config.access.as_ref().map(|access| Gate { access: Arc::clone(access), is_public, public_origin });
+    Ok(Front::new(Guard::new(config, bound)?, gate, Traffic::new(config.limits), routes))
 }

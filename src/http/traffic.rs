@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -87,6 +86,30 @@ impl Traffic {
         Arc::new(Self { settings, all, principals: Mutex::default() })
     }
 
+    /// Lets a request in, reads its body in time, and counts the stream that its answer may be.
+    pub async fn pass<F>(&self, request: Request, next: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        if request.uri().path().starts_with("/health") {
+            return next(request).await;
+        }
+        let admitted = match self.admit(request.extensions().get::<Identity>()) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let request = match in_time(request).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let response = next(request).await;
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        if kind.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream")) {
+            return counted(response, &admitted);
+        }
+        response
+    }
+
     fn admit(&self, identity: Option<&Identity>) -> Result<Admitted, Refusal> {
         let mut shares = vec![self.all.clone()];
         if let Some(identity) = identity {
@@ -120,27 +143,6 @@ impl Traffic {
             Err(after_s) => Err(rate_limited(settings.requests_per_minute, after_s)),
         }
     }
-}
-
-/// Lets a request in, reads its body in time, and counts the stream that its answer may be.
-pub async fn check(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with("/health") {
-        return next.run(request).await;
-    }
-    let admitted = match traffic.admit(request.extensions().get::<Identity>()) {
-        Ok(admitted) => admitted,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let request = match in_time(request).await {
-        Ok(request) => request,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let response = next.run(request).await;
-    let kind = response.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream")) {
-        return counted(response, &admitted);
-    }
-    response
 }
 
 /// Reads the whole body: a handler never waits for a client that sends it byte by byte.

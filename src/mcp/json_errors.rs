@@ -1,10 +1,8 @@
 //! Repairs answers of the library on the MCP endpoint: whatever it refuses in plain words gets a JSON-RPC error
 //! with a code and a hint, and ending a session gets a status without a body.
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::Request;
+use axum::body::{Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rmcp::ErrorData;
 use serde_json::{Value, json};
@@ -16,32 +14,30 @@ use crate::limits::MCP_BODY_BYTES_MAX;
 /// Longest sentence of the library that is read, in bytes.
 const SENTENCE_BYTES_MAX: usize = 4_096;
 
-/// Passes a request on and repairs the answer.
-pub async fn json_errors(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    if parts.method != Method::POST {
-        let is_delete = parts.method == Method::DELETE;
-        let mut response = next.run(Request::from_parts(parts, body)).await;
-        if is_delete && response.status() == StatusCode::ACCEPTED {
-            *response.status_mut() = StatusCode::NO_CONTENT;
-        }
-        return explained(response).await;
-    }
-    let Ok(bytes) = to_bytes(body, MCP_BODY_BYTES_MAX).await else { return too_large() };
-    let says_json = says_json(&parts.headers);
-    let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
-    if says_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        return (StatusCode::BAD_REQUEST, axum::Json(misread_body(&bytes))).into_response();
+/// Repairs the answer to a request that carries no message.
+pub async fn repaired(method: &Method, mut response: Response) -> Response {
+    if method == Method::DELETE && response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::NO_CONTENT;
     }
     explained(response).await
 }
 
-fn says_json(headers: &HeaderMap) -> bool {
+/// Repairs the answer to a message; `says_json` is what its headers say of the body.
+pub async fn repaired_answer(says_json: bool, body: &Bytes, response: Response) -> Response {
+    if says_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        return (StatusCode::BAD_REQUEST, axum::Json(misread_body(body))).into_response();
+    }
+    explained(response).await
+}
+
+/// Whether a body is meant as JSON.
+pub fn says_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-fn too_large() -> Response {
+/// The answer to a body that is too large or broke off.
+pub fn too_large() -> Response {
     let error =
         Error::limit("TOO_LARGE", format!("the request body is larger than {MCP_BODY_BYTES_MAX} bytes or ended early"))
             .hint("save large diagrams and files in the workspace and name them instead");

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use axum::{Json, Router};
@@ -16,11 +17,9 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::info;
-use super::json_errors::json_errors;
-use super::scopes;
 use super::server::McpServer;
-use super::subscriptions::narrow_http;
+use super::subscriptions::narrowed_message;
+use super::{info, json_errors, scopes};
 use crate::error::Error;
 use crate::handlers::App;
 use crate::limits::{MCP_BODY_BYTES_MAX, SESSIONS_MAX};
@@ -52,14 +51,15 @@ impl McpConfig {
 /// `/mcp/resources`.
 pub fn router(app: Arc<App>, config: &McpConfig) -> Router {
     let server = McpServer::new(app.clone(), config.stop.child_token());
-    let endpoint = mount(server.clone(), config)
-        .layer(from_fn_with_state(server, narrow_http))
-        .layer(from_fn_with_state(Arc::clone(&app), scopes::check));
-    endpoint.merge(info::routes(app, config.needs_token))
+    endpoints(server.clone(), config, Some(&server)).merge(info::routes(app, config.needs_token))
 }
 
 /// Serves any handler on the endpoint's paths; other paths below `/mcp` stay free.
 pub fn mount<H: ServerHandler + Clone>(handler: H, config: &McpConfig) -> Router {
+    endpoints(handler, config, None)
+}
+
+fn endpoints<H: ServerHandler + Clone>(handler: H, config: &McpConfig, server: Option<&McpServer>) -> Router {
     let http = StreamableHttpServerConfig::default()
         .with_json_response(true)
         .with_max_request_body_bytes(MCP_BODY_BYTES_MAX)
@@ -67,45 +67,81 @@ pub fn mount<H: ServerHandler + Clone>(handler: H, config: &McpConfig) -> Router
         .with_allowed_origins(config.origins.clone())
         .enforce_origin_validation()
         .with_cancellation_token(last_words(&config.stop));
-    let service = |http| {
+    let endpoint = |http, is_for_originals| {
         let handler = handler.clone();
         let sessions = Arc::new(LocalSessionManager::default());
-        (StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&sessions), http), sessions)
+        let service = StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&sessions), http);
+        Endpoint { service, sessions, server: server.cloned(), is_for_originals }.served()
     };
-    let (endpoint, sessions) = service(http.clone());
-    let endpoint = shared(endpoint, Some(sessions));
-    let (messages, _) = service(http.with_legacy_session_mode(false));
+    let with_sessions = endpoint(http.clone(), false);
     // The path of the original: no session, one message in, plain JSON out.
-    let messages = Router::new().route("/mcp/messages", shared(messages, None)).layer(from_fn(accept_both_types));
-    Router::new().route("/mcp", endpoint.clone()).route("/mcp/", endpoint).merge(messages).layer(from_fn(json_errors))
+    let messages = endpoint(http.with_legacy_session_mode(false), true);
+    Router::new().route("/mcp", with_sessions.clone()).route("/mcp/", with_sessions).route("/mcp/messages", messages)
 }
 
-/// One service for all requests. As a service of its own it would be copied for each of them, and again by each
-/// layer in front, with all its lists of names. Of `sessions` there may be so many and no more.
-fn shared<H: ServerHandler + Clone>(
+/// The library's service with what is done for it before and after. One for all requests: as a service of its
+/// own it would be copied for each of them, and again by each layer in front, with all its lists of names.
+struct Endpoint<H> {
     service: StreamableHttpService<H, LocalSessionManager>,
-    sessions: Option<Arc<LocalSessionManager>>,
-) -> MethodRouter {
-    let shared = Arc::new((service, sessions));
-    any(move |request: Request| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (service, sessions) = &*shared;
-            if let Some(sessions) = sessions
-                && may_open_session(&request)
-                && sessions.sessions.read().await.len() >= SESSIONS_MAX
-            {
-                return no_more_sessions();
-            }
-            service.handle(request).await.into_response()
+    sessions: Arc<LocalSessionManager>,
+    /// Who knows what each caller may do; absent where nobody is asked.
+    server: Option<McpServer>,
+    /// No sessions, and clients may leave out a header that the library insists on.
+    is_for_originals: bool,
+}
+
+impl<H: ServerHandler + Clone> Endpoint<H> {
+    fn served(self) -> MethodRouter {
+        let shared = Arc::new(self);
+        any(move |request: Request| {
+            let shared = Arc::clone(&shared);
+            async move { shared.answer(request).await }
+        })
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let (mut parts, body) = request.into_parts();
+        if self.is_for_originals {
+            let both = HeaderValue::from_static("application/json, text/event-stream");
+            parts.headers.insert(header::ACCEPT, both);
         }
-    })
+        if parts.method != Method::POST {
+            let method = parts.method.clone();
+            let response = self.service.handle(Request::from_parts(parts, body)).await.into_response();
+            return json_errors::repaired(&method, response).await;
+        }
+        match to_bytes(body, MCP_BODY_BYTES_MAX).await {
+            Ok(message) => self.answer_message(parts, message).await,
+            Err(_) => json_errors::too_large(),
+        }
+    }
+
+    async fn answer_message(&self, mut parts: Parts, mut message: Bytes) -> Response {
+        if let Some(server) = &self.server {
+            if let Some(refusal) = scopes::refusal_of(server.app(), parts.extensions.get(), &message) {
+                return refusal;
+            }
+            if let Some(narrowed) = narrowed_message(server, &parts, &message) {
+                parts.headers.insert(header::CONTENT_LENGTH, narrowed.len().into());
+                message = narrowed.into();
+            }
+        }
+        if !self.is_for_originals
+            && may_open_session(&parts.headers)
+            && self.sessions.sessions.read().await.len() >= SESSIONS_MAX
+        {
+            return no_more_sessions();
+        }
+        let says_json = json_errors::says_json(&parts.headers);
+        let request = Request::from_parts(parts, Body::from(message.clone()));
+        let response = self.service.handle(request).await.into_response();
+        json_errors::repaired_answer(says_json, &message, response).await
+    }
 }
 
 /// Modern requests name their method in a header, and those of a legacy session their session.
-fn may_open_session(request: &Request) -> bool {
-    let headers = request.headers();
-    request.method() == Method::POST && !headers.contains_key("mcp-session-id") && !headers.contains_key("mcp-method")
+fn may_open_session(headers: &HeaderMap) -> bool {
+    !headers.contains_key("mcp-session-id") && !headers.contains_key("mcp-method")
 }
 
 fn no_more_sessions() -> Response {
@@ -129,11 +165,4 @@ fn last_words(stop: &CancellationToken) -> CancellationToken {
         streams.cancel();
     });
     ended
-}
-
-/// Lets clients of the original's path leave out the header that the endpoint insists on.
-async fn accept_both_types(mut request: Request, next: Next) -> Response {
-    let both = HeaderValue::from_static("application/json, text/event-stream");
-    request.headers_mut().insert(header::ACCEPT, both);
-    next.run(request).await
 }

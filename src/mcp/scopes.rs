@@ -1,13 +1,9 @@
 //! Which scopes a message needs, known from the message alone, and the refusal over HTTP before a handler hears
 //! of it: a status and a challenge, from which a client learns which token to get. The handlers check again.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::body::Bytes;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +12,6 @@ use super::tools::ToolName;
 use crate::error::Error;
 use crate::handlers::caller::{Door, Identity, Scope, Scopes};
 use crate::handlers::{App, Caller, fetch};
-use crate::limits::MCP_BODY_BYTES_MAX;
 
 /// What of a message decides.
 #[derive(Deserialize)]
@@ -53,26 +48,14 @@ fn of_resource(uri: &Value) -> Vec<Scope> {
     uri.as_str().and_then(fetch::scope_of).into_iter().collect()
 }
 
-/// Refuses messages of clients who may not do what they ask for.
-pub async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(identity) = request.extensions().get::<Identity>().cloned() else { return next.run(request).await };
-    let identity = identity.limited_to(app.client_scopes());
+/// The refusal of a message whose sender, if the server knows one, may not do what it asks for.
+pub fn refusal_of(app: &App, sender: Option<&Identity>, message: &Bytes) -> Option<Response> {
+    let identity = sender?.clone().limited_to(app.client_scopes());
     // Most tokens allow everything: their messages are read once, by the server.
-    if identity.scopes == Scopes::ALL || request.method() != Method::POST {
-        return next.run(request).await;
+    if identity.scopes == Scopes::ALL {
+        return None;
     }
-    let (parts, body) = request.into_parts();
-    let bytes = match to_bytes(body, MCP_BODY_BYTES_MAX).await {
-        Ok(bytes) => bytes,
-        Err(_) => {
-            let error = Error::limit("TOO_LARGE", "the request body is too large or broke off");
-            return (StatusCode::PAYLOAD_TOO_LARGE, Json(json!({"error": error.to_json()}))).into_response();
-        }
-    };
-    if let Err(error) = allowed(identity, &bytes) {
-        return insufficient(&error);
-    }
-    next.run(Request::from_parts(parts, Body::from(bytes))).await
+    allowed(identity, message).err().map(|error| insufficient(&error))
 }
 
 fn allowed(identity: Identity, bytes: &Bytes) -> Result<(), Error> {

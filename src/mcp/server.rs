@@ -1,5 +1,5 @@
 //! The protocol's methods. Each is a few lines: ask the module that knows, add cache hints and the server's
-//! name, answer. Legacy and modern clients get the same; the library translates what differs.
+//! name, answer. What is asked stands behind a box: the library moves one future for all methods, as large as the largest. Legacy and modern clients get the same; the library translates what differs.
 
 use std::sync::{Arc, LazyLock};
 
@@ -212,7 +212,7 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let all = resources::list(&self.app, &self.caller(&context))
+        let all = Box::pin(resources::list(&self.app, &self.caller(&context)))
             .await
             .map_err(|error| resources::protocol_error(&error))?;
         list_result!(ListResourcesResult, resources, &all, request, LISTS, context)
@@ -232,7 +232,7 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let mut result = resources::read(&self.app, &self.caller(&context), &request.uri).await?;
+        let mut result = Box::pin(resources::read(&self.app, &self.caller(&context), &request.uri)).await?;
         stamp(&mut result.meta, &context);
         Ok(result.into())
     }
@@ -261,7 +261,8 @@ impl ServerHandler for McpServer {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let mut result = CompleteResult::new(resources::complete(&self.app, &self.caller(&context), &request).await?);
+        let completion = Box::pin(resources::complete(&self.app, &self.caller(&context), &request)).await?;
+        let mut result = CompleteResult::new(completion);
         stamp(&mut result.meta, &context);
         Ok(result)
     }
@@ -280,7 +281,7 @@ impl ServerHandler for McpServer {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        subscriptions::listen(self, context).await
+        Box::pin(subscriptions::listen(self, context)).await
     }
 
     async fn get_task(
@@ -298,7 +299,7 @@ impl ServerHandler for McpServer {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        tasks::update(self, &context, &request.task_id, &request.input_responses).await
+        Box::pin(tasks::update(self, &context, &request.task_id, &request.input_responses)).await
     }
 
     async fn cancel_task(
@@ -306,7 +307,7 @@ impl ServerHandler for McpServer {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        tasks::cancel(self, &context, &request.task_id).await
+        Box::pin(tasks::cancel(self, &context, &request.task_id)).await
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {

@@ -9,6 +9,7 @@ use rmcp::transport::Transport;
 use rmcp::transport::io::stdio_pipes;
 use rmcp::{RoleServer, service::QuitReason};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::Lines;
@@ -28,8 +29,30 @@ const LAST_CALLS: Duration = Duration::from_secs(1);
 ///
 /// `INTERNAL` when the protocol loop broke.
 pub async fn serve(app: Arc<App>, stop: CancellationToken) -> Result<(), Error> {
-    let (input, output) = stdio_pipes();
-    serve_streams(app, input, output, stop).await
+    let (ended, end) = oneshot::channel();
+    let conversation = move || {
+        // Nobody waits any more when the program is told twice to stop.
+        let _ = ended.send(converse(app, stop));
+    };
+    let broken = |what: &str, source| Err(Error::internal(what.to_owned()).source(source));
+    if let Err(error) = std::thread::Builder::new().name("mcp-stdio".to_owned()).spawn(conversation) {
+        return broken("the system gives no thread for the conversation", error);
+    }
+    end.await.unwrap_or_else(|error| broken("the conversation broke off", std::io::Error::other(error)))
+}
+
+/// The whole conversation on this one thread. A call goes through several tasks; to wake another thread for each
+/// of them costs more than most calls. What a call starts and leaves behind runs where the application lives.
+fn converse(app: Arc<App>, stop: CancellationToken) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::internal("the conversation could not begin").source(error))?;
+    let outcome = runtime.block_on(async {
+        let (input, output) = stdio_pipes();
+        serve_streams(app, input, output, stop).await
+    });
+    // A read of a file that still waits may not hold the end up.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// [`serve`] on any pair of streams.

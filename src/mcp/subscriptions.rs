@@ -4,11 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::header;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::request::Parts;
 use rmcp::model::{ResourceUpdatedNotificationParam, SubscriptionFilter};
 use rmcp::service::{Peer, ServiceError, SubscriptionContext, SubscriptionSendError, SubscriptionSink};
 use rmcp::{ErrorData, RoleServer};
@@ -21,7 +17,6 @@ use crate::error::Error;
 use crate::handlers::caller::Identity;
 use crate::handlers::watch_resources::{self, Change, Subscription, watch_resources};
 use crate::handlers::{App, Caller};
-use crate::limits::MCP_BODY_BYTES_MAX;
 
 /// Of what a client asks for, what it could get at all. What this caller may follow has been sorted out before
 /// ([`narrow`]), because the library does not say here who asks. Prompts never change while this version runs.
@@ -185,26 +180,15 @@ pub fn narrow(app: &App, caller: &Caller, filter: &mut SubscriptionFilter) {
     }
 }
 
-/// [`narrow`] for a request over HTTP. What cannot be read is passed on as it is: the endpoint says what is wrong.
-pub async fn narrow_http(State(server): State<McpServer>, request: Request, next: Next) -> Response {
-    let method = request.headers().get("mcp-method").and_then(|it| it.to_str().ok());
+/// [`narrow`] for a message over HTTP: the text to put in its place. `None` for every other message and for one
+/// that cannot be read: the endpoint says what is wrong.
+pub fn narrowed_message(server: &McpServer, parts: &Parts, message: &[u8]) -> Option<String> {
+    let method = parts.headers.get("mcp-method").and_then(|it| it.to_str().ok());
     if method != Some("subscriptions/listen") {
-        return next.run(request).await;
+        return None;
     }
-    let (mut parts, body) = request.into_parts();
-    // Too much to read: the endpoint finds an empty body and refuses it.
-    let bytes = to_bytes(body, MCP_BODY_BYTES_MAX).await.unwrap_or_default();
-    let identity = parts.extensions.get::<Identity>().cloned();
-    let caller = server.caller_of(identity);
-    let narrowed = narrow_message(server.app(), &caller, &bytes);
-    let body = match narrowed {
-        Some(text) => {
-            parts.headers.insert(header::CONTENT_LENGTH, text.len().into());
-            Body::from(text)
-        }
-        None => Body::from(bytes),
-    };
-    next.run(Request::from_parts(parts, body)).await
+    let caller = server.caller_of(parts.extensions.get::<Identity>().cloned());
+    narrow_message(server.app(), &caller, message)
 }
 
 fn narrow_message(app: &App, caller: &Caller, bytes: &[u8]) -> Option<String> {

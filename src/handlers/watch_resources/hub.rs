@@ -172,7 +172,7 @@ impl Subscription {
             self.subscriber.is_told.notify_one();
         }
         if !std::mem::replace(&mut state.is_running, true) {
-            tokio::spawn(run::run(Arc::clone(&self.app)));
+            self.app.spawn(run::run(Arc::clone(&self.app)));
         }
         drop(state);
         watch.has_moved.notify_one();

@@ -1,0 +1,97 @@
+//! The way in: what every request passes before a route sees it. One for all requests of a server; as layers of
+//! the router each part would be copied for each request, with everything that lies behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::response::Response;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use super::authentication::Gate;
+use super::error_body::{error_response, explained};
+use super::guard::Guard;
+use super::traffic::Traffic;
+
+/// What an answer depends on, whether or not a page asked: caches must not hand it to another page.
+const VARY: HeaderValue =
+    HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers");
+
+/// Everything in front of the routes, and the routes.
+pub struct Front {
+    guard: Arc<Guard>,
+    cors: CorsLayer,
+    /// Absent where nobody is asked who they are.
+    gate: Option<Gate>,
+    traffic: Arc<Traffic>,
+    routes: Router,
+}
+
+impl Front {
+    /// Puts the rules in front of `routes`.
+    pub fn new(guard: Guard, gate: Option<Gate>, traffic: Arc<Traffic>, routes: Router) -> Arc<Self> {
+        let guard = Arc::new(guard);
+        // Once here instead of for each request.
+        let routes = routes.with_state::<()>(());
+        Arc::new(Self { cors: cors(Arc::clone(&guard)), guard, gate, traffic, routes })
+    }
+
+    /// Answers a request: with what its route says, or with why it does not get there.
+    pub async fn answer(self: Arc<Self>, request: Request) -> Response {
+        if let Err(error) = self.guard.check(request.uri(), request.headers()) {
+            return error_response(&error);
+        }
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        explained(&method, &uri, self.with_cors(request).await)
+    }
+
+    /// Only pages say where they come from; others need nothing but the reminder for caches.
+    async fn with_cors(self: Arc<Self>, request: Request) -> Response {
+        if request.method() == Method::OPTIONS || request.headers().contains_key(header::ORIGIN) {
+            let cors = self.cors.clone();
+            let behind = service_fn(move |request| {
+                let me = Arc::clone(&self);
+                async move { Ok::<_, std::convert::Infallible>(me.identified(request).await) }
+            });
+            return cors.layer(behind).oneshot(request).await.unwrap_or_else(|never| match never {});
+        }
+        let mut response = self.identified(request).await;
+        response.headers_mut().append(header::VARY, VARY);
+        response
+    }
+
+    async fn identified(&self, request: Request) -> Response {
+        match &self.gate {
+            Some(gate) => gate.pass(request, |request| self.admitted(request)).await,
+            None => self.admitted(request).await,
+        }
+    }
+
+    async fn admitted(&self, request: Request) -> Response {
+        self.traffic.pass(request, |request| self.routed(request)).await
+    }
+
+    async fn routed(&self, request: Request<Body>) -> Response {
+        self.routes.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+}
+
+fn cors(rules: Arc<Guard>) -> CorsLayer {
+    let origins = AllowOrigin::predicate(move |origin, request| {
+        origin.to_str().is_ok_and(|text| rules.allows_origin(text, request))
+    });
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([
+            HeaderName::from_static("mcp-session-id"),
+            HeaderName::from_static("mcp-protocol-version"),
+            header::WWW_AUTHENTICATE,
+        ])
+        .max_age(Duration::from_secs(600))
+}
