@@ -18,9 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::front::Front;
+use super::lanes::Lanes;
+use crate::error::Error;
 use crate::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME, HEADERS_MAX};
 
 /// How long to wait when the system has no more connections to give.
@@ -29,21 +30,20 @@ const BREATH: Duration = Duration::from_millis(200);
 const PREFACE_BYTES: usize = 24;
 
 /// Serves `front` on `listener` until `stop` is cancelled, and then until the open requests are answered.
-pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) {
-    let connections = TaskTracker::new();
+///
+/// # Errors
+///
+/// `LISTEN_FAILED` when the system gives no threads.
+pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) -> Result<(), Error> {
+    let until = stop.clone();
+    let lanes = Lanes::start(move |stream| speak(stream, Arc::clone(&front), until.clone()))?;
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let take = async {
         loop {
             // The semaphore is never closed.
-            let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let (front, stop) = (Arc::clone(&front), stop.clone());
-                    connections.spawn(async move {
-                        speak(stream, front, stop).await;
-                        drop(permit);
-                    });
-                }
+            let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
+            match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+                Ok(stream) => lanes.take(stream, place),
                 Err(error) => {
                     tracing::debug!(%error, "a connection could not be taken");
                     tokio::time::sleep(BREATH).await;
@@ -56,8 +56,8 @@ pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationT
         () = stop.cancelled() => {}
     }
     drop(listener);
-    connections.close();
-    connections.wait().await;
+    lanes.finish().await;
+    Ok(())
 }
 
 async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {

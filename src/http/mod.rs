@@ -10,6 +10,7 @@ mod connections;
 mod error_body;
 mod front;
 pub mod guard;
+mod lanes;
 mod origin;
 mod plain;
 mod server;

@@ -53,10 +53,9 @@ pub async fn serve(
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        () = server => {}
-        () = drained => {}
+        outcome = server => outcome,
+        () = drained => Ok(()),
     }
-    Ok(())
 }
 
 async fn bind(config: &HttpConfig) -> Result<TcpListener, Error> {
