@@ -91,6 +91,10 @@ async fn dispatch(
         ToolName::ControlExecution => {
             let call = questions::Call::new(server, context, caller, (tool, &arguments), retry);
             let request: control_execution::Request = arguments::read(tool, arguments)?;
+            if request.action == "inspect" {
+                let seen = control_execution::control_execution(app, caller, request, Waiting::default()).await?;
+                return Ok(answer::execution(&seen)?.into());
+            }
             let wait_seconds = request.wait_seconds;
             let control = |waiting| control_execution::control_execution(app, caller, request, waiting);
             return call.carry_out(wait_seconds, control).await?.respond(answer::execution);
