@@ -286,24 +286,21 @@ async fn after_the_end(
     request: &Request,
 ) -> Result<(), Error> {
     let status = app.store()?.status(id)?.unwrap_or(Status::Aborted);
-    match (action, status) {
-        ("abort", Status::Aborted) | ("complete", Status::Completed) => return Ok(()),
-        ("resume", Status::Failed | Status::Aborted) => {
-            if reopen(app.supervisor()?, id, caller.by(), request.reason.clone()).await? {
-                return Ok(());
-            }
-        }
-        // It was opened again just now, by somebody else.
-        ("resume", Status::Pending | Status::Running | Status::Paused) => return Ok(()),
-        ("answer", _) => {
-            if let Some(first) = first_answer(app, id, request.node.as_deref())? {
-                return Err(Error::conflict("ALREADY_ANSWERED", "the question has been answered")
-                    .hint("the first valid answer wins")
-                    .details(json!({"answer": first.value, "by": first.by})));
-            }
-        }
-        _ => {}
+    if matches!((action, status), ("abort", Status::Aborted) | ("complete", Status::Completed)) {
+        return Ok(());
     }
+    if action == "answer"
+        && let Some(first) = first_answer(app, id, request.node.as_deref())?
+    {
+        return Err(Error::conflict("ALREADY_ANSWERED", "the question has been answered")
+            .hint("the first valid answer wins")
+            .details(json!({"answer": first.value, "by": first.by})));
+    }
+    if action == "resume" && matches!(status, Status::Failed | Status::Aborted) {
+        let by = caller.by();
+        reopen(app.supervisor()?, id, by, request.reason.clone()).await?;
+    }
+    // Opened again: by this request, or by another just before.
     let status = app.store()?.status(id)?.unwrap_or(status);
     if action == "resume" && !status.has_ended() {
         return Ok(());

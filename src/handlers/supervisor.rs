@@ -404,10 +404,12 @@ impl Supervisor {
                     continue;
                 }
                 let (id, (reply, answer)) = (control.id, oneshot::channel());
-                match command_of(&control, reply).map(|it| sender.try_send(it)) {
-                    // Too many at once, or the loop is over: looked at again with the next commit.
-                    Ok(Err(_)) => break,
-                    Ok(Ok(())) => {
+                match command_of(&control, reply) {
+                    Ok(command) => {
+                        if sender.try_send(command).is_err() {
+                            // Too many at once, or the loop is over: looked at again with the next commit.
+                            break;
+                        }
                         carrying.insert(id);
                         self.tracker.spawn(Arc::clone(self).carry(control, async move { answer.await.ok() }));
                     }
