@@ -266,14 +266,15 @@ pub struct ResultsArgs {
 #[command(after_help = "Example: dipeo control exec_0123… answer yes --node approve")]
 pub struct ControlArgs {
     pub execution_id: String,
-    /// answer, abort (cancel, stop), resume (continue), step or set_output
+    /// answer, pause, resume (continue; also opens again what failed or was aborted), abort (cancel, stop),
+    /// complete, step, set_breakpoints, set_output or inspect
     pub action: String,
-    /// The answer: JSON if it parses, else text
+    /// The answer or output: JSON if it parses, else text; breakpoints: NODE,NODE
     pub value: Option<String>,
-    /// The waiting node, by label or id
+    /// The waiting node, or the one to look at, by label or id
     #[arg(long, value_name = "NODE")]
     pub node: Option<String>,
-    /// Why; stored with an abort
+    /// Why; stored with what ends or reopens an execution
     #[arg(long)]
     pub reason: Option<String>,
 }

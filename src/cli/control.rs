@@ -1,19 +1,23 @@
 //! `dipeo control`.
 
+use serde_json::Value;
+
 use super::Context;
 use super::args::ControlArgs;
+use super::print::readable;
 use super::question::value_of;
 use super::results::describe;
 use super::run::exit_code;
 use crate::error::Error;
 use crate::handlers::control_execution::{Request, control_execution};
+use crate::handlers::execution_object::Inspection;
 use crate::handlers::run_diagram::Waiting;
 
 /// Carries a control action out and shows the execution as it is then.
 pub async fn control(context: &Context<'_>, args: ControlArgs) -> Result<u8, Error> {
     let value = args.value.as_deref().map(|it| match args.action.as_str() {
         // What a person types as an answer is text; the node makes a number or boolean of it.
-        "answer" if !it.starts_with(['{', '[']) => value_of(it, false),
+        "answer" | "set_breakpoints" if !it.starts_with(['{', '[']) => value_of(it, false),
         _ => value_of(it, true),
     });
     let request = Request {
@@ -28,7 +32,44 @@ pub async fn control(context: &Context<'_>, args: ControlArgs) -> Result<u8, Err
     if context.output.is_json() {
         context.output.json(&object)?;
     } else {
-        context.output.text(&describe(&object));
+        let inside = object.inspection.as_deref().map(described).unwrap_or_default();
+        context.output.text(&format!("{inside}{}", describe(&object)));
     }
-    Ok(if object.status == crate::engine::Status::Aborted { 0 } else { exit_code(object.status) })
+    let was_wished = object.inspection.is_some() || object.status == crate::engine::Status::Aborted;
+    Ok(if was_wished { 0 } else { exit_code(object.status) })
+}
+
+/// What `inspect` found, in words.
+fn described(found: &Inspection) -> String {
+    let mut text = String::new();
+    if let Some(node) = &found.node {
+        text.push_str(&format!(
+            "{} ({}), run {}: {}\n",
+            node.label,
+            node.node_type,
+            node.iteration,
+            node.status.name()
+        ));
+        for (name, value) in &node.inputs {
+            let from = node.sources.get(name).and_then(Value::as_str).map(|it| format!(" (from {it})"));
+            text.push_str(&format!("  input {name}{}: {}\n", from.unwrap_or_default(), readable(value).trim_end()));
+        }
+        if let Some(value) = &node.given {
+            text.push_str(&format!("  was given: {}\n", readable(value).trim_end()));
+        }
+    }
+    for (name, value) in &found.variables {
+        text.push_str(&format!("  variable {name}: {}\n", readable(value).trim_end()));
+    }
+    let waits_for = found.node.as_ref().map(|it| it.waits_for.as_slice()).unwrap_or_default();
+    let lists: [(&str, &[String]); 4] = [
+        ("waits for", waits_for),
+        ("next", &found.ready),
+        ("under way", &found.under_way),
+        ("breakpoints", &found.breakpoints),
+    ];
+    for (what, labels) in lists.into_iter().filter(|(_, labels)| !labels.is_empty()) {
+        text.push_str(&format!("  {what}: {}\n", labels.join(", ")));
+    }
+    text
 }

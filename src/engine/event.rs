@@ -224,19 +224,33 @@ pub struct ExecutionPaused {
     pub waiting_for: Vec<String>,
 }
 
-/// It runs again: after an answer, or because another process took it over (`by: recovery`).
+/// It runs again: after an answer, because another process took it over (`by: recovery`), or because somebody
+/// opened it again after it had failed or was aborted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionResumed {
     pub by: String,
 }
 
 /// A control action was carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ControlApplied {
     pub action: String,
     pub by: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// `set_breakpoints`: ids of the nodes before which the run pauses from now on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub nodes: Vec<String>,
+    /// `set_output` of a node that has not started: the value it will have.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<Value>,
+}
+
+impl ControlApplied {
+    /// An action without particulars.
+    pub fn new(action: &str, by: &str) -> Self {
+        Self { action: action.to_owned(), by: by.to_owned(), ..Self::default() }
+    }
 }
 
 /// A model used a tool on its way to the reply. Both ends of a call are recorded with the reply.
@@ -264,7 +278,7 @@ pub struct ExecutionLog {
     pub message: String,
 }
 
-/// The last event of every execution, so that a result is one read.
+/// The last event of every execution that has ended, so that a result is one read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Closing {
     /// Label to value (diagrams.md 5.6).
@@ -272,7 +286,7 @@ pub struct Closing {
     pub outputs: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<Value>,
-    /// Who aborted it.
+    /// Who aborted or completed it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -59,6 +59,8 @@ pub enum Input {
     Hold,
     /// The opposite of [`Input::Hold`].
     Release,
+    /// While held: what may start now does, or `only` this node if it may; nothing after it.
+    Once { only: Option<NodeIdx> },
 }
 
 /// Something to do about it.
@@ -204,6 +206,7 @@ impl Schedule {
             Input::Cancelled => self.finish(Ending::Cancelled),
             Input::Hold => self.hold(),
             Input::Release => self.release(),
+            Input::Once { only } => self.once(only),
         }
     }
 
@@ -246,6 +249,12 @@ impl Schedule {
         self.running.iter()
     }
 
+    /// The nodes that may start now, in the order in which they would; whether the schedule is held or not.
+    pub fn ready(&mut self) -> Vec<NodeIdx> {
+        let candidates: Vec<NodeIdx> = self.candidates.iter().map(|&(_, node)| node).collect();
+        candidates.into_iter().filter(|&it| self.may_fire(it)).collect()
+    }
+
     /// Whether [`Action::Finish`] has been given.
     pub fn has_ended(&self) -> bool {
         self.has_ended
@@ -274,6 +283,24 @@ impl Schedule {
     fn release(&mut self) -> Vec<Action> {
         self.is_held = false;
         self.resume()
+    }
+
+    fn once(&mut self, only: Option<NodeIdx>) -> Vec<Action> {
+        let Some(node) = only else {
+            let was_held = std::mem::take(&mut self.is_held);
+            let actions = self.resume();
+            self.is_held = was_held;
+            return actions;
+        };
+        let is_candidate = self.candidates.contains(&(self.graph.nodes[node].rank, node));
+        if !is_candidate || !self.may_fire(node) {
+            return Vec::new();
+        }
+        if let Some(ending) = self.exceeded_limit(node) {
+            return self.finish(ending);
+        }
+        let edges = self.take_tokens(node);
+        vec![Action::Start { node, iteration: self.started[node], edges }]
     }
 
     fn finish(&mut self, ending: Ending) -> Vec<Action> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{Closing, Event, LastMessage, NodeOutline, Status, TokenUsage, Warning};
+use super::event::{Closing, ControlApplied, Event, LastMessage, NodeOutline, Status, TokenUsage, Warning};
 use super::journal::Projection;
 use crate::clock::Timestamp;
 use crate::nodes::memory::Message;
@@ -32,8 +32,14 @@ pub struct ExecutionState {
     pub done: u64,
     pub total: Option<u64>,
     pub recovered: u64,
-    /// Milliseconds spent running, pauses and downtime excluded.
+    /// Milliseconds spent running, pauses and downtime excluded; from 0 again when it is opened again.
     pub running_ms: i64,
+    /// An operator asked for a pause and has not let it go on.
+    pub is_held: bool,
+    /// `step`: every node is held before it starts.
+    pub is_stepping: bool,
+    /// Ids of the nodes before which it pauses; `None` as long as nobody has set any.
+    pub breakpoints: Option<Vec<String>>,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub closing: Option<Closing>,
@@ -61,6 +67,8 @@ pub struct NodeState {
     pub waiting: Option<WaitingNode>,
     /// The answers it was given, the oldest first.
     pub answers: Vec<GivenAnswer>,
+    /// The value that an operator gave it instead of its next run.
+    pub given: Option<Value>,
 }
 
 /// An answer to a question of a node.
@@ -100,6 +108,9 @@ impl ExecutionState {
             total: None,
             recovered: 0,
             running_ms: 0,
+            is_held: false,
+            is_stepping: false,
+            breakpoints: None,
             started_at: Timestamp::default(),
             ended_at: None,
             closing: None,
@@ -140,12 +151,25 @@ impl ExecutionState {
         open
     }
 
-    /// Why it is paused: the reason of the question that waits longest.
+    /// Why it is paused: an operator asked for it, else the reason of the question that waits longest.
     pub fn pause_reason(&self) -> Option<PauseReason> {
         if self.status != Status::Paused {
             return None;
         }
+        self.reason_to_wait()
+    }
+
+    /// Why it would be paused if nothing ran.
+    pub fn reason_to_wait(&self) -> Option<PauseReason> {
+        if self.is_held {
+            return Some(PauseReason::Operator);
+        }
         self.open_questions().first().map(|(_, it)| it.question.reason)
+    }
+
+    /// Whether the node at `idx` waits for an answer.
+    pub fn is_asking(&self, idx: usize) -> bool {
+        self.nodes[idx].waiting.as_ref().is_some_and(|it| it.answer.is_none())
     }
 
     /// Milliseconds spent running up to `now`.
@@ -163,17 +187,17 @@ impl ExecutionState {
             Event::ExecutionStarted(it) => self.begin(it, at),
             Event::ExecutionPaused(_) => self.status = Status::Paused,
             Event::ExecutionResumed(it) => {
+                if self.status.has_ended() {
+                    self.open_again();
+                }
                 self.status = Status::Running;
                 self.recovered += u64::from(it.by == "recovery");
             }
+            Event::Control(it) => self.control(it, node),
             Event::ExecutionCompleted(it) => self.end(Status::Completed, it, at),
             Event::ExecutionError(it) => self.end(Status::Failed, it, at),
             Event::ExecutionAborted(it) => self.end(Status::Aborted, it, at),
-            Event::Control(_)
-            | Event::ExecutionLog(_)
-            | Event::NodeOutput(_)
-            | Event::ToolCallStarted(_)
-            | Event::ToolCallFinished(_) => {}
+            Event::ExecutionLog(_) | Event::NodeOutput(_) | Event::ToolCallStarted(_) | Event::ToolCallFinished(_) => {}
             Event::NodeStarted(_)
             | Event::NodeCompleted(_)
             | Event::NodeError(_)
@@ -197,6 +221,18 @@ impl ExecutionState {
         self.models.clone_from(&started.models);
         self.total = started.total;
         self.nodes = started.nodes.iter().map(|it| NodeState::new(it.clone())).collect();
+    }
+
+    fn control(&mut self, applied: &ControlApplied, node: Option<usize>) {
+        match (applied.action.as_str(), node.and_then(|it| self.nodes.get_mut(it))) {
+            ("pause", _) => self.is_held = true,
+            ("resume", None) => (self.is_held, self.is_stepping) = (false, false),
+            // Of a run that is held nothing starts that could be held in turn.
+            ("step", _) => self.is_stepping |= !self.is_held,
+            ("set_breakpoints", _) => self.breakpoints = Some(applied.nodes.clone()),
+            ("set_output", Some(node)) => node.given.clone_from(&applied.value),
+            _ => {}
+        }
     }
 
     fn apply_to_node(&mut self, event: &Event, idx: usize, at: Timestamp) {
@@ -277,10 +313,13 @@ impl ExecutionState {
     fn end(&mut self, status: Status, closing: &Closing, at: Timestamp) {
         self.status = status;
         self.ended_at = Some(at);
-        self.warnings.clone_from(&closing.warnings);
+        (self.is_held, self.is_stepping) = (false, false);
         for node in &mut self.nodes {
             if matches!(node.status, Status::Running | Status::Paused) {
+                // An answer that was taken holds, should the execution be opened again.
+                let answered = node.waiting.take().filter(|it| it.answer.is_some());
                 node.finish(Status::Aborted, at);
+                node.waiting = answered;
             } else if node.status == Status::Pending {
                 node.status = Status::Skipped;
             }
@@ -289,6 +328,23 @@ impl ExecutionState {
             }
         }
         self.closing = Some(closing.clone());
+    }
+
+    /// Takes the end back: what it left undone may be done now, in as much time as a run has.
+    fn open_again(&mut self) {
+        self.ended_at = None;
+        self.closing = None;
+        self.running_ms = 0;
+        for node in &mut self.nodes {
+            node.status = match node.status {
+                Status::Skipped => Status::Pending,
+                Status::Aborted if node.started == 0 => Status::Pending,
+                Status::Aborted => Status::Running,
+                Status::MaxiterReached => Status::Completed,
+                other => other,
+            };
+            node.skipped_reason = None;
+        }
     }
 
     /// The outputs so far (diagrams.md 5.6): label to value of the endpoints that ran, in file order; in a
@@ -356,6 +412,7 @@ impl NodeState {
             skipped_reason: None,
             waiting: None,
             answers: Vec::new(),
+            given: None,
         }
     }
 
@@ -363,6 +420,7 @@ impl NodeState {
         self.status = status;
         self.ended_at = Some(at);
         self.waiting = None;
+        self.given = None;
     }
 
     fn to_json(&self) -> Value {

@@ -63,6 +63,7 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, beginning: Beginning) ->
             log: vec![LogEntry { seq: 1, node_id: None, event, at: now }],
             messages: inherited,
             on_token: None,
+            awaits_order: false,
         };
         supervisor.start(execution_id.clone(), launch);
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::app::rights_of_text;
 use super::begin::{Beginning, begin};
 use super::launch::{self, StoredOptions, fold};
+use super::reopen::reopen;
 use super::supervisor::Supervisor;
 use super::surroundings::World;
 use super::workspace::{Source, Workspace};
@@ -118,7 +119,9 @@ impl Children for ChildRuns {
                 actor: Some("parent".into()),
             };
             let asked = async { me.store().add_control(abort).await.map(drop) };
-            if let Err(e) = asked.and_then(|()| me.adopt(&child)).await {
+            if let Err(e) = asked.and_then(|()| me.adopt(&child)).await
+                && e.code() != "EXECUTION_ENDED"
+            {
                 tracing::warn!(execution.id = %child, "a child could not be aborted: {}", e.chain());
             }
         });
@@ -151,14 +154,21 @@ fn answered_by(store: &Store, asked: &ChildQuestion) -> Result<Option<String>, E
 
 async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<ExecutionId, Error> {
     let store = supervisor.store();
-    if let Some(earlier) = store.child_at(&request.parent, &request.place)?
-        && !matches!(earlier.status, Status::Failed | Status::Aborted)
-    {
+    if let Some(earlier) = store.child_at(&request.parent, &request.place)? {
         let child = ExecutionId::parse(&earlier.execution_id)?;
-        if !earlier.status.has_ended() {
-            supervisor.adopt(&child).await?;
+        match earlier.status {
+            Status::Failed | Status::Aborted if request.goes_on => {
+                reopen(supervisor, &child, "parent".to_owned(), None).await?;
+                return Ok(child);
+            }
+            Status::Failed | Status::Aborted => {}
+            status => {
+                if !status.has_ended() {
+                    supervisor.adopt(&child).await?;
+                }
+                return Ok(child);
+            }
         }
-        return Ok(child);
     }
     let parent = store.execution(&request.parent)?.ok_or_else(|| Error::internal("the parent is not stored"))?;
     let above = options_of(&parent);
@@ -294,6 +304,11 @@ fn cost_of(usage: &TokenUsage) -> Option<Value> {
 fn open_question(supervisor: &Supervisor, child: &ExecutionId) -> Result<Option<Question>, Error> {
     let mut state = ExecutionState::new();
     let seq = fold(&mut state, supervisor.store().transitions(child, 0, None)?)?;
+    if state.is_held {
+        let prompt = format!("the child execution `{child}` is paused; `resume` lets it go on");
+        let asked = Some(ChildQuestion { execution_id: child.to_string(), seq });
+        return Ok(Some(Question { child: asked, ..Question::new(PauseReason::Operator, prompt) }));
+    }
     let open = state.open_questions();
     let Some((_, waiting)) = open.first() else { return Ok(None) };
     let asked = &waiting.question;

@@ -1,4 +1,5 @@
-//! Answers a waiting node, aborts an execution, decides about an interrupted effect.
+//! Steers an execution (surface.md 2.10): answers a waiting node, pauses, resumes, steps, ends it, opens one again
+//! that failed. Each request is written down and carried out by the owner of the execution, whichever process that is.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::caller::Scope;
 use super::execution_object::ExecutionObject;
+use super::inspect_execution::inspect_execution;
 use super::launch::fold;
 use super::present::{self, View};
+use super::reopen::reopen;
 use super::run_diagram::Waiting;
 use super::{App, Caller, wait};
 use crate::engine::Status;
@@ -27,12 +30,12 @@ const OUTCOME_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 pub struct Request {
     /// From `dipeo_run`.
     pub execution_id: String,
-    /// `answer`, `abort` (`cancel`, `stop`), `resume` (`continue`), `step` or `set_output`.
+    /// `answer`, `abort`, `pause`, `resume`, `complete`, `step`, `set_breakpoints`, `set_output`, `inspect`.
     pub action: String,
-    /// The waiting node, by id or label; needed when several wait.
+    /// By id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
-    /// The answer, or the value for `set_output`. To several prompts: a map from node to reply.
+    /// The answer (to several prompts: node to reply), output, or list of breakpoints.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<Value>,
     /// Seconds to wait for what comes next (20).
@@ -48,42 +51,76 @@ pub struct Request {
 /// # Errors
 ///
 /// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_ANSWER` (the question stays open), `ALREADY_ANSWERED`,
-/// `PERSON_REQUIRED`,
-/// `NOT_PAUSED`, `EXECUTION_ENDED`, `INVALID_INPUT` for an unknown action.
+/// `PERSON_REQUIRED`, `NOT_PAUSED`, `EXECUTION_ENDED`, `INTERRUPTED`, `INVALID_INPUT` for an unknown action.
 pub async fn control_execution(
     app: &App,
     caller: &Caller,
     request: Request,
     waiting: Waiting,
 ) -> Result<ExecutionObject, Error> {
+    let action = action_of(&request.action);
+    if matches!(action, Ok("inspect")) {
+        return inspect_execution(app, caller, &request.execution_id, request.node.as_deref());
+    }
     caller.require(&[Scope::ExecutionControl])?;
     let id = ExecutionId::parse(&request.execution_id)?;
-    let action = action_of(&request.action)?;
+    let action = action?;
     let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let status = app.visible(caller, &id)?.status;
-    if status == Status::Aborted && action == "abort" {
-        return present::execution(app, &id, &View::of(caller));
-    }
+    let value = value_of(action, &request)?;
     if status.has_ended() {
-        return after_the_end(app, &id, action, status, &request);
+        after_the_end(app, caller, &id, action, &request).await?;
+    } else {
+        let new = NewControl {
+            execution_id: id.clone(),
+            action: action.to_owned(),
+            node: request.node.clone(),
+            value: value.map(|it| it.to_string()),
+            actor: Some(caller.by()),
+        };
+        let leaf = match action {
+            "answer" | "resume" | "step" | "set_output" => asking_child(app, &id, action, request.node.as_deref())?,
+            _ => None,
+        };
+        let is_own = leaf.is_none();
+        match send(app, &id, leaf, new).await {
+            // It ended before its owner heard of the request.
+            Err(error) if is_own && error.code() == "EXECUTION_ENDED" => {
+                after_the_end(app, caller, &id, action, &request).await?;
+            }
+            outcome => outcome?,
+        }
     }
-    let value = match action {
-        "answer" | "set_output" => Some(request.value.clone().ok_or_else(|| {
-            Error::invalid("INVALID_INPUT", format!("`{action}` needs a `value`")).hint("add the answer as `value`")
-        })?),
-        _ => request.reason.clone().map(Value::String),
-    };
-    let new = NewControl {
-        execution_id: id.clone(),
-        action: action.to_owned(),
-        node: request.node.clone(),
-        value: value.map(|it| it.to_string()),
-        actor: Some(caller.by()),
-    };
-    let leaf = if action == "abort" { None } else { asking_child(app, &id, request.node.as_deref())? };
-    send(app, &id, leaf, new).await?;
     wait::until_settled(app, &id, Some(limit), waiting).await?;
     present::execution(app, &id, &View::of(caller))
+}
+
+/// What goes with an action, in the form in which it is stored.
+fn value_of(action: &str, request: &Request) -> Result<Option<Value>, Error> {
+    let missing = || {
+        Error::invalid("INVALID_INPUT", format!("`{action}` needs a `value`")).hint(match action {
+            "set_breakpoints" => "add a list of nodes as `value`; an empty one removes all breakpoints",
+            _ => "add the answer as `value`",
+        })
+    };
+    Ok(match action {
+        "answer" | "set_output" => Some(request.value.clone().ok_or_else(missing)?),
+        "set_breakpoints" => Some(breakpoints(request).ok_or_else(missing)?),
+        "resume" => request.value.clone(),
+        _ => request.reason.clone().map(Value::String),
+    })
+}
+
+/// A list of nodes; at the terminal one node, or several with commas between them.
+fn breakpoints(request: &Request) -> Option<Value> {
+    match (&request.value, &request.node) {
+        (Some(Value::Array(nodes)), _) if nodes.iter().all(Value::is_string) => request.value.clone(),
+        (Some(Value::String(text)), _) => {
+            Some(text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(Value::from).collect())
+        }
+        (None, Some(node)) => Some(Value::from(vec![node.clone()])),
+        _ => None,
+    }
 }
 
 /// Answers exactly one question and returns the execution it was seen in as it is after waiting.
@@ -104,14 +141,13 @@ pub(super) async fn answer_leaf(
     let own = app.visible(caller, id)?.status;
     let status = app.store()?.status(&leaf.execution_id)?.unwrap_or(own);
     if status.has_ended() {
-        let node = Some(leaf.round());
-        let request = Request { execution_id: id.to_string(), node, ..Request::default() };
-        return after_the_end(app, &leaf.execution_id, "answer", status, &request);
+        let request = Request { execution_id: id.to_string(), node: leaf.round(), ..Request::default() };
+        after_the_end(app, caller, &leaf.execution_id, "answer", &request).await?;
     }
     let new = NewControl {
         execution_id: id.clone(),
         action: "answer".to_owned(),
-        node: Some(leaf.round()),
+        node: leaf.round(),
         value: Some(value.to_string()),
         actor: Some(caller.by()),
     };
@@ -124,7 +160,7 @@ pub(super) async fn answer_leaf(
 /// Hands a request to the execution it is for: `leaf` where a child asks, else `id` itself.
 async fn send(app: &App, id: &ExecutionId, leaf: Option<Leaf>, new: NewControl) -> Result<(), Error> {
     let Some(leaf) = leaf else { return carry_out(app, id, new).await };
-    let node = Some(leaf.round());
+    let node = leaf.round();
     carry_out(app, &leaf.execution_id, NewControl { execution_id: leaf.execution_id.clone(), node, ..new }).await?;
     // Somebody has to be there to see that the child goes on.
     app.supervisor()?.adopt(id).await
@@ -133,25 +169,28 @@ async fn send(app: &App, id: &ExecutionId, leaf: Option<Leaf>, new: NewControl) 
 /// One question where it is really asked.
 pub(super) struct Leaf {
     pub execution_id: ExecutionId,
-    pub node_id: String,
-    pub iteration: u32,
+    /// The node that asks and in which of its runs; `None` when an operator's pause is what waits.
+    pub asking: Option<(String, u32)>,
 }
 
 impl Leaf {
     /// The form in which a request names one round of a node.
-    fn round(&self) -> String {
-        format!("{}:{}", self.node_id, self.iteration)
+    fn round(&self) -> Option<String> {
+        self.asking.as_ref().map(|(node_id, iteration)| format!("{node_id}:{iteration}"))
     }
 }
 
 /// Where that is asked what `id` waits for at `node`: in a child, a child of a child … `None` when `id` itself asks.
-fn asking_child(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Option<Leaf>, Error> {
+fn asking_child(app: &App, id: &ExecutionId, action: &str, node: Option<&str>) -> Result<Option<Leaf>, Error> {
     let store = app.store()?;
     if store.children(id)?.is_empty() {
         return Ok(None);
     }
     let mut state = ExecutionState::new();
     fold(&mut state, store.transitions(id, 0, None)?)?;
+    if state.is_held && node.is_none() && matches!(action, "resume" | "step") {
+        return Ok(None);
+    }
     let open = state.open_questions();
     let named = node.and_then(|it| state.find_round(it));
     let meant = match (named, open.as_slice()) {
@@ -171,13 +210,16 @@ pub(super) fn first_question(store: &Store, child: &ExecutionId) -> Result<Optio
     for _ in 0..=limits::CHILD_DEPTH_MAX {
         let mut state = ExecutionState::new();
         fold(&mut state, store.transitions(&asking, 0, None)?)?;
+        if state.is_held {
+            return Ok(Some(Leaf { execution_id: asking, asking: None }));
+        }
         let open = state.open_questions();
         let Some((idx, waiting)) = open.first() else { return Ok(None) };
         match &waiting.question.child {
             Some(deeper) => asking = ExecutionId::parse(&deeper.execution_id)?,
             None => {
                 let node_id = state.nodes[*idx].outline.id.clone();
-                return Ok(Some(Leaf { execution_id: asking, node_id, iteration: waiting.iteration }));
+                return Ok(Some(Leaf { execution_id: asking, asking: Some((node_id, waiting.iteration)) }));
             }
         }
     }
@@ -234,21 +276,42 @@ fn read_outcome(outcome: &str) -> Result<(), Error> {
     Err(result)
 }
 
-/// What a request to an ended execution means: an answer came too late, anything else makes no sense.
-fn after_the_end(
+/// What a request to an ended execution means (surface.md 2.10): to end it as it ended is fine, what failed or was
+/// aborted is opened again, an answer came too late, and anything else makes no sense.
+async fn after_the_end(
     app: &App,
+    caller: &Caller,
     id: &ExecutionId,
     action: &str,
-    status: Status,
     request: &Request,
-) -> Result<ExecutionObject, Error> {
-    if let ("answer", Some(first)) = (action, first_answer(app, id, request.node.as_deref())?) {
+) -> Result<(), Error> {
+    let status = app.store()?.status(id)?.unwrap_or(Status::Aborted);
+    if matches!((action, status), ("abort", Status::Aborted) | ("complete", Status::Completed)) {
+        return Ok(());
+    }
+    if action == "answer"
+        && let Some(first) = first_answer(app, id, request.node.as_deref())?
+    {
         return Err(Error::conflict("ALREADY_ANSWERED", "the question has been answered")
             .hint("the first valid answer wins")
             .details(json!({"answer": first.value, "by": first.by})));
     }
-    Err(Error::conflict("EXECUTION_ENDED", format!("`{id}` is {}; there is nothing to {action}", status.name()))
-        .hint("start the diagram again"))
+    if action == "resume" && matches!(status, Status::Failed | Status::Aborted) {
+        let by = caller.by();
+        reopen(app.supervisor()?, id, by, request.reason.clone()).await?;
+    }
+    // Opened again: by this request, or by another just before.
+    let status = app.store()?.status(id)?.unwrap_or(status);
+    if action == "resume" && !status.has_ended() {
+        return Ok(());
+    }
+    let hint = match status {
+        Status::Failed | Status::Aborted => "`resume` opens it again at the nodes that did not complete",
+        _ => "start the diagram again",
+    };
+    let word = action.replace('_', " ");
+    Err(Error::conflict("EXECUTION_ENDED", format!("`{id}` is {}; there is nothing to {word}", status.name()))
+        .hint(hint))
 }
 
 /// The last answer an ended execution took, of `node` if one is named.
@@ -263,22 +326,34 @@ fn first_answer(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Optio
     Ok(found.cloned())
 }
 
+/// Every action, and what else it is called.
+const ACTIONS: [(&str, &[&str]); 9] = [
+    ("answer", &[]),
+    ("abort", &["cancel", "stop"]),
+    ("pause", &[]),
+    ("resume", &["continue"]),
+    ("complete", &[]),
+    ("step", &[]),
+    ("set_breakpoints", &[]),
+    ("set_output", &[]),
+    ("inspect", &[]),
+];
+
 /// Reads an action and its other names.
 fn action_of(text: &str) -> Result<&'static str, Error> {
-    match text {
-        "answer" => Ok("answer"),
-        "abort" | "cancel" | "stop" => Ok("abort"),
-        "resume" | "continue" => Ok("resume"),
-        "set_output" => Ok("set_output"),
-        "step" => Ok("step"),
-        other => {
-            let actions = ["answer", "abort", "cancel", "stop", "resume", "continue", "step", "set_output"];
-            let hint = match nearest(other, actions) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "write answer, abort, resume, step or set_output".to_owned(),
-            };
-            let shown: String = other.chars().take(60).collect();
-            Err(Error::invalid("INVALID_INPUT", format!("there is no action `{shown}`")).hint(hint))
-        }
+    if let Some((action, _)) = ACTIONS.iter().find(|(name, others)| *name == text || others.contains(&text)) {
+        return Ok(action);
     }
+    let words = ACTIONS.iter().flat_map(|(name, others)| std::iter::once(name).chain(others.iter()));
+    let near = nearest(text, words.copied()).map(|it| format!("did you mean `{it}`? ")).unwrap_or_default();
+    let all: Vec<String> = ACTIONS
+        .iter()
+        .map(|(name, others)| match others {
+            [] => (*name).to_owned(),
+            others => format!("{name} ({})", others.join(", ")),
+        })
+        .collect();
+    let shown: String = text.chars().take(60).collect();
+    Err(Error::invalid("INVALID_INPUT", format!("there is no action `{shown}`"))
+        .hint(format!("{near}the actions are {}", all.join(", "))))
 }

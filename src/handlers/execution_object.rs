@@ -96,6 +96,51 @@ pub struct ExecutionObject {
     /// With a `cursor`: where the text that was cut goes on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub part: Option<Part>,
+    /// What `inspect` adds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub inspection: Option<Box<Inspection>>,
+}
+
+/// An execution as it is inside, and one of its nodes with what it would see.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Inspection {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node: Option<InspectedNode>,
+    /// Names that every node sees.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub variables: Map<String, Value>,
+    /// Labels of the nodes that start next, if nothing holds them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub ready: Vec<String>,
+    /// Labels of the nodes that have begun and not completed: they run, wait, or are held.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub under_way: Vec<String>,
+    /// Labels of the nodes before which it pauses.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub breakpoints: Vec<String>,
+}
+
+/// A node, and what its next or present run sees.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InspectedNode {
+    pub node_id: String,
+    pub label: String,
+    #[serde(rename = "type")]
+    pub node_type: String,
+    pub status: Status,
+    /// Which of its runs this is, from 1.
+    pub iteration: u32,
+    /// By name, as far as they have come.
+    pub inputs: Map<String, Value>,
+    /// Input name to `<label>:<iteration>` of the node it came from.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub sources: Map<String, Value>,
+    /// Labels of the nodes that can still bring it something.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub waits_for: Vec<String>,
+    /// The value that `set_output` gave it: it will not run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub given: Option<Value>,
 }
 
 /// One event of the log, in short; its payload is in `dipeo://executions/{id}/transitions`.

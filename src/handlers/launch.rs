@@ -131,7 +131,14 @@ pub fn from_store(
         log: log.into_iter().flatten().collect(),
         messages,
         on_token: None,
+        awaits_order: awaits_order(store, execution_id)?,
     })
+}
+
+/// Whether the first thing asked of an execution decides whether anything may start in it.
+fn awaits_order(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
+    let first = store.pending_controls(execution_id)?.into_iter().next();
+    Ok(first.is_some_and(|it| matches!(it.action.as_str(), "pause" | "abort" | "complete" | "set_breakpoints")))
 }
 
 /// Returns what an execution remembers, in order: what it inherited, then its own conversation with that of its

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use self::cursor::Place;
 use super::caller::Door;
 use super::execution_object::{
-    ExecutionObject, Progress, RunWarning, ShownAnswer, ShownEvent, ShownMessage, ShownNode, ShownUsage, Waiting,
+    ExecutionObject, Inspection, Progress, RunWarning, ShownAnswer, ShownEvent, ShownMessage, ShownNode, ShownUsage,
+    Waiting,
 };
 use super::launch::fold;
 use super::see_result::Detail;
@@ -28,7 +29,7 @@ use crate::shown::Hidden;
 use crate::store::{ExecutionHead, Store};
 
 pub use self::cursor::Cursor;
-pub use self::for_model::{NOTICE, warning};
+pub use self::for_model::{NOTICE, scrub_texts, warning};
 
 /// Who reads what is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +104,20 @@ struct Start {
 ///
 /// `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_CURSOR`, what the database says.
 pub fn execution(app: &App, id: &ExecutionId, view: &View) -> Result<ExecutionObject, Error> {
+    inspected(app, id, view, None)
+}
+
+/// As [`execution`], with what was found inside it.
+///
+/// # Errors
+///
+/// As [`execution`].
+pub fn inspected(
+    app: &App,
+    id: &ExecutionId,
+    view: &View,
+    inspection: Option<Box<Inspection>>,
+) -> Result<ExecutionObject, Error> {
     let store = app.store()?;
     let row = store.head(id)?.ok_or_else(|| not_found(id))?;
     let mut object = base(&row);
@@ -128,6 +143,7 @@ pub fn execution(app: &App, id: &ExecutionId, view: &View) -> Result<ExecutionOb
         object.children = store.children(id)?.into_iter().map(|it| it.execution_id).collect();
         object.next = next_step(&object, view.audience);
     }
+    object.inspection = inspection;
     if view.audience == Audience::Model {
         for_model::shape(&mut object, view);
         object = for_model::cleaned(object, app.scrubber(), start.hidden)?;
@@ -175,6 +191,7 @@ fn base(row: &ExecutionHead) -> ExecutionObject {
         events: None,
         last_seq: None,
         part: None,
+        inspection: None,
     }
 }
 
@@ -421,10 +438,14 @@ fn next_step(object: &ExecutionObject, audience: Audience) -> Option<String> {
             format!("see_result {{\"execution_id\":\"{id}\",\"wait_seconds\":20}}"),
             format!("dipeo results {id} --wait"),
         ),
+        Status::Paused if is_paused_as_a_whole(object) => (
+            format!("control_execution {{\"execution_id\":\"{id}\",\"action\":\"resume\"}}"),
+            format!("dipeo control {id} resume"),
+        ),
         Status::Paused => {
             let first = object.waiting_for.first()?;
             let reason = first.reason.as_str();
-            let goes_on = reason == PauseReason::Operator.name() || reason == PauseReason::Breakpoint.name();
+            let goes_on = is_decided_by_operator(reason);
             let (action, value, typed) =
                 if goes_on { ("resume", "", "") } else { ("answer", ",\"value\":…", " VALUE") };
             // Either names the node; a label is nicer to read as long as it is one.
@@ -448,6 +469,16 @@ fn next_step(object: &ExecutionObject, audience: Audience) -> Option<String> {
         Audience::Model => call,
         Audience::Program => format!("{call}, or: {command}"),
     })
+}
+
+/// Whether an operator paused the execution, and not one of its nodes waits for one.
+fn is_paused_as_a_whole(object: &ExecutionObject) -> bool {
+    object.pause_reason.as_deref() == Some(PauseReason::Operator.name())
+        && !object.waiting_for.iter().any(|it| is_decided_by_operator(&it.reason))
+}
+
+fn is_decided_by_operator(reason: &str) -> bool {
+    reason == PauseReason::Operator.name() || reason == PauseReason::Breakpoint.name()
 }
 
 /// Longest label that the next call repeats, in characters.

@@ -65,22 +65,15 @@ pub fn open_questions(app: &App, caller: &Caller, execution_id: &str) -> Result<
     let state = state_of(store, &id)?;
     let mut questions = Vec::new();
     for (idx, waiting) in state.open_questions() {
-        let own = Leaf {
-            execution_id: id.clone(),
-            node_id: state.nodes[idx].outline.id.clone(),
-            iteration: waiting.iteration,
-        };
+        let own =
+            Leaf { execution_id: id.clone(), asking: Some((state.nodes[idx].outline.id.clone(), waiting.iteration)) };
         let leaf = match &waiting.question.child {
             None => Some(own),
             Some(child) => control_execution::first_question(store, &ExecutionId::parse(&child.execution_id)?)?,
         };
-        let Some(leaf) = leaf else { continue };
-        let asked = Asked {
-            execution_id: id.to_string(),
-            asking_id: leaf.execution_id.to_string(),
-            node_id: leaf.node_id,
-            iteration: leaf.iteration,
-        };
+        // A child that an operator paused asks nothing.
+        let Some(Leaf { execution_id: asking_id, asking: Some((node_id, iteration)) }) = leaf else { continue };
+        let asked = Asked { execution_id: id.to_string(), asking_id: asking_id.to_string(), node_id, iteration };
         questions.push(OpenQuestion { asked, waiting: present::waiting(&state.nodes[idx]) });
     }
     let is_answered_by_caller = state.models.as_deref() == Some(Service::Caller.name());
@@ -128,8 +121,7 @@ pub async fn answer(
     caller.require(&[Scope::ExecutionControl])?;
     let leaf = Leaf {
         execution_id: ExecutionId::parse(&asked.asking_id)?,
-        node_id: asked.node_id.clone(),
-        iteration: asked.iteration,
+        asking: Some((asked.node_id.clone(), asked.iteration)),
     };
     let id = ExecutionId::parse(&asked.execution_id)?;
     control_execution::answer_leaf(app, caller, &id, leaf, value, wait_seconds, waiting).await

@@ -1,6 +1,7 @@
 //! Runs the executions of this process: starts them, takes over those whose owner is gone, renews the
 //! lease, and carries control requests to the loop they are for. There is one per process.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -161,18 +162,42 @@ impl Supervisor {
         }
     }
 
-    /// Runs an execution that this process owns already.
-    pub fn start(self: &Arc<Self>, execution_id: ExecutionId, mut launch: Launch) {
+    /// Runs an execution that this process owns already, unless it does.
+    pub fn start(self: &Arc<Self>, execution_id: ExecutionId, launch: Launch) {
+        if let Some(commands) = self.reserve(&execution_id) {
+            self.start_reserved(execution_id, launch, commands);
+        }
+    }
+
+    /// Makes the way to an execution's loop; `None` when there is one: an execution never runs twice at once.
+    fn reserve(&self, execution_id: &ExecutionId) -> Option<mpsc::Receiver<Command>> {
+        match self.running().entry(execution_id.clone()) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
+                place.insert(sender);
+                Some(receiver)
+            }
+        }
+    }
+
+    fn start_reserved(
+        self: &Arc<Self>,
+        execution_id: ExecutionId,
+        mut launch: Launch,
+        commands: mpsc::Receiver<Command>,
+    ) {
         launch.on_token = Some(self.on_token(execution_id.clone()));
-        let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
-        self.running().insert(execution_id.clone(), sender);
         let me = Arc::clone(self);
         self.spawn(async move {
             let outcome =
-                run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), receiver, me.stop.clone()).await;
+                run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), commands, me.stop.clone()).await;
             me.running().remove(&execution_id);
             match outcome {
-                Ok(Stopped::Ended) => me.log(me.wake_parent(&execution_id).await),
+                Ok(Stopped::Ended) => {
+                    me.log(me.after_the_end(&execution_id).await);
+                    me.log(me.wake_parent(&execution_id).await);
+                }
                 Ok(Stopped::Released) => {}
                 Err(e) if e.code() == "LEASE_LOST" => {
                     tracing::warn!(execution.id = %execution_id, "another process took the execution over");
@@ -180,6 +205,32 @@ impl Supervisor {
                 Err(e) => tracing::error!(execution.id = %execution_id, "the execution stopped here: {}", e.chain()),
             }
         });
+    }
+
+    /// Answers what was asked too late of an execution that has ended; one that was opened again meanwhile runs on.
+    async fn after_the_end(self: &Arc<Self>, execution_id: &ExecutionId) -> Result<(), Error> {
+        let Some(head) = self.store.head(execution_id)? else { return Ok(()) };
+        if !head.status.has_ended() {
+            if head.owner.as_deref() == Some(&*self.owner) {
+                self.take_over_boxed(execution_id.clone()).await;
+            }
+            return Ok(());
+        }
+        let late: Vec<ControlRow> = {
+            let carrying = self.carrying();
+            let pending = self.store.pending_controls(execution_id)?;
+            pending.into_iter().filter(|it| !carrying.contains(&it.id)).collect()
+        };
+        for control in late {
+            self.store.finish_control(control.id, &outcome_text(Err(ended()))).await?;
+        }
+        Ok(())
+    }
+
+    /// [`Supervisor::take_over`] behind a box: an execution that ended may be one that was opened again …
+    fn take_over_boxed(self: &Arc<Self>, execution_id: ExecutionId) -> BoxFuture<'static, ()> {
+        let me = Arc::clone(self);
+        Box::pin(async move { me.take_over(&execution_id).await })
     }
 
     /// Subscribes to what models say in the executions of this process.
@@ -276,13 +327,17 @@ impl Supervisor {
         }
     }
 
-    async fn take_over(self: &Arc<Self>, execution_id: &ExecutionId) {
-        if self.runs(execution_id) {
-            return;
-        }
+    /// Runs an execution from its log that this process owns; one that cannot go on is ended, visibly.
+    pub(super) async fn take_over(self: &Arc<Self>, execution_id: &ExecutionId) {
+        let Some(commands) = self.reserve(execution_id) else { return };
         match launch::from_store(&self.store, self, execution_id) {
-            Ok(launch) => self.start(execution_id.clone(), launch),
+            Ok(launch) => {
+                self.start_reserved(execution_id.clone(), launch, commands);
+                // What was asked of it before may be what it waits for.
+                self.log(self.look_at_controls());
+            }
             Err(e) => {
+                self.running().remove(execution_id);
                 tracing::error!(execution.id = %execution_id, "the execution cannot go on: {}", e.chain());
                 if let Err(e) = launch::give_up(&self.store, self, &*self.ports.clock, execution_id, &e).await {
                     tracing::error!(execution.id = %execution_id, "and that could not be recorded: {}", e.chain());
@@ -338,7 +393,7 @@ impl Supervisor {
         }
     }
 
-    /// Hands waiting control requests to the loops they are for.
+    /// Hands waiting control requests to the loops they are for, in the order in which they were made.
     ///
     /// # Errors
     ///
@@ -348,44 +403,55 @@ impl Supervisor {
             return Ok(());
         }
         for execution_id in self.store.executions_with_pending_controls(&self.owner)? {
-            for control in self.store.pending_controls(&execution_id)? {
-                let Some(sender) = self.running().get(&execution_id).cloned() else { continue };
-                if self.carrying().insert(control.id) {
-                    self.spawn(Arc::clone(self).carry(control, sender));
+            // Whoever looks at the same time waits: two may not hand over the same request, nor out of order.
+            let mut carrying = self.carrying();
+            let pending = self.store.pending_controls(&execution_id)?;
+            let Some(sender) = self.running().get(&execution_id).cloned() else { continue };
+            for control in pending {
+                if carrying.contains(&control.id) {
+                    continue;
+                }
+                let (id, (reply, answer)) = (control.id, oneshot::channel());
+                match command_of(&control, reply) {
+                    Ok(command) => {
+                        if sender.try_send(command).is_err() {
+                            // Too many at once, or the loop is over: looked at again with the next commit.
+                            break;
+                        }
+                        carrying.insert(id);
+                        self.spawn(Arc::clone(self).carry(control, async move { answer.await.ok() }));
+                    }
+                    Err(e) => {
+                        carrying.insert(id);
+                        self.spawn(Arc::clone(self).carry(control, std::future::ready(Some(Err(e)))));
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Carries one request to its loop and stores what came of it.
-    async fn carry(self: Arc<Self>, row: ControlRow, sender: mpsc::Sender<Command>) {
-        let outcome = match control_of(&row) {
-            Ok(control) => self.ask(control, row.actor.clone().unwrap_or_default(), &sender).await,
-            Err(e) => Err(e),
+    /// Stores what comes of a request. Without an answer the loop ended before it heard of it: that is an answer if
+    /// the execution has ended, else the request waits for whoever runs it next.
+    async fn carry(
+        self: Arc<Self>,
+        control: ControlRow,
+        answer: impl Future<Output = Option<Result<(), Error>>> + Send,
+    ) {
+        let outcome = match answer.await {
+            Some(outcome) => Some(outcome),
+            None => self.has_ended(&control).then(|| Err(ended())),
         };
-        let text = match outcome {
-            Ok(()) => "{\"ok\":true}".to_owned(),
-            Err(e) => {
-                let mut object = e.to_json();
-                object["kind"] = format!("{:?}", e.kind()).into();
-                serde_json::json!({ "error": object }).to_string()
-            }
-        };
-        self.log(self.store.finish_control(row.id, &text).await);
-        self.carrying().remove(&row.id);
+        if let Some(outcome) = outcome {
+            self.log(self.store.finish_control(control.id, &outcome_text(outcome)).await);
+        }
+        self.carrying().remove(&control.id);
     }
 
-    async fn ask(&self, control: Control, by: String, sender: &mpsc::Sender<Command>) -> Result<(), Error> {
-        let (reply, answer) = oneshot::channel();
-        let ended = || {
-            Error::conflict("EXECUTION_ENDED", "the execution has ended").hint("look at its result with `see_result`")
-        };
-        let is_by_model = caller::is_model(&by);
-        if sender.send(Command { control, by, is_by_model, reply }).await.is_err() {
-            return Err(ended());
-        }
-        answer.await.unwrap_or_else(|_| Err(ended()))
+    fn has_ended(&self, control: &ControlRow) -> bool {
+        let id = ExecutionId::parse(&control.execution_id);
+        let status = id.and_then(|it| self.store.status(&it)).unwrap_or_default();
+        status.is_none_or(|it| it.has_ended())
     }
 
     /// Stops every loop after a short grace and gives the executions free.
@@ -453,6 +519,25 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// What whoever asks too late is told.
+fn ended() -> Error {
+    Error::conflict("EXECUTION_ENDED", "the execution has ended").hint("look at its result with `see_result`")
+}
+
+/// An outcome as it is stored.
+fn outcome_text(outcome: Result<(), Error>) -> String {
+    let Err(e) = outcome else { return "{\"ok\":true}".to_owned() };
+    let mut object = e.to_json();
+    object["kind"] = format!("{:?}", e.kind()).into();
+    serde_json::json!({ "error": object }).to_string()
+}
+
+fn command_of(row: &ControlRow, reply: oneshot::Sender<Result<(), Error>>) -> Result<Command, Error> {
+    let by = row.actor.clone().unwrap_or_default();
+    let is_by_model = caller::is_model(&by);
+    Ok(Command { control: control_of(row)?, by, is_by_model, reply })
+}
+
 /// Reads a stored request.
 fn control_of(row: &ControlRow) -> Result<Control, Error> {
     let value = match &row.value {
@@ -464,9 +549,12 @@ fn control_of(row: &ControlRow) -> Result<Control, Error> {
     Ok(match row.action.as_str() {
         "answer" => Control::Answer { node, value },
         "abort" => Control::Abort { reason: value.as_str().map(str::to_owned) },
-        "resume" => Control::Resume { node },
+        "complete" => Control::Complete { reason: value.as_str().map(str::to_owned) },
+        "pause" => Control::Pause,
+        "resume" => Control::Resume { node, value },
         "set_output" => Control::SetOutput { node, value },
         "step" => Control::Step,
+        "set_breakpoints" => Control::SetBreakpoints { nodes: serde_json::from_value(value).unwrap_or_default() },
         other => return Err(Error::internal(format!("a stored control request has the unknown action `{other}`"))),
     })
 }

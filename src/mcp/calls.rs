@@ -130,6 +130,10 @@ async fn control(call: Incoming<'_>) -> Result<CallToolResponse, Error> {
     let (app, caller) = (call.server.app(), call.caller);
     let (call, arguments) = call.split();
     let request: control_execution::Request = arguments::read(ToolName::ControlExecution, arguments)?;
+    if request.action == "inspect" {
+        let seen = control_execution::control_execution(app, caller, request, Waiting::default()).await?;
+        return Ok(answer::execution(&seen)?.into());
+    }
     let wait_seconds = request.wait_seconds;
     let control = |waiting| control_execution::control_execution(app, caller, request, waiting);
     call.carry_out(wait_seconds, control).await?.respond(answer::execution)

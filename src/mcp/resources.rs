@@ -145,8 +145,8 @@ fn cache_hints(uri: &str, metadata: &Map<String, Value>) -> CacheHints {
     }
     if path.starts_with("executions") {
         let status = metadata.get("status").and_then(Value::as_str).unwrap_or_default();
-        let has_ended = matches!(status, "completed" | "failed" | "aborted");
-        return (if has_ended { 3_600_000 } else { 0 }, CacheScope::Private);
+        // What failed or was aborted may be opened again.
+        return (if status == "completed" { 3_600_000 } else { 0 }, CacheScope::Private);
     }
     LISTS
 }
@@ -190,9 +190,9 @@ mod tests {
             ("dipeo://diagrams/a/b", Map::new(), LISTS),
             ("dipeo://executions", Map::new(), (0, CacheScope::Private)),
             ("dipeo://executions/exec_1", status("running"), (0, CacheScope::Private)),
-            ("dipeo://executions/exec_1/messages", status("failed"), (3_600_000, CacheScope::Private)),
+            ("dipeo://executions/exec_1/messages", status("completed"), (3_600_000, CacheScope::Private)),
             ("dipeo://executions/exec_1/timeline.svg", status("paused"), (0, CacheScope::Private)),
-            ("dipeo://executions/exec_1/graph.mmd", status("aborted"), (3_600_000, CacheScope::Private)),
+            ("dipeo://executions/exec_1/graph.mmd", status("aborted"), (0, CacheScope::Private)),
         ] {
             assert_eq!(cache_hints(uri, &metadata), expected, "{uri}");
         }

@@ -32,6 +32,8 @@ pub fn needed(method: &str, params: &Value) -> Vec<Scope> {
                 Some(ToolName::CompileDiagram) if !arguments["push_as"].is_null() => {
                     vec![Scope::DiagramRead, Scope::DiagramWrite]
                 }
+                // Looking changes nothing.
+                Some(ToolName::ControlExecution) if arguments["action"] == "inspect" => vec![Scope::ExecutionRead],
                 Some(tool) => tool.scopes().iter().collect(),
                 // A diagram that is a tool of its own runs; an unknown name is told so by the server.
                 None => Vec::new(),
@@ -92,6 +94,7 @@ mod tests {
             ("tools/call", tool("dipeo_run", json!({})), "execution:run"),
             ("tools/call", tool("see_result", json!({})), "execution:read"),
             ("tools/call", tool("control_execution", json!({})), "execution:control"),
+            ("tools/call", tool("control_execution", json!({"action": "inspect"})), "execution:read"),
             ("tools/call", tool("compile_diagram", json!({"content": "x"})), "diagram:read"),
             ("tools/call", tool("compile_diagram", json!({"push_as": "x"})), "diagram:read diagram:write"),
             ("tools/call", tool("search", json!({})), ""),
@@ -124,7 +127,7 @@ mod tests {
             Some(ToolName::ControlExecution) => {
                 let request = control_execution::Request {
                     execution_id: text("execution_id"),
-                    action: "abort".into(),
+                    action: arguments["action"].as_str().unwrap_or("abort").into(),
                     ..Default::default()
                 };
                 control_execution::control_execution(app, caller, request, waiting()).await.err()
@@ -153,6 +156,8 @@ mod tests {
             let arguments = json!({"content": "nodes: []", "execution_id": id, "id": "dipeo://executions"});
             messages.push(("tools/call", json!({"name": tool.name(), "arguments": arguments})));
         }
+        let inspect = json!({"execution_id": id, "action": "inspect"});
+        messages.push(("tools/call", json!({"name": "control_execution", "arguments": inspect})));
         let push = json!({"content": "nodes: []", "push_as": "a"});
         messages.push(("tools/call", json!({"name": "compile_diagram", "arguments": push})));
         for uri in ["diagrams", "diagrams/a", "executions", "guide/nodes/start", "nothing", "blobs/0"] {

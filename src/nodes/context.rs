@@ -52,6 +52,8 @@ pub struct NodeContext {
     pub items_done: Arc<Vec<ItemDone>>,
     /// Whether this execution is the child of another.
     pub is_child: bool,
+    /// Whether this is the first attempt since the execution was opened again after its end.
+    pub goes_on: bool,
     /// How the run treats the outside; a child is treated the same.
     pub mode: Mode,
 }

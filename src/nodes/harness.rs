@@ -92,6 +92,7 @@ impl Harness {
             reports: Reports::default(),
             items_done: Arc::default(),
             is_child: false,
+            goes_on: false,
             mode: Mode::Full,
         };
         Self { node, cx, files, code }

@@ -166,6 +166,7 @@ impl SubDiagram {
             strict: cx.strict_templates,
             mode: cx.mode,
             is_awaited: self.is_awaited,
+            goes_on: cx.goes_on,
         })
     }
 

@@ -42,11 +42,11 @@ pub struct ControlRow {
 const COLUMNS: &str = "id, execution_id, action, node, value, actor, created_at, applied_at, outcome";
 
 impl Store {
-    /// Writes a request and returns its number.
+    /// Writes a request to an open execution and returns its number.
     ///
     /// # Errors
     ///
-    /// `EXECUTION_NOT_FOUND`; failures of the database.
+    /// `EXECUTION_NOT_FOUND`, `EXECUTION_ENDED`; failures of the database.
     pub async fn add_control(&self, new: NewControl) -> Result<i64, Error> {
         let now = self.clock.now();
         self.writer.write(move |connection| add(connection, &new, now)).await
@@ -117,8 +117,8 @@ impl Store {
 
 fn add(connection: &Connection, new: &NewControl, now: Timestamp) -> Result<i64, Failure> {
     let sql = "INSERT INTO controls (execution_id, action, node, value, actor, created_at)
-               SELECT execution_id, ?2, ?3, ?4, ?5, ?6 FROM executions WHERE execution_id = ?1";
-    let n_rows = connection.prepare_cached(sql)?.execute(params![
+               SELECT execution_id, ?2, ?3, ?4, ?5, ?6 FROM executions WHERE execution_id = ?1 AND ";
+    let n_rows = connection.prepare_cached(&format!("{sql}{NOT_ENDED}"))?.execute(params![
         new.execution_id.as_str(),
         new.action,
         new.node,
@@ -127,9 +127,18 @@ fn add(connection: &Connection, new: &NewControl, now: Timestamp) -> Result<i64,
         Moment(now),
     ])?;
     if n_rows == 0 {
-        return Err(no_execution(&new.execution_id).into());
+        let sql = "SELECT 1 FROM executions WHERE execution_id = ?1";
+        let is_there = connection.prepare_cached(sql)?.exists([new.execution_id.as_str()])?;
+        let refusal = if is_there { ended(&new.execution_id) } else { no_execution(&new.execution_id) };
+        return Err(refusal.into());
     }
     Ok(connection.last_insert_rowid())
+}
+
+/// The refusal of what is asked of an execution that has ended.
+fn ended(execution_id: &ExecutionId) -> Error {
+    Error::conflict("EXECUTION_ENDED", format!("`{execution_id}` has ended"))
+        .hint("look at its result with `see_result`")
 }
 
 fn read_row(row: &Row<'_>) -> Result<ControlRow, rusqlite::Error> {
@@ -149,8 +158,9 @@ fn read_row(row: &Row<'_>) -> Result<ControlRow, rusqlite::Error> {
 #[cfg(test)]
 mod tests {
     use super::super::NewExecution;
-    use super::super::testing::{NOON, TestStore, execution, id};
+    use super::super::testing::{NOON, TestStore, batch, execution, id};
     use super::*;
+    use crate::engine::Journal;
 
     fn control(n: u32, action: &str) -> NewControl {
         NewControl {
@@ -205,5 +215,18 @@ mod tests {
         let test = TestStore::new();
         let refused = test.store.add_control(control(1, "abort")).await.expect_err("refused");
         assert_eq!(refused.code(), "EXECUTION_NOT_FOUND");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_of_an_execution_that_has_ended() {
+        let test = TestStore::new();
+        let new = NewExecution { owner: Some("me".into()), ..execution(1) };
+        test.store.create_execution(new).await.expect("created");
+        let mut last = batch(1, "me", 2..=2);
+        last.summary.status = crate::engine::Status::Completed;
+        test.store.append(last).await.expect("queued").durable().await.expect("written");
+        let refused = test.store.add_control(control(1, "abort")).await.expect_err("refused");
+        assert_eq!(refused.code(), "EXECUTION_ENDED");
+        assert_eq!(test.store.pending_controls(&id(1)).expect("reads"), []);
     }
 }

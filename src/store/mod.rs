@@ -21,6 +21,7 @@ mod messages;
 mod migrate;
 mod owners;
 mod readers;
+mod reopen;
 mod sources;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -125,6 +125,10 @@ impl Timeline {
             }
             Event::ExecutionResumed(it) => {
                 self.status = Status::Running;
+                if let Some(ended_at) = self.ended_at.take() {
+                    // Opened again: in between nothing was done.
+                    self.whole.push(Stretch { kind: StretchKind::Idle, from: ended_at, until: None });
+                }
                 if it.by == "recovery" {
                     self.was_down(at);
                 }

@@ -4,6 +4,8 @@ mod access;
 mod ask;
 mod children;
 mod code;
+mod control;
+mod control_random;
 mod corpus_compile;
 mod corpus_parse;
 mod corpus_run;

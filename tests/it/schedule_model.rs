@@ -63,6 +63,18 @@ impl Model {
                 return actions;
             }
             Input::Release => self.held = false,
+            Input::Once { only: None } => {
+                let was_held = std::mem::take(&mut self.held);
+                self.start_all(&mut actions);
+                self.held = was_held;
+                return actions;
+            }
+            Input::Once { only: Some(node) } => {
+                if self.may_fire(node) {
+                    self.start_within_limits(node, &mut actions);
+                }
+                return actions;
+            }
         }
         self.start_all(&mut actions);
         actions
@@ -102,20 +114,27 @@ impl Model {
             if self.held {
                 return;
             }
-            // 3.17: the start that would exceed a limit fails the run.
-            let most = self.limits.node_iterations.max(self.nodes[node].max_iteration.unwrap_or(0));
-            if self.started[node] == most {
-                return actions.extend(self.finish(Ending::IterationLimit { node, cycle: Vec::new(), rounds: 0 }));
+            self.start_within_limits(node, actions);
+            if self.ended {
+                return;
             }
-            if self.started.iter().sum::<u32>() == self.limits.node_executions {
-                return actions.extend(self.finish(Ending::NodeLimit { node, cycle: Vec::new(), rounds: 0 }));
-            }
-            actions.push(self.start(node));
         }
         if self.running.is_empty() {
             let ending = self.ending();
             actions.extend(self.finish(ending));
         }
+    }
+
+    // 3.17: the start that would exceed a limit fails the run.
+    fn start_within_limits(&mut self, node: NodeIdx, actions: &mut Vec<Action>) {
+        let most = self.limits.node_iterations.max(self.nodes[node].max_iteration.unwrap_or(0));
+        if self.started[node] == most {
+            return actions.extend(self.finish(Ending::IterationLimit { node, cycle: Vec::new(), rounds: 0 }));
+        }
+        if self.started.iter().sum::<u32>() == self.limits.node_executions {
+            return actions.extend(self.finish(Ending::NodeLimit { node, cycle: Vec::new(), rounds: 0 }));
+        }
+        actions.push(self.start(node));
     }
 
     // Rule 3, first half.

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::attempt::Work;
+use super::operator::is_decided_by_operator;
 use super::{End, Run};
 use crate::compile::NodeIdx;
 use crate::engine::event::{ControlApplied, Event, ExecutionResumed, InteractiveResponse, Status};
 use crate::error::Error;
-use crate::nodes::{Output, PauseReason, Question};
+use crate::nodes::{PauseReason, Question};
 
 /// A request with the way back.
 pub struct Command {
@@ -31,23 +32,35 @@ pub enum Control {
     Abort {
         reason: Option<String>,
     },
-    /// Runs an interrupted `at_most_once` effect again, or lets a node go that a breakpoint holds.
+    /// Ends the execution well, with what there is.
+    Complete {
+        reason: Option<String>,
+    },
+    /// Nothing new starts until it is resumed.
+    Pause,
+    /// Goes on after a pause, runs an interrupted `at_most_once` effect again, or lets a node go that a
+    /// breakpoint holds. `value` is for what raises a limit.
     Resume {
         node: Option<String>,
+        value: Value,
     },
-    /// Gives such a node its value instead.
+    /// Gives a node its value instead of running it.
     SetOutput {
         node: Option<String>,
         value: Value,
     },
-    /// Lets everything go that is held, and holds what may start next.
+    /// Runs what may run now, once.
     Step,
+    /// Pauses before these nodes, by id or label, and no others.
+    SetBreakpoints {
+        nodes: Vec<String>,
+    },
 }
 
 /// Who gives an answer.
 #[derive(Clone, Copy)]
-struct Asker<'a> {
-    name: &'a str,
+pub(super) struct Asker<'a> {
+    pub(super) name: &'a str,
     is_model: bool,
 }
 
@@ -58,9 +71,12 @@ impl Run {
         let outcome = match command.control {
             Control::Answer { node, value } => self.answer(node.as_deref(), value, by),
             Control::Abort { reason } => self.abort(reason, &command.by),
-            Control::Resume { node } => self.decide(node.as_deref(), None, by),
-            Control::SetOutput { node, value } => self.decide(node.as_deref(), Some(value), by),
-            Control::Step => self.release_held(true, &command.by),
+            Control::Complete { reason } => self.complete_run(reason, &command.by),
+            Control::Pause => self.pause(&command.by),
+            Control::Resume { node, value: _ } => self.resume(node.as_deref(), by),
+            Control::SetOutput { node, value } => self.set_output(node.as_deref(), value, by),
+            Control::Step => self.step_once(&command.by),
+            Control::SetBreakpoints { nodes } => self.set_breakpoints(&nodes, &command.by),
         };
         if self.ending.is_some() {
             // The end is not written yet, and nothing is acknowledged before it is.
@@ -76,8 +92,8 @@ impl Run {
     }
 
     fn abort(&mut self, reason: Option<String>, by: &str) -> Result<(), Error> {
-        let applied = ControlApplied { action: "abort".into(), by: by.to_owned(), reason: reason.clone() };
-        self.note_event(Event::Control(applied), None);
+        let applied = ControlApplied { reason: reason.clone(), ..ControlApplied::new("abort", by) };
+        self.note_control(applied, None);
         self.ending = Some(End::Aborted { by: by.to_owned(), reason });
         Ok(())
     }
@@ -95,9 +111,7 @@ impl Run {
             }
             return Ok(());
         }
-        let node = self.waiting_node(node, |question| {
-            !matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint)
-        })?;
+        let node = self.waiting_node(node, |question| !is_decided_by_operator(question))?;
         let value = self.check(node, value, by)?;
         self.take_answer(node, value, by.name)
     }
@@ -121,7 +135,7 @@ impl Run {
     }
 
     /// A model gives no answer, and no value, that is a person's to give.
-    fn check_asker(&self, node: NodeIdx, by: Asker<'_>) -> Result<(), Error> {
+    pub(super) fn check_asker(&self, node: NodeIdx, by: Asker<'_>) -> Result<(), Error> {
         if !by.is_model || !self.plan.nodes[node].node.is_for_people() {
             return Ok(());
         }
@@ -148,29 +162,19 @@ impl Run {
     }
 
     /// Decides about an effect that had started when its process died, or about a held node.
-    fn decide(&mut self, node: Option<&str>, value: Option<Value>, by: Asker<'_>) -> Result<(), Error> {
-        if node.is_none() && value.is_none() && self.only_held() {
-            return self.release_held(false, by.name);
-        }
-        let is_decided_here =
-            |question: &Question| matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint);
-        let node = self.waiting_node(node, is_decided_here)?;
-        if value.is_some() {
+    pub(super) fn decide(&mut self, node: Option<&str>, value: Option<Value>, by: Asker<'_>) -> Result<(), Error> {
+        let node = self.waiting_node(node, is_decided_by_operator)?;
+        if let Some(value) = &value {
             self.check_asker(node, by)?;
+            self.check_value(node, value)?;
         }
         let by = by.name;
         let is_held = self.question(node)?.reason == PauseReason::Breakpoint;
         let action = if value.is_some() { "set_output" } else { "resume" };
-        let applied = ControlApplied { action: action.into(), by: by.to_owned(), reason: None };
-        self.note_event(Event::Control(applied), Some(node));
+        self.note_control(ControlApplied::new(action, by), Some(node));
         self.wake(by);
         match value {
-            Some(value) => {
-                if is_held {
-                    self.note_start(node);
-                }
-                return self.complete(node, Output::value(value));
-            }
+            Some(value) => return self.complete_with(node, value),
             None if is_held => self.let_go(node),
             None => self.repeat(node),
         }

@@ -111,11 +111,12 @@ impl Run {
         let (retry, retry_given) = (policy.retry, policy.retry_given);
         let live = self.live.get_mut(&node).expect("only live nodes fail");
         let attempts_max = retry.max_attempts.min(limits::ATTEMPTS_MAX);
-        if live.attempt < attempts_max && repeat::may_repeat(&error, retry_given) {
+        let n_tries = live.attempt - live.earlier;
+        if n_tries < attempts_max && repeat::may_repeat(&error, retry_given) {
             live.attempt += 1;
             let (iteration, attempt) = (live.iteration, live.attempt);
-            let delay =
-                repeat::wished_delay(&error).unwrap_or_else(|| retry.delay(attempt, repeat::spread(node, attempt)));
+            let delay = repeat::wished_delay(&error)
+                .unwrap_or_else(|| retry.delay(n_tries + 1, repeat::spread(node, n_tries + 1)));
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let object = self.error_object(node, &error, attempt - 1);
             self.note_event(Event::NodeRetry(NodeRetry { iteration, attempt, error: object, delay_ms }), Some(node));
@@ -182,13 +183,13 @@ impl Run {
         self.attempt(node, Work::Resume(Box::new(waiting.question), Value::Null), None);
     }
 
-    /// Pauses, durably, when nothing but questions is left.
+    /// Pauses, durably, when nothing but questions is left, or nothing that an operator's pause lets run.
     pub(super) async fn pause_if_only_waiting(&mut self) -> Result<(), Error> {
-        let open = self.state.open_questions();
-        if self.is_paused() || open.is_empty() || open.len() != self.live.len() {
+        if self.is_paused() || self.live.keys().any(|it| !self.state.is_asking(*it) && !self.is_lost(*it)) {
             return Ok(());
         }
-        let reason = open[0].1.question.reason;
+        let Some(reason) = self.state.reason_to_wait() else { return Ok(()) };
+        let open = self.state.open_questions();
         let waiting_for = open.iter().map(|(idx, _)| self.state.nodes[*idx].outline.id.clone()).collect();
         self.note_event(Event::ExecutionPaused(ExecutionPaused { reason, waiting_for }), None);
         self.flush_durably(true).await
@@ -214,6 +215,10 @@ impl Run {
                     .hint("raise its `timeout`; time spent paused does not count");
                 closing.error = Some(error.to_json());
                 Event::ExecutionError(closing)
+            }
+            End::Completed { by, reason } => {
+                (closing.by, closing.reason) = (Some(by), reason);
+                Event::ExecutionCompleted(closing)
             }
             End::Aborted { by, reason } => {
                 (closing.by, closing.reason) = (Some(by), reason);
@@ -330,6 +335,7 @@ impl Run {
     fn note_skipped(&mut self, end: &End) -> Vec<String> {
         let reason = match end {
             End::Schedule(crate::engine::schedule::Ending::Completed) => "nothing reached it",
+            End::Completed { .. } => "the execution was completed before",
             End::Aborted { .. } => "the execution was aborted",
             End::Schedule(_) | End::TimedOut => "the execution failed",
         };

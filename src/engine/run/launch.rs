@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 
 use super::record::Recorder;
+use super::restore::Point;
 use super::{Hearing, Run, restore};
 use crate::clock::Timestamp;
 use crate::compile::Plan;
@@ -16,7 +17,6 @@ use crate::engine::event::Event;
 use crate::engine::journal::Journal;
 use crate::engine::schedule::{Limits, Schedule};
 use crate::engine::state::ExecutionState;
-use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::Rights;
@@ -37,6 +37,8 @@ pub struct Launch {
     pub messages: Vec<Message>,
     /// Who hears what models say while they say it: node label and text.
     pub on_token: Option<OnToken>,
+    /// Somebody asked to pause or end it, so nothing starts before that command has come.
+    pub awaits_order: bool,
 }
 
 /// Takes a piece of a reply of the node with this label; it must return at once.
@@ -77,8 +79,8 @@ pub enum Stopped {
 }
 
 impl Run {
-    /// Builds the state from the log and starts what may start.
-    pub(super) fn new(launch: Launch, journal: Arc<dyn Journal>, ports: Arc<Ports>) -> Result<Self, Error> {
+    /// Builds the state from the log; [`Run::begin`] starts what may start.
+    pub(super) fn replayed(launch: Launch, journal: Arc<dyn Journal>, ports: Arc<Ports>) -> (Self, Point) {
         let plan = launch.plan;
         let settings = &plan.settings;
         let schedule_limits = Limits {
@@ -108,14 +110,14 @@ impl Run {
             reports: Hearing::new(),
             on_token: launch.on_token,
             after_end: Vec::new(),
-            is_stepping: false,
+            passes_breakpoints: false,
             must_flush: false,
             options: launch.options,
             rights: launch.rights,
             ports,
             plan,
         };
-        restore::restore(&mut run, launch.log)?;
-        Ok(run)
+        let point = restore::replay(&mut run, launch.log);
+        (run, point)
     }
 }

@@ -8,8 +8,10 @@ mod attempt;
 mod breakpoint;
 mod command;
 mod finish;
+mod inspect;
 mod launch;
 mod mock;
+mod operator;
 mod record;
 mod restore;
 mod scrub;
@@ -28,12 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
 pub use self::command::{Command, Control};
+pub use self::inspect::{Inspection, inspect};
 pub use self::launch::{Launch, LogEntry, OnToken, RunOptions, Stopped};
 use self::record::Recorder;
 use super::event::{Event, NodeOutput};
 use super::journal::Journal;
 use super::schedule::{Action, Ending, Input, Schedule};
 use super::state::ExecutionState;
+use crate::clock::Timestamp;
 use crate::compile::{EdgeIdx, NodeIdx, Plan};
 use crate::error::Error;
 pub use crate::nodes::context::Mode;
@@ -81,8 +85,8 @@ struct Run {
     on_token: Option<OnToken>,
     /// Who asked for the end, and what to answer once it is durable.
     after_end: Vec<(oneshot::Sender<Answer>, Answer)>,
-    /// `step`: every node is held before it starts.
-    is_stepping: bool,
+    /// What starts at this moment is not held: a step of a paused run lets it go.
+    passes_breakpoints: bool,
     /// Whether an effect waits for what is not yet written.
     must_flush: bool,
 }
@@ -116,6 +120,11 @@ struct Token {
 struct Live {
     iteration: u32,
     attempt: u32,
+    /// How many of the attempts were made before the execution was opened again.
+    earlier: u32,
+    stage: Stage,
+    /// When the attempt may begin, of one that is repeated after a pause.
+    due: Option<Timestamp>,
     inputs: Inputs,
     /// Where each input came from, as `<node id>:<iteration>`.
     sources: BTreeMap<String, String>,
@@ -124,9 +133,39 @@ struct Live {
     items: Vec<ItemDone>,
 }
 
+impl Live {
+    fn new(iteration: u32, stage: Stage, inputs: Inputs, sources: BTreeMap<String, String>) -> Self {
+        Self {
+            iteration,
+            attempt: 1,
+            earlier: 0,
+            stage,
+            due: None,
+            inputs,
+            sources,
+            notes: Notes::default(),
+            items: Vec::new(),
+        }
+    }
+}
+
+/// How a live node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It runs, or asks.
+    Active,
+    /// It has its inputs and has not begun: a breakpoint holds it.
+    Held,
+    /// Its attempt ended with its process, or with the execution.
+    Lost,
+    /// Its attempt failed, and the execution with it.
+    Failed,
+}
+
 /// Why an execution ends.
 enum End {
     Schedule(Ending),
+    Completed { by: String, reason: Option<String> },
     Aborted { by: String, reason: Option<String> },
     TimedOut,
 }
@@ -143,7 +182,17 @@ pub async fn run(
     mut commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
 ) -> Result<Stopped, Error> {
-    let mut run = Run::new(launch, journal, ports)?;
+    let awaits_order = launch.awaits_order;
+    let (mut run, point) = Run::replayed(launch, journal, ports);
+    if awaits_order {
+        tokio::select! {
+            Some(command) = commands.recv() => run.command(command).await?,
+            () = stop.cancelled() => return Ok(Stopped::Released),
+        }
+    }
+    if run.ending.is_none() {
+        run.begin(point)?;
+    }
     loop {
         run.handle_finished(&mut commands).await?;
         if let Some(end) = run.ending.take() {
@@ -180,6 +229,9 @@ impl Run {
             handled += 1;
             if handled % TURN == 0 {
                 self.take_turn(commands).await?;
+                if self.ending.is_some() {
+                    return Ok(());
+                }
             }
         }
         Ok(())

@@ -1,48 +1,74 @@
 //! Rebuilds a run from its log, then goes on: what is committed never runs again; what had started and not
-//! completed runs again as another attempt, or waits for a decision when it is `at_most_once`.
+//! completed runs again as another attempt, or waits for a decision when it is `at_most_once`. The same happens
+//! when an execution that failed or was aborted is opened again: the log goes on after its end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::attempt::Work;
-use super::{Live, LogEntry, Run};
+use super::{Live, LogEntry, Run, Stage};
+use crate::clock::Timestamp;
 use crate::compile::NodeIdx;
 use crate::engine::event::{
     Event, ExecutionResumed, InteractivePrompt, NodeCompleted, NodeStarted, Status, StoredOutput,
 };
 use crate::engine::schedule::Input;
 use crate::error::Error;
-use crate::nodes::context::{CallCounter, Notes};
+use crate::nodes::context::CallCounter;
 use crate::nodes::{Effect, Inputs, PauseReason, Published, Question};
 
-/// Replays `log` into a fresh run and starts whatever may start.
-pub(super) fn restore(run: &mut Run, log: Vec<LogEntry>) -> Result<(), Error> {
-    let is_fresh = log.len() <= 1;
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Point {
+    /// At the beginning: nothing has run.
+    Fresh,
+    /// Somewhere under way.
+    UnderWay,
+    /// Where an execution that had ended was opened again.
+    OpenedAgain,
+}
+
+/// Replays `log` into a fresh run and says where that leads; nothing starts.
+pub(super) fn replay(run: &mut Run, log: Vec<LogEntry>) -> Point {
+    let mut point = if log.len() <= 1 { Point::Fresh } else { Point::UnderWay };
     let mut calls = HashMap::new();
     for entry in log {
         let node = entry.node_id.as_deref().and_then(|it| run.plan.nodes.iter().position(|node| &*node.id == it));
+        let had_ended = run.state.status.has_ended();
         run.state.apply(&entry.event, node, entry.at);
-        if let Some(node) = node {
-            replay(run, node, &entry.event, &mut calls);
-        } else if let Event::ExecutionStarted(started) = &entry.event {
-            run.variables = Arc::new(started.inputs.clone());
+        match (node, &entry.event) {
+            (Some(node), event) => replay_of_node(run, node, event, entry.at, &mut calls),
+            (None, Event::ExecutionStarted(started)) => run.variables = Arc::new(started.inputs.clone()),
+            (None, Event::ExecutionResumed(_)) if had_ended => open_again(run),
+            (None, _) => {}
+        }
+        if point != Point::Fresh {
+            let is_opening = had_ended && !run.state.status.has_ended();
+            point = if is_opening { Point::OpenedAgain } else { Point::UnderWay };
         }
     }
     run.calls = Arc::new(CallCounter::starting_at(calls));
-    if is_fresh {
-        return run.step(Input::Started);
-    }
-    go_on(run)
+    point
 }
 
-fn replay(run: &mut Run, node: NodeIdx, event: &Event, calls: &mut HashMap<String, u32>) {
+/// Each node that was left undone has all its attempts again.
+fn open_again(run: &mut Run) {
+    for live in run.live.values_mut().filter(|it| it.stage != Stage::Held) {
+        live.earlier = live.attempt;
+        live.due = None;
+    }
+}
+
+fn replay_of_node(run: &mut Run, node: NodeIdx, event: &Event, at: Timestamp, calls: &mut HashMap<String, u32>) {
     match event {
         Event::NodeStarted(it) => replay_start(run, node, it),
         Event::NodeRetry(it) => {
             if let Some(live) = run.live.get_mut(&node) {
                 live.attempt = it.attempt;
+                live.due = Some(at.plus_ms(i64::try_from(it.delay_ms).unwrap_or(i64::MAX)));
             }
         }
         Event::NodeOutput(it) => {
@@ -64,22 +90,34 @@ fn replay(run: &mut Run, node: NodeIdx, event: &Event, calls: &mut HashMap<Strin
                 effect: false,
             };
             replay_start(run, node, &held);
-        }
-        Event::NodeError(it) => {
-            run.live.remove(&node);
-            if it.handled {
-                let stored = StoredOutput { body: Arc::new(it.error.clone()), forms: None };
-                run.publish(node, it.iteration, &stored, Published::Error);
-                run.schedule.restore_done(node, Published::Error);
+            if let Some(live) = run.live.get_mut(&node) {
+                live.stage = Stage::Held;
             }
         }
+        Event::NodeError(it) if it.handled => {
+            run.live.remove(&node);
+            let stored = StoredOutput { body: Arc::new(it.error.clone()), forms: None };
+            run.publish(node, it.iteration, &stored, Published::Error);
+            run.schedule.restore_done(node, Published::Error);
+        }
+        Event::NodeError(_) => replay_failure(run, node),
         _ => {}
+    }
+}
+
+/// A failure that ended the execution: should it be opened again, the node runs again, with the same inputs.
+fn replay_failure(run: &mut Run, node: NodeIdx) {
+    if let Some(live) = run.live.get_mut(&node) {
+        live.stage = Stage::Failed;
+        live.items.retain(|it| it.error.is_none());
     }
 }
 
 fn replay_start(run: &mut Run, node: NodeIdx, started: &NodeStarted) {
     if let Some(live) = run.live.get_mut(&node).filter(|it| it.iteration == started.iteration) {
         live.attempt = started.attempt;
+        live.stage = Stage::Lost;
+        live.due = None;
         return;
     }
     let edges = run.schedule.restore_start(node);
@@ -87,15 +125,8 @@ fn replay_start(run: &mut Run, node: NodeIdx, started: &NodeStarted) {
     let (inputs, sources) = run.take_inputs(&edges);
     let inputs = inputs.unwrap_or_else(|_| Inputs::default());
     Arc::make_mut(&mut run.history).started[node] = started.iteration;
-    let live = Live {
-        iteration: started.iteration,
-        attempt: started.attempt,
-        inputs,
-        sources,
-        notes: Notes::default(),
-        items: Vec::new(),
-    };
-    run.live.insert(node, live);
+    let live = Live::new(started.iteration, Stage::Lost, inputs, sources);
+    run.live.insert(node, Live { attempt: started.attempt, ..live });
 }
 
 fn replay_completion(run: &mut Run, node: NodeIdx, completed: &NodeCompleted) {
@@ -119,54 +150,86 @@ fn count_calls(attempts: u32, meta: &serde_json::Map<String, Value>, calls: &mut
     }
 }
 
-/// Takes up the nodes that were under way, then whatever may start now.
-fn go_on(run: &mut Run) -> Result<(), Error> {
-    let under_way: Vec<NodeIdx> = run.live.keys().copied().collect();
-    for (node, question) in open_questions(run) {
-        run.watch_child_of(node, &question);
-    }
-    let only_waits = run.state.status == Status::Paused
-        && under_way.iter().all(|it| run.state.nodes[*it].waiting.as_ref().is_some_and(|it| it.answer.is_none()));
-    if only_waits && !under_way.is_empty() {
-        return Ok(());
-    }
-    run.note_event(Event::ExecutionResumed(ExecutionResumed { by: "recovery".into() }), None);
-    for node in under_way {
-        take_up(run, node);
-    }
-    let actions = run.schedule.resume();
-    run.carry_out(actions)
-}
-
-fn open_questions(run: &Run) -> Vec<(NodeIdx, Question)> {
-    run.state.open_questions().into_iter().map(|(node, it)| (node, it.question.clone())).collect()
-}
-
-fn take_up(run: &mut Run, node: NodeIdx) {
-    match run.state.nodes[node].waiting.clone() {
-        Some(waiting) => {
-            if let Some(answer) = waiting.answer {
-                run.attempt(node, Work::Resume(Box::new(waiting.question), answer), None);
-            }
+impl Run {
+    /// Takes up the nodes that were under way, then whatever may start now. While an operator's pause is asked for
+    /// nothing does.
+    pub(super) fn begin(&mut self, point: Point) -> Result<(), Error> {
+        if self.state.is_held {
+            self.step(Input::Hold)?;
         }
-        None => {
-            let plan_node = &run.plan.nodes[node];
-            if plan_node.policy.at_most_once && plan_node.node.effect() == Effect::Outside {
-                let prompt = format!(
-                    "`{}` had started when its process died; it may or may not have had its effect. \
-                     `resume` runs it again, `set_output` gives its value, `abort` ends the run",
-                    plan_node.label
-                );
-                let question = Question::new(PauseReason::Operator, prompt);
-                let iteration = run.live[&node].iteration;
-                run.note_event(Event::InteractivePrompt(InteractivePrompt { iteration, question }), Some(node));
-            } else {
-                if let Some(live) = run.live.get_mut(&node) {
-                    live.attempt += 1;
-                }
-                run.note_start(node);
-                run.attempt(node, Work::Run, None);
-            }
+        if point == Point::Fresh {
+            return self.step(Input::Started);
         }
+        let open = self.state.open_questions().into_iter();
+        let open: Vec<(NodeIdx, Question)> = open.map(|(node, it)| (node, it.question.clone())).collect();
+        for (node, question) in &open {
+            self.watch_child_of(*node, question);
+        }
+        let lost = self.lost_nodes();
+        let only_waits = self.state.is_held || lost.is_empty() && !self.live.is_empty();
+        if self.state.status == Status::Paused && only_waits {
+            return Ok(());
+        }
+        if point == Point::UnderWay {
+            self.note_event(Event::ExecutionResumed(ExecutionResumed { by: "recovery".into() }), None);
+        }
+        if self.state.is_held {
+            return Ok(());
+        }
+        for node in lost {
+            self.revive(node);
+        }
+        let actions = self.schedule.resume();
+        self.carry_out(actions)
+    }
+
+    /// Whether `node` is under way and nothing works on it: its process died, or the execution had ended.
+    pub(super) fn is_lost(&self, node: NodeIdx) -> bool {
+        self.live.get(&node).is_some_and(|it| it.stage != Stage::Active) && !self.state.is_asking(node)
+    }
+
+    pub(super) fn lost_nodes(&self) -> Vec<NodeIdx> {
+        self.live.keys().copied().filter(|it| self.is_lost(*it)).collect()
+    }
+
+    /// Takes up a lost node where it was.
+    pub(super) fn revive(&mut self, node: NodeIdx) {
+        if let Some(waiting) = self.state.nodes[node].waiting.clone()
+            && let Some(answer) = waiting.answer
+        {
+            return self.attempt(node, Work::Resume(Box::new(waiting.question), answer), None);
+        }
+        match self.live[&node].stage {
+            Stage::Active => {}
+            Stage::Held if self.holds(node) => self.hold(node),
+            Stage::Held => self.let_go(node),
+            Stage::Failed => self.repeat(node),
+            Stage::Lost => match self.rest_of_pause(node) {
+                // It had not begun, so nothing of it is lost.
+                Some(rest) => self.attempt(node, Work::Run, Some(rest)),
+                None => self.repeat_or_ask(node),
+            },
+        }
+    }
+
+    /// How long a repetition still has to wait; `None` when it may have begun.
+    fn rest_of_pause(&self, node: NodeIdx) -> Option<Duration> {
+        let ms = self.live[&node].due?.since_ms(self.ports.clock.now());
+        u64::try_from(ms).ok().filter(|it| *it > 0).map(Duration::from_millis)
+    }
+
+    fn repeat_or_ask(&mut self, node: NodeIdx) {
+        let plan_node = &self.plan.nodes[node];
+        if !plan_node.policy.at_most_once || plan_node.node.effect() != Effect::Outside {
+            return self.repeat(node);
+        }
+        let prompt = format!(
+            "`{}` had started when its process died or it was stopped; it may or may not have had its effect. \
+             `resume` runs it again, `set_output` gives its value, `abort` ends the run",
+            plan_node.label
+        );
+        let question = Question::new(PauseReason::Operator, prompt);
+        let iteration = self.live[&node].iteration;
+        self.note_event(Event::InteractivePrompt(InteractivePrompt { iteration, question }), Some(node));
     }
 }

@@ -8,14 +8,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::attempt::{Attempt, Finished, Work};
-use super::{Live, Run};
+use super::{Live, Run, Stage};
 use crate::compile::{EdgeIdx, NodeIdx};
 use crate::engine::event::{Event, NodeStarted};
 use crate::error::Error;
-use crate::nodes::context::Notes;
 use crate::nodes::ports::models::TokenSink;
 use crate::nodes::report::Reports;
-use crate::nodes::{Effect, Inputs, Names, NodeContext, content};
+use crate::nodes::{Effect, Inputs, Names, NodeContext, Outcome, content};
 
 impl Run {
     /// Starts execution `iteration` of `node` with the tokens of `edges`.
@@ -26,16 +25,20 @@ impl Run {
             Ok(inputs) => (inputs, None),
             Err(problem) => (Inputs::default(), Some(problem)),
         };
-        self.live
-            .insert(node, Live { iteration, attempt: 1, inputs, sources, notes: Notes::default(), items: Vec::new() });
-        if problem.is_none() && self.holds(node) {
+        self.live.insert(node, Live::new(iteration, Stage::Active, inputs, sources));
+        let given = self.state.nodes[node].given.clone();
+        if problem.is_none() && given.is_none() && self.holds(node) {
             self.hold(node);
             return Ok(());
         }
         self.note_start(node);
-        match problem {
-            Some(problem) => self.finished.push_back(Finished { node, result: Err(problem) }),
-            None => self.attempt(node, Work::Run, None),
+        match (problem, given) {
+            (Some(problem), _) => self.finished.push_back(Finished { node, result: Err(problem) }),
+            (None, Some(value)) => {
+                let output = self.given(node, value);
+                self.finished.push_back(Finished { node, result: Ok(Outcome::Done(output)) });
+            }
+            (None, None) => self.attempt(node, Work::Run, None),
         }
         Ok(())
     }
@@ -77,6 +80,9 @@ impl Run {
 
     /// Runs an attempt of a live node: effect-free ones right here as far as they get.
     pub(super) fn attempt(&mut self, node: NodeIdx, work: Work, delay: Option<Duration>) {
+        if let Some(live) = self.live.get_mut(&node) {
+            live.stage = Stage::Active;
+        }
         if let Some(finished) = self.mocked(node, &work) {
             self.finished.push_back(finished);
             return;
@@ -128,6 +134,7 @@ impl Run {
             reports: Reports::new(node, self.reports.speak.clone()),
             items_done: Arc::new(live.items.clone()),
             is_child: self.options.depth > 0,
+            goes_on: live.earlier > 0 && live.attempt == live.earlier + 1,
             mode: self.options.mode,
         }
     }

@@ -14,15 +14,18 @@ impl Schedule {
     /// looked at closely only when that has changed.
     pub(super) fn first_ready(&mut self) -> Option<NodeIdx> {
         let candidates = std::mem::take(&mut self.candidates);
-        let ready = candidates.iter().map(|&(_, node)| node).find(|&node| {
-            if self.blockers[node].is_some_and(|it| self.still_blocks(it, node)) {
-                return false;
-            }
-            self.blockers[node] = self.blocker(node);
-            self.blockers[node].is_none()
-        });
+        let ready = candidates.iter().map(|&(_, node)| node).find(|&node| self.may_fire(node));
         self.candidates = candidates;
         ready
+    }
+
+    /// Whether nothing can still come that this candidate waits for.
+    pub(super) fn may_fire(&mut self, node: NodeIdx) -> bool {
+        if self.blockers[node].is_some_and(|it| self.still_blocks(it, node)) {
+            return false;
+        }
+        self.blockers[node] = self.blocker(node);
+        self.blockers[node].is_none()
     }
 
     /// Returns the connections without a token on which something can still come for `node`, so that it

@@ -209,7 +209,7 @@ impl Fitting<'_> {
 
     /// Leaves out what tells least, one kind after the other.
     fn drop_details(&mut self) {
-        let steps: [Leave; 8] = [
+        let steps: [Leave; 9] = [
             |it| ("exec_counts", it.exec_counts.take().map_or(0, |it| it.len())),
             |it| ("executed_nodes", it.executed_nodes.take().map_or(0, |it| it.len())),
             |it| ("variables", it.variables.take().map_or(0, |it| it.len())),
@@ -218,6 +218,7 @@ impl Fitting<'_> {
             |it| ("children", std::mem::take(&mut it.children).len()),
             |it| ("nodes", it.nodes.take().map_or(0, |it| it.len())),
             |it| ("usage", it.llm_usage.take().map_or(0, |_| 1)),
+            |it| ("inspection", it.inspection.take().map_or(0, |_| 1)),
         ];
         for step in steps {
             if self.excess() == 0 {
@@ -289,6 +290,14 @@ fn slots(object: &mut ExecutionObject, part: Option<Place>) -> Vec<Slot<'_>> {
     }
     for value in object.variables.iter_mut().flat_map(|it| it.values_mut()) {
         slots.push(slot(Held::Json(value), Place::Variables));
+    }
+    if let Some(inspection) = &mut object.inspection {
+        for value in inspection.variables.values_mut() {
+            slots.push(Slot { held: Held::Json(value), what: "variables".to_owned(), cursor: None });
+        }
+        for (name, value) in inspection.node.iter_mut().flat_map(|it| &mut it.inputs) {
+            slots.push(Slot { held: Held::Json(value), what: format!("input {name}"), cursor: None });
+        }
     }
     for error in &mut object.handled_errors {
         slots.push(Slot { held: Held::Json(error), what: "handled error".to_owned(), cursor: None });

@@ -110,6 +110,7 @@ fn has_foreign_text(object: &ExecutionObject) -> bool {
     object.outputs.is_some()
         || object.error.is_some()
         || object.part.is_some()
+        || object.inspection.is_some()
         || object.node_outputs.is_some()
         || object.variables.is_some()
         || object.nodes.is_some()
@@ -151,7 +152,7 @@ pub(super) fn cleaned(
 
 /// Fields with text that a workflow wrote. Everything was scrubbed when it was stored; this is for secrets that
 /// became known later.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
     "outputs",
     "error",
     "handled_errors",
@@ -163,6 +164,7 @@ const WRITTEN: [&str; 11] = [
     "variables",
     "events",
     "part",
+    "inspection",
 ];
 
 fn scrub(object: &mut Value, scrubber: &Scrubber) {
@@ -173,8 +175,8 @@ fn scrub(object: &mut Value, scrubber: &Scrubber) {
     }
 }
 
-/// Texts only: counts and times are ours.
-fn scrub_texts(value: &mut Value, scrubber: &Scrubber) {
+/// Takes secrets out of a value. Texts only: counts and times are ours.
+pub fn scrub_texts(value: &mut Value, scrubber: &Scrubber) {
     match value {
         Value::String(text) => scrubber.scrub(text),
         Value::Array(items) => items.iter_mut().for_each(|it| scrub_texts(it, scrubber)),

@@ -31,6 +31,8 @@ pub struct ChildRequest {
     pub mode: Mode,
     /// Whether the parent waits for it: then it is aborted with the parent.
     pub is_awaited: bool,
+    /// The parent was opened again: a child of this place that failed or was aborted is, too.
+    pub goes_on: bool,
 }
 
 /// Where a child's diagram comes from.

@@ -152,6 +152,7 @@ impl Talk {
             reports: Reports::default(),
             items_done: Arc::default(),
             is_child: false,
+            goes_on: false,
             mode: Mode::Full,
         }
     }
