@@ -13,6 +13,7 @@ use dipeo::code::Code;
 use dipeo::config::{Config, Environment};
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
+use dipeo::handlers::maintenance::keep_small::keep_small;
 use dipeo::handlers::supervisor::release_dead;
 use dipeo::handlers::{App, Caller, list_executions};
 use dipeo::llm::Llm;
@@ -177,6 +178,7 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     config.readiness = Some(readiness(app));
     app.supervisor()?.register().await?;
     app.supervisor()?.claim_open().await?;
+    app.supervisor()?.spawn(keep_small(Arc::clone(app), stop.clone()));
     let router = mcp::router(
         Arc::clone(app),
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),

@@ -1,9 +1,11 @@
 //! Reads the rows of `executions`: one whole, or many without the columns that grow.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::Store;
 use super::columns::{Moment, StatusWord, Whole, limit};
+use super::failure::Failure;
+use super::large_values::whole;
 use crate::clock::Timestamp;
 use crate::engine::{Projection, Status};
 use crate::error::Error;
@@ -97,12 +99,28 @@ impl Store {
     pub fn execution(&self, execution_id: &ExecutionId) -> Result<Option<ExecutionRow>, Error> {
         let row = self.readers.read(|connection| {
             let sql = format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = ?1");
-            Ok(connection.prepare_cached(&sql)?.query_row([execution_id.as_str()], read_row).optional()?)
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query_and_then([execution_id.as_str()], |row| read_row(connection, row))?;
+            rows.next().transpose()
         })?;
         if row.is_some() {
             self.accesses.note(execution_id, self.clock.now());
         }
         Ok(row)
+    }
+
+    /// Returns the growing columns of one execution, without counting a look.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn projection(&self, execution_id: &ExecutionId) -> Result<Option<Projection>, Error> {
+        self.readers.read(|connection| {
+            let sql = format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = ?1");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query_and_then([execution_id.as_str()], |row| read_row(connection, row))?;
+            Ok(rows.next().transpose()?.map(|it| it.projection))
+        })
     }
 
     /// Returns the small columns of one execution.
@@ -219,15 +237,16 @@ fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
     })
 }
 
-fn read_row(row: &Row<'_>) -> Result<ExecutionRow, rusqlite::Error> {
+fn read_row(connection: &Connection, row: &Row<'_>) -> Result<ExecutionRow, Failure> {
+    let whole = |text| whole(connection, text);
     Ok(ExecutionRow {
         head: read_head(row)?,
         projection: Projection {
-            node_states: row.get(16)?,
-            node_outputs: row.get(17)?,
+            node_states: whole(row.get(16)?)?,
+            node_outputs: whole(row.get(17)?)?,
             llm_usage: row.get(18)?,
-            error: row.get(19)?,
-            variables: row.get(20)?,
+            error: row.get::<_, Option<_>>(19)?.map(whole).transpose()?,
+            variables: whole(row.get(20)?)?,
             exec_counts: row.get(21)?,
             executed_nodes: row.get(22)?,
         },

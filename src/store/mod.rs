@@ -7,6 +7,7 @@
 mod accesses;
 mod activity;
 mod adopt;
+mod backup;
 mod blobs;
 mod changes;
 mod children;
@@ -16,12 +17,17 @@ mod controls;
 mod create;
 mod executions;
 mod failure;
+mod integrity;
 mod journal;
+mod large_values;
 mod messages;
 mod migrate;
 mod owners;
 mod readers;
+mod retention;
 mod sources;
+mod space;
+mod spill;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tokens;
@@ -34,6 +40,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use activity::Moved;
+pub use backup::{copy, restore};
 pub use blobs::Blob;
 pub use children::ChildRow;
 pub use controls::{ControlRow, NewControl};
@@ -41,7 +48,9 @@ pub use create::{Created, ExecutionKind, Idempotency, NewExecution, Parent, Pare
 pub use executions::{ExecutionHead, ExecutionRow, ListFilter, Stamp};
 pub use messages::{MessageRow, SavedMessage};
 pub use owners::{Claimed, NewOwner, OwnerRow};
+pub use retention::{Deleted, Rules, StatusRules, Unused};
 pub use sources::{NewRevision, RevisionRow, Source};
+pub use space::{Space, TableSize};
 pub use tokens::{NewToken, TokenRow};
 pub use transitions::TransitionRow;
 
