@@ -178,42 +178,71 @@ impl Store {
     ///
     /// Failures of the database.
     pub fn list_executions(&self, filter: &ListFilter) -> Result<(Vec<ExecutionHead>, u64), Error> {
-        let of_kind = if filter.with_children { "" } else { " AND kind <> 'child'" };
-        let of_whom = match filter.principal {
+        self.readers.read(|connection| {
+            // Both answers from one state of the database.
+            let view = connection.unchecked_transaction()?;
+            let total = view.prepare_cached(&filter.count_sql())?.query_row(
+                named_params! {
+                    ":status": filter.status.map(Status::name),
+                    ":diagram_id": filter.diagram_id,
+                    ":principal": filter.principal,
+                },
+                |row| row.get::<_, Whole>(0),
+            )?;
+            Ok((heads(&view, filter)?, total.0))
+        })
+    }
+
+    /// Returns the newest execution that fits, without counting the others.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn newest_execution(&self, filter: &ListFilter) -> Result<Option<ExecutionHead>, Error> {
+        let filter = ListFilter { limit: Some(1), ..filter.clone() };
+        Ok(self.readers.read(|connection| heads(connection, &filter))?.pop())
+    }
+}
+
+impl ListFilter {
+    /// Names every parameter, and a column only where it is asked for: then SQLite finds the index made for it.
+    fn condition(&self) -> String {
+        let of_kind = if self.with_children { "" } else { " AND kind <> 'child'" };
+        let of_whom = match self.principal {
             Some(_) => " AND (principal IS NULL OR principal = :principal)",
             None => " AND :principal IS NULL",
         };
-        let which = match (filter.status.is_some(), filter.diagram_id.is_some()) {
+        let which = match (self.status.is_some(), self.diagram_id.is_some()) {
             (false, false) => ":status IS NULL AND :diagram_id IS NULL",
             (true, false) => "status = :status AND :diagram_id IS NULL",
             (false, true) => ":status IS NULL AND diagram_id = :diagram_id",
             (true, true) => "status = :status AND diagram_id = :diagram_id",
         };
-        let (status, diagram_id) = (filter.status.map(Status::name), filter.diagram_id.as_deref());
-        self.readers.read(|connection| {
-            // Both answers from one state of the database.
-            let view = connection.unchecked_transaction()?;
-            let sql = format!("SELECT count(*) FROM executions WHERE {which}{of_kind}{of_whom}");
-            let total = view.prepare_cached(&sql)?.query_row(
-                named_params! {":status": status, ":diagram_id": diagram_id, ":principal": filter.principal},
-                |row| row.get::<_, Whole>(0),
-            )?;
-            let sql = format!(
-                "SELECT {HEAD} FROM executions WHERE {which}{of_kind}{of_whom} ORDER BY started_at DESC, rowid DESC
-                  LIMIT :limit OFFSET :offset"
-            );
-            let mut statement = view.prepare_cached(&sql)?;
-            let params = named_params! {
-                ":status": status,
-                ":diagram_id": diagram_id,
-                ":principal": filter.principal,
-                ":limit": limit(filter.limit),
-                ":offset": limit(Some(filter.offset)),
-            };
-            let heads = statement.query_map(params, read_head)?.collect::<Result<_, _>>()?;
-            Ok((heads, total.0))
-        })
+        format!("{which}{of_kind}{of_whom}")
     }
+
+    fn count_sql(&self) -> String {
+        format!("SELECT count(*) FROM executions WHERE {}", self.condition())
+    }
+
+    fn list_sql(&self) -> String {
+        format!(
+            "SELECT {HEAD} FROM executions WHERE {} ORDER BY started_at DESC, rowid DESC LIMIT :limit OFFSET :offset",
+            self.condition()
+        )
+    }
+}
+
+fn heads(connection: &Connection, filter: &ListFilter) -> Result<Vec<ExecutionHead>, Failure> {
+    let mut statement = connection.prepare_cached(&filter.list_sql())?;
+    let params = named_params! {
+        ":status": filter.status.map(Status::name),
+        ":diagram_id": filter.diagram_id,
+        ":principal": filter.principal,
+        ":limit": limit(filter.limit),
+        ":offset": limit(Some(filter.offset)),
+    };
+    Ok(statement.query_map(params, read_head)?.collect::<Result<_, _>>()?)
 }
 
 fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
@@ -322,29 +351,84 @@ mod tests {
         }
     }
 
+    fn plan(store: &super::super::Store, sql: &str) -> String {
+        let plan = store.readers.read(|connection| {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+            let lines = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3))?;
+            Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
+        });
+        plan.expect("explains")
+    }
+
     #[tokio::test]
-    async fn every_list_walks_an_index_and_sorts_nothing() {
-        let test = many(10_000).await;
-        for (filter, index) in [
-            ("1", "idx_started_at"),
-            ("status = 'running'", "idx_status_started"),
-            ("diagram_id = 'review'", "idx_diagram_started"),
-        ] {
-            let sql = format!(
-                "EXPLAIN QUERY PLAN SELECT {HEAD} FROM executions WHERE {filter}
-                  ORDER BY started_at DESC, rowid DESC LIMIT 20"
-            );
-            let plan = test.store.readers.read(|connection| {
-                let mut statement = connection.prepare(&sql)?;
-                let lines = statement.query_map([], |row| row.get::<_, String>(3))?;
-                Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
-            });
-            let plan = plan.expect("explains");
-            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{filter}: {plan}");
+    async fn every_list_and_count_walks_its_index_and_sorts_nothing() {
+        let test = many(2_000).await;
+        for is_analyzed in [false, true] {
+            if is_analyzed {
+                test.store.analyze().await.expect("counted");
+            }
+            for (status, diagram_id, with_children, index) in [
+                (None, None, false, "idx_listed"),
+                (Some(Status::Running), None, false, "idx_listed_status"),
+                (None, Some("review"), false, "idx_listed_diagram"),
+                (Some(Status::Failed), Some("review"), false, "idx_listed_both"),
+                (None, None, true, "idx_started_at"),
+            ] {
+                let filter = ListFilter {
+                    status,
+                    diagram_id: diagram_id.map(str::to_owned),
+                    with_children,
+                    limit: Some(20),
+                    ..ListFilter::default()
+                };
+                let plan = plan(&test.store, &filter.list_sql());
+                assert!(plan.contains(&format!("INDEX {index}")), "{filter:?}: {plan}");
+                assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+            }
         }
-        let filter = ListFilter { status: Some(Status::Pending), limit: Some(20), ..ListFilter::default() };
-        let (heads, total) = test.store.list_executions(&filter).expect("reads");
-        assert_eq!((heads.len(), total), (20, 5_000));
-        assert!(test.store.commits() < 1_000, "{} commits for 10000 rows", test.store.commits());
+        for (status, diagram_id) in [
+            (None, None),
+            (Some(Status::Running), None),
+            (None, Some("review")),
+            (Some(Status::Failed), Some("review")),
+        ] {
+            let diagram_id = diagram_id.map(str::to_owned);
+            let filter = ListFilter { status, diagram_id, ..ListFilter::default() };
+            let plan = plan(&test.store, &filter.count_sql());
+            assert!(plan.contains("INDEX idx_"), "{filter:?}: {plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_single_executions_are_read_by_is_never_a_scan() {
+        let test = many(2_000).await;
+        for sql in [
+            format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = 'a'"),
+            "SELECT payload FROM transitions WHERE execution_id = 'a' AND seq > 1 ORDER BY seq LIMIT 5".to_owned(),
+            "SELECT content FROM messages WHERE execution_id = 'a' AND seq > 1 ORDER BY seq, rowid LIMIT 5".to_owned(),
+            "SELECT execution_id FROM executions WHERE parent_execution_id = 'a' AND parent_place = 'b'".to_owned(),
+            "SELECT 1 FROM controls WHERE execution_id = 'a'".to_owned(),
+            "SELECT 1 FROM content_uses WHERE sha256 = 'a'".to_owned(),
+            "SELECT 1 FROM content_uses WHERE execution_id = 'a'".to_owned(),
+            "SELECT content FROM large_values WHERE sha256 = 'a'".to_owned(),
+            format!("SELECT 1 FROM executions WHERE owner = 'a' AND {}", super::super::columns::NOT_ENDED),
+        ] {
+            let plan = plan(&test.store, &sql);
+            assert!(
+                plan.contains("SEARCH") && !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+                "{sql}: {plan}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_is_found_without_a_count() {
+        let test = many(20).await;
+        let newest = |status| {
+            let found = test.store.newest_execution(&ListFilter { status, ..ListFilter::default() }).expect("reads");
+            found.map(|it| it.started_at.since_ms(NOON) / 1_000)
+        };
+        assert_eq!([None, Some(Status::Running), Some(Status::Failed)].map(newest), [Some(19), Some(18), None]);
     }
 }

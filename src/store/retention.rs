@@ -283,14 +283,18 @@ fn delete_family(
 /// Whether something of the family has not ended or is held, something unfinished came from it, or it has the
 /// newest row: SQLite would give its number out again, and whoever follows the log counts on growing numbers.
 fn must_stay(connection: &Connection, execution_id: &str) -> Result<bool, Failure> {
-    let sql = format!(
-        "{FAMILY} SELECT EXISTS (SELECT 1 FROM family JOIN executions ON execution_id = family.id
+    Ok(connection.prepare_cached(&must_stay_sql())?.query_row([execution_id], |row| row.get(0))?)
+}
+
+fn must_stay_sql() -> String {
+    format!(
+        "{FAMILY} SELECT EXISTS (SELECT 1 FROM family CROSS JOIN executions ON execution_id = family.id
                                   WHERE hold OR {NOT_ENDED}
                                      OR executions.rowid = (SELECT max(rowid) FROM executions))
-                      OR EXISTS (SELECT 1 FROM family JOIN executions ON parent_execution_id = family.id WHERE {NOT_ENDED})
+                      OR EXISTS (SELECT 1 FROM family CROSS JOIN executions ON parent_execution_id = family.id
+                                  WHERE {NOT_ENDED})
                       OR (SELECT execution_id FROM transitions ORDER BY rowid DESC LIMIT 1) IN (SELECT id FROM family)"
-    );
-    Ok(connection.prepare_cached(&sql)?.query_row([execution_id], |row| row.get(0))?)
+    )
 }
 
 fn delete_unused(connection: &Connection, unused: &Unused, unused_before: Timestamp) -> Result<u64, Failure> {
@@ -380,6 +384,29 @@ mod tests {
         });
         for table in tables.expect("reads") {
             assert!(TABLES.contains(&table.as_str()), "`{table}` has an `execution_id` and is not pruned");
+        }
+    }
+
+    #[tokio::test]
+    async fn deleting_one_execution_scans_no_table() {
+        let test = TestStore::new();
+        for n in 1..=500 {
+            test.store.create_execution(execution(n)).await.expect("created");
+        }
+        let deletes = TABLES.iter().filter(|it| **it != "recordings");
+        let mut all: Vec<String> = deletes.map(|it| format!("DELETE FROM {it} WHERE execution_id = ?1")).collect();
+        all.extend([must_stay_sql(), format!("{FAMILY} SELECT id FROM family")]);
+        for sql in all {
+            let plan = test.store.readers.read(|connection| {
+                let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let lines = statement.query_map([id(1).as_str()], |row| row.get::<_, String>(3))?;
+                Ok(lines.collect::<Result<Vec<_>, _>>()?)
+            });
+            let plan = plan.expect("explains");
+            // The newest event is the first row of a scan from the end. Nothing else may be.
+            let scans =
+                plan.iter().filter(|it| it.starts_with("SCAN ") && !it.contains("family") && !it.contains("CONSTANT"));
+            assert!(scans.clone().all(|it| it.starts_with("SCAN transitions")), "{sql}: {plan:?}");
         }
     }
 

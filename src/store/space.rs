@@ -112,10 +112,11 @@ impl Store {
     pub async fn give_back(&self, n_pages: u32) -> Result<u64, Error> {
         self.writer
             .write(move |connection| {
-                let mut statement = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({n_pages})"))?;
+                let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({n_pages})"))?;
                 let mut steps = statement.query([])?;
                 // Each step gives one page back.
                 while steps.next()?.is_some() {}
+                drop(steps);
                 let left: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
                 Ok(left.unsigned_abs())
             })
@@ -230,7 +231,7 @@ mod tests {
             test.store.create_execution(new).await.expect("created");
             let mut batch = batch(n, "me", 2..=2);
             batch.summary.status = Status::Completed;
-            batch.transitions[0].payload = format!("{{\"v\":1,\"n\":{n},\"list\":[{}0]}}", "\"text\",".repeat(14_000));
+            batch.transitions[0].payload = format!("{{\"v\":1,\"list\":[{}{n}]}}", "\"text\",".repeat(14_000));
             test.store.append(batch).await.expect("queued").durable().await.expect("written");
         }
     }

@@ -1,6 +1,6 @@
 //! Lets the database count what its query planner asks for.
 
-use super::require_terminal;
+use super::{existing, require_terminal};
 use crate::error::Error;
 use crate::handlers::{App, Caller};
 
@@ -11,7 +11,7 @@ use crate::handlers::{App, Caller};
 /// `PERMISSION_REQUIRED` for a client; failures of the database.
 pub async fn analyze(app: &App, caller: &Caller) -> Result<(), Error> {
     require_terminal(caller)?;
-    match app.existing_store() {
+    match existing(app)? {
         Some(store) => store.analyze().await,
         None => Ok(()),
     }

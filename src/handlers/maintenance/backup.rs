@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::rotation::Rotation;
-use super::{read_stamp, require_terminal, stamp};
+use super::{existing, read_stamp, require_terminal, stamp};
 use crate::error::Error;
 use crate::handlers::{App, Caller};
 
@@ -45,7 +45,7 @@ pub async fn backup(app: &App, caller: &Caller, request: Request) -> Result<Resp
         return Err(Error::invalid("INVALID_INPUT", format!("`{}` is one file", file.display()))
             .hint("`--keep` needs a folder: leave PATH out, or end it with /"));
     }
-    let store = app.existing_store().ok_or_else(|| {
+    let store = existing(app)?.ok_or_else(|| {
         Error::not_found("FILE_NOT_FOUND", format!("there is no database `{}`", app.config.database.display()))
             .hint("run a diagram first, or name the database with `--db`")
     })?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{require_terminal, stamp};
+use super::{existing, require_terminal, stamp};
 use crate::engine::Projection;
 use crate::engine::state::ExecutionState;
 use crate::error::Error;
@@ -46,7 +46,7 @@ pub async fn check(app: &App, caller: &Caller, request: Request) -> Result<Respo
     require_terminal(caller)?;
     let Some(backup) = request.backup else {
         let path = app.config.database.display().to_string();
-        let Some(store) = app.existing_store() else { return Ok(Response { path, ..Response::default() }) };
+        let Some(store) = existing(app)? else { return Ok(Response { path, ..Response::default() }) };
         return Ok(Response { path, ..look_through(store).await? });
     };
     let backup = match caller {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::prune::{Response, prune_by, rules_of};
+use super::prune::{Response, chosen, prune_these, rules_of};
 use crate::error::Error;
 use crate::handlers::App;
 
@@ -42,7 +42,8 @@ pub async fn keep_small(app: Arc<App>, stop: CancellationToken) {
 async fn prune_once(app: &App, is_announced: &mut bool, stop: &CancellationToken) -> Result<Response, Error> {
     let store = app.store()?;
     let rules = rules_of(&app.config.retention);
-    let n_chosen = store.prunable(&rules)?.len();
+    let chosen = chosen(store, &rules).await?;
+    let n_chosen = chosen.len();
     if n_chosen > 0 && !*is_announced {
         *is_announced = true;
         tracing::warn!(
@@ -52,5 +53,5 @@ async fn prune_once(app: &App, is_announced: &mut bool, stop: &CancellationToken
             app.config.retention
         );
     }
-    prune_by(store, &rules, stop).await
+    prune_these(store, chosen, stop).await
 }

@@ -13,8 +13,10 @@ mod rotation;
 pub mod stats;
 pub mod vacuum;
 
-use super::Caller;
+use std::sync::Arc;
+
 use super::supervisor::release_dead;
+use super::{App, Caller};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::store::Store;
@@ -26,6 +28,11 @@ fn require_terminal(caller: &Caller) -> Result<(), Error> {
     }
     Err(Error::refused("PERMISSION_REQUIRED", "only a person at the terminal may look after the database")
         .hint("ask the person to run `dipeo maintenance`"))
+}
+
+/// The database, when there is one; one that cannot be opened is not passed over in silence.
+fn existing(app: &App) -> Result<Option<&Arc<Store>>, Error> {
+    if app.config.database.is_file() { app.store().map(Some) } else { Ok(None) }
 }
 
 /// Whether another process lives on this database, and which.

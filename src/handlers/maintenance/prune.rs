@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
-use super::{other_owner, require_terminal};
+use super::{existing, other_owner, require_terminal};
 use crate::config::RetentionSettings;
 use crate::engine::Status;
 use crate::error::Error;
@@ -71,7 +71,7 @@ pub async fn prune(app: &App, caller: &Caller, request: Request) -> Result<Respo
         return Err(Error::invalid("INVALID_INPUT", format!("`{}` executions are never pruned", status.name()))
             .hint("write completed, failed or aborted"));
     }
-    let Some(store) = app.existing_store() else {
+    let Some(store) = existing(app)? else {
         return Ok(Response { dry_run: request.dry_run, ..Response::default() });
     };
     let settings = rules_of(&app.config.retention);
@@ -83,12 +83,13 @@ pub async fn prune(app: &App, caller: &Caller, request: Request) -> Result<Respo
         ..settings
     };
     if request.dry_run {
-        let n_chosen = store.prunable(&rules)?.len() as u64;
+        let n_chosen = chosen(store, &rules).await?.len() as u64;
         let n_bytes = store.space()?.file_bytes;
         let unchanged = Response { bytes_before: n_bytes, bytes_after: n_bytes, ..Response::default() };
         return Ok(Response { dry_run: true, executions: n_chosen, ..unchanged });
     }
-    prune_by(store, &rules, &CancellationToken::new()).await
+    let chosen = chosen(store, &rules).await?;
+    prune_these(store, chosen, &CancellationToken::new()).await
 }
 
 /// The rules that the settings stand for.
@@ -107,14 +108,21 @@ pub(super) fn rules_of(settings: &RetentionSettings) -> Rules {
     }
 }
 
-/// Prunes by `rules` until it is done or told to stop; what was done until then stays done.
-pub(super) async fn prune_by(store: &Arc<Store>, rules: &Rules, stop: &CancellationToken) -> Result<Response, Error> {
+/// The executions that go by `rules`, oldest first.
+pub(super) async fn chosen(store: &Arc<Store>, rules: &Rules) -> Result<Vec<String>, Error> {
+    let (store, rules) = (Arc::clone(store), rules.clone());
+    let chosen = tokio::task::spawn_blocking(move || store.prunable(&rules)).await;
+    chosen.map_err(|e| Error::internal("choosing executions was given up").source(e))?
+}
+
+/// Deletes `chosen` and what nobody refers to then, until it is done or told to stop; what was done until then
+/// stays done.
+pub(super) async fn prune_these(
+    store: &Arc<Store>,
+    chosen: Vec<String>,
+    stop: &CancellationToken,
+) -> Result<Response, Error> {
     let mut response = Response { bytes_before: store.space()?.file_bytes, ..Response::default() };
-    let chosen = {
-        let (store, rules) = (Arc::clone(store), rules.clone());
-        let chosen = tokio::task::spawn_blocking(move || store.prunable(&rules)).await;
-        chosen.map_err(|e| Error::internal("choosing executions was given up").source(e))??
-    };
     delete(store, chosen, stop, &mut response).await?;
     response.unused = sweep(store, stop).await?;
     shrink(store, stop).await?;

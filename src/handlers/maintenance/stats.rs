@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::require_terminal;
+use super::{existing, require_terminal};
 use crate::clock::Timestamp;
 use crate::engine::Status;
 use crate::error::Error;
@@ -47,7 +47,7 @@ pub struct Table {
 pub async fn stats(app: &App, caller: &Caller) -> Result<Response, Error> {
     require_terminal(caller)?;
     let path = app.config.database.display().to_string();
-    let Some(store) = app.existing_store() else { return Ok(Response { path, ..Response::default() }) };
+    let Some(store) = existing(app)? else { return Ok(Response { path, ..Response::default() }) };
     let space = store.space()?;
     let tables = store.table_sizes()?.into_iter();
     Ok(Response {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::prune::shrink;
-use super::{require_alone, require_terminal};
+use super::{existing, require_alone, require_terminal};
 use crate::error::Error;
 use crate::handlers::{App, Caller};
 
@@ -26,7 +26,7 @@ pub struct Response {
 /// `PERMISSION_REQUIRED` for a client; `DATABASE_IN_USE` when the file must be rewritten; failures of the database.
 pub async fn vacuum(app: &App, caller: &Caller) -> Result<Response, Error> {
     require_terminal(caller)?;
-    let Some(store) = app.existing_store() else { return Ok(Response::default()) };
+    let Some(store) = existing(app)? else { return Ok(Response::default()) };
     let before = store.space()?;
     let mut converted = false;
     if !before.is_incremental {
