@@ -43,11 +43,17 @@ pub fn big_database(bench: &Bench) -> Outcome<Vec<Finding>> {
     drop(app);
     let mut findings = vec![figure("filling the database", format!("{:.1} s", took.as_secs_f64()), "")];
     let mut latest = Series::default();
-    let mut listed = Series::default();
+    let (mut listed, mut started) = (Series::default(), Series::default());
     for _ in 0..bench.rounds {
         latest.0.push(cold::runs(|_| Ok(&place), |place| shows(place, &["results", "--latest"]))?);
         listed.0.push(cold::runs(|_| Ok(&place), |place| shows(place, &["results", "--status", "failed"]))?);
+        started.0.push(cold::starts(|| {
+            let mut command = place.command();
+            command.arg("mcp");
+            Ok(command)
+        })?);
     }
+    findings.push(process("dipeo mcp to tools/list, 100,000 executions", started));
     findings.push(process("results --latest, 100,000 executions", latest));
     findings.push(process("results --status failed, 100,000 executions", listed));
     findings.extend(bench.runtime.block_on(calls(&place))?);

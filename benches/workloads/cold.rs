@@ -122,7 +122,7 @@ fn with_executions(bench: &Bench) -> Outcome<Place> {
 }
 
 /// The CPU time includes how each process ends, the wall time does not.
-fn starts(command: impl Fn() -> Outcome<Command>) -> Outcome<Sample> {
+pub fn starts(command: impl Fn() -> Outcome<Command>) -> Outcome<Sample> {
     let list = Message::new("tools/list", &json!({}));
     let mut parts = Parts::default();
     let stopwatch = Stopwatch::start(Cpu::Ended)?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long one transaction of maintenance should take at most: others wait for it.
-const STEP: Duration = Duration::from_millis(15);
+const STEP: Duration = Duration::from_millis(20);
 /// Longest pause between two steps.
-const PAUSE_MAX: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// The size of the next step. It grows while steps are quick and shrinks when one was slow.
 pub(super) struct Pace {
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn another_process_gets_twice_the_time_of_a_step() {
-        for (took_ms, is_shared, want_ms) in [(10, true, Some(20)), (10, false, None), (5_000, true, Some(200))] {
+        for (took_ms, is_shared, want_ms) in [(10, true, Some(20)), (10, false, None), (5_000, true, Some(100))] {
             let pause = pause_after(Duration::from_millis(took_ms), is_shared);
             assert_eq!(pause, want_ms.map(Duration::from_millis), "{took_ms} {is_shared}");
         }

@@ -15,11 +15,11 @@ use crate::handlers::{App, Caller};
 use crate::store::{Rules, StatusRules, Store};
 
 /// Executions deleted in one transaction: at least, at most (platform.md 16.2).
-const EXECUTIONS_PER_STEP: (usize, usize) = (10, 500);
+const EXECUTIONS_PER_STEP: (usize, usize) = (50, 500);
 /// Values, blobs or texts deleted in one transaction; each may be megabytes.
 const UNUSED_PER_STEP: usize = 8;
 /// Pages given back in one transaction: at least, at most (platform.md 16.2).
-const PAGES_PER_STEP: (usize, usize) = (50, 1_000);
+const PAGES_PER_STEP: (usize, usize) = (200, 1_000);
 /// Size of the write-ahead log, in bytes, from which it is moved into the file between two steps: a writer that
 /// has to do it at four times that size would be held up.
 const LOG_BYTES_MOVED: u64 = 4 * 1024 * 1024;
