@@ -33,4 +33,5 @@ DROP INDEX idx_diagram_started;
 CREATE INDEX idx_listed ON executions(started_at) WHERE kind <> 'child';
 CREATE INDEX idx_listed_status ON executions(status, started_at) WHERE kind <> 'child';
 CREATE INDEX idx_listed_diagram ON executions(diagram_id, started_at) WHERE kind <> 'child';
+CREATE INDEX idx_listed_principal ON executions(principal, status) WHERE kind <> 'child';
 CREATE INDEX idx_listed_both ON executions(diagram_id, status, started_at) WHERE kind <> 'child';

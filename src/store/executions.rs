@@ -204,31 +204,41 @@ impl Store {
     }
 }
 
+/// Executions of nobody, of somebody, or of whomever.
+const OF_NOBODY: &str = "principal IS NULL";
+const OF_ONE: &str = "principal = :principal";
+const OF_ALL: &str = ":principal IS NULL";
+
 impl ListFilter {
     /// Names every parameter, and a column only where it is asked for: then SQLite finds the index made for it.
-    fn condition(&self) -> String {
+    fn condition(&self, of_whom: &str) -> String {
         let of_kind = if self.with_children { "" } else { " AND kind <> 'child'" };
-        let of_whom = match self.principal {
-            Some(_) => " AND (principal IS NULL OR principal = :principal)",
-            None => " AND :principal IS NULL",
-        };
         let which = match (self.status.is_some(), self.diagram_id.is_some()) {
             (false, false) => ":status IS NULL AND :diagram_id IS NULL",
             (true, false) => "status = :status AND :diagram_id IS NULL",
             (false, true) => ":status IS NULL AND diagram_id = :diagram_id",
             (true, true) => "status = :status AND diagram_id = :diagram_id",
         };
-        format!("{which}{of_kind}{of_whom}")
+        format!("{which}{of_kind} AND {of_whom}")
     }
 
     fn count_sql(&self) -> String {
-        format!("SELECT count(*) FROM executions WHERE {}", self.condition())
+        let count = |of_whom| format!("SELECT count(*) FROM executions WHERE {}", self.condition(of_whom));
+        match self.principal {
+            None => count(OF_ALL),
+            // Each by the index on principals; as one condition it would read every row.
+            Some(_) => format!("SELECT ({}) + ({})", count(OF_NOBODY), count(OF_ONE)),
+        }
     }
 
     fn list_sql(&self) -> String {
+        let condition = match self.principal {
+            None => self.condition(OF_ALL),
+            Some(_) => self.condition(&format!("({OF_NOBODY} OR {OF_ONE})")),
+        };
         format!(
-            "SELECT {HEAD} FROM executions WHERE {} ORDER BY started_at DESC, rowid DESC LIMIT :limit OFFSET :offset",
-            self.condition()
+            "SELECT {HEAD} FROM executions WHERE {condition} ORDER BY started_at DESC, rowid DESC
+              LIMIT :limit OFFSET :offset"
         )
     }
 }
@@ -387,16 +397,41 @@ mod tests {
                 assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
             }
         }
-        for (status, diagram_id) in [
-            (None, None),
-            (Some(Status::Running), None),
-            (None, Some("review")),
-            (Some(Status::Failed), Some("review")),
+        for (status, diagram_id, principal) in [
+            (None, None, None),
+            (Some(Status::Running), None, None),
+            (None, Some("review"), None),
+            (Some(Status::Failed), Some("review"), None),
+            (None, None, Some("ada")),
+            (Some(Status::Failed), None, Some("ada")),
         ] {
-            let diagram_id = diagram_id.map(str::to_owned);
-            let filter = ListFilter { status, diagram_id, ..ListFilter::default() };
+            let (diagram_id, principal) = (diagram_id.map(str::to_owned), principal.map(str::to_owned));
+            let filter = ListFilter { status, diagram_id, principal, ..ListFilter::default() };
             let plan = plan(&test.store, &filter.count_sql());
-            assert!(plan.contains("INDEX idx_"), "{filter:?}: {plan}");
+            let n_steps = plan.matches("executions USING").count();
+            let of_index = if filter.principal.is_some() { "INDEX idx_listed_principal" } else { "INDEX idx_listed" };
+            assert!(n_steps > 0 && plan.matches(of_index).count() == n_steps, "{filter:?}: {plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_principal_sees_and_counts_their_own_and_those_of_nobody() {
+        let test = TestStore::new();
+        for (n, principal) in [(1, None), (2, Some("ada")), (3, Some("bob")), (4, Some("ada"))] {
+            let new = NewExecution { principal: principal.map(str::to_owned), ..execution(n) };
+            test.store.create_execution(new).await.expect("created");
+        }
+        for (principal, status, want) in [
+            (None, None, 4),
+            (Some("ada"), None, 3),
+            (Some("bob"), None, 2),
+            (Some("eve"), None, 1),
+            (Some("ada"), Some(Status::Pending), 3),
+            (Some("ada"), Some(Status::Failed), 0),
+        ] {
+            let filter = ListFilter { principal: principal.map(str::to_owned), status, ..ListFilter::default() };
+            let (heads, total) = test.store.list_executions(&filter).expect("reads");
+            assert_eq!((heads.len() as u64, total), (want, want), "{principal:?} {status:?}");
         }
     }
 
