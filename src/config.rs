@@ -4,6 +4,7 @@
 mod access;
 mod clients;
 mod models;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use self::access::{AuthTable, McpTable};
 pub use self::clients::{Named, UserFolders};
 use self::models::ModelsTable;
 pub use self::models::{LongPrice, ModelSettings, PriceTable, ProviderConfig, default_model};
+use self::retention::RetentionTable;
+pub use self::retention::{RetentionSettings, StatusRetention};
 use crate::error::Error;
 use crate::nearest::nearest;
 use crate::secret::Secret;
@@ -128,6 +131,7 @@ pub struct Config {
     pub auth: AuthSettings,
     pub mcp: McpSettings,
     pub limits: LimitSettings,
+    pub retention: RetentionSettings,
     pub models: ModelSettings,
     /// Variables that hold keys of providers: everything called `…_API_KEY` or `…_TOKEN`.
     pub provider_keys: BTreeMap<String, Secret>,
@@ -155,6 +159,8 @@ struct FileSettings {
     mcp: McpTable,
     #[serde(default)]
     limits: LimitSettings,
+    #[serde(default)]
+    retention: RetentionTable,
     #[serde(default)]
     models: ModelsTable,
     #[serde(default)]
@@ -246,6 +252,7 @@ impl Config {
             auth: AuthSettings::load(env, file.auth)?,
             mcp: McpSettings::load(overrides, file.mcp)?,
             limits: file.limits.checked()?,
+            retention: file.retention.settings()?,
             models: ModelSettings::load(env, file.models, file.prices)?,
             provider_keys: env.provider_keys(),
             policy,

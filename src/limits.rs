@@ -74,6 +74,10 @@ pub const WRITER_QUEUE: usize = 1_024;
 /// Most queued transactions that share one commit (performance.md 5).
 pub const WRITER_GROUP_MAX: usize = 512;
 
+/// From what size on a value is stored apart and shared by all rows that have it, in bytes of JSON: two pages of
+/// the database, so that what is spared is more than what referring to it costs.
+pub const LARGE_VALUE_BYTES_MIN: usize = 8 * 1024;
+
 /// Ended executions kept as they were shown, in bytes of memory: some thousands of small ones.
 pub const FINISHED_BYTES_MAX: usize = 8 * 1024 * 1024;
 

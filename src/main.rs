@@ -13,6 +13,7 @@ use dipeo::code::Code;
 use dipeo::config::{Config, Environment};
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
+use dipeo::handlers::maintenance::keep_small::keep_small;
 use dipeo::handlers::supervisor::release_dead;
 use dipeo::handlers::{App, Caller, list_executions};
 use dipeo::llm::Llm;
@@ -181,10 +182,15 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
         Arc::clone(app),
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
     );
-    http::serve(config, router, stop.clone(), move |address| {
+    let pruning = stop.child_token();
+    app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
+    let served = http::serve(config, router, stop.clone(), move |address| {
         output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
     })
-    .await
+    .await;
+    // Also when it never began to serve: shutting down waits for what was started.
+    pruning.cancel();
+    served
 }
 
 /// The server is ready when the database answers.
@@ -193,8 +199,8 @@ fn readiness(app: &Arc<App>) -> http::Readiness {
     Arc::new(move || {
         let app = Arc::clone(&app);
         Box::pin(async move {
-            let request = list_executions::Request { limit: Some(1), ..Default::default() };
-            list_executions::list_executions(&app, &Caller::owner_client(), request).await.map(|_| ())
+            let request = list_executions::Request::default();
+            list_executions::newest_execution(&app, &Caller::owner_client(), request).await.map(|_| ())
         })
     })
 }

@@ -54,7 +54,7 @@ fn prepared() -> Outcome<Place> {
 }
 
 /// Times `work` on what `prepare` makes, ten times.
-fn runs<P>(prepare: impl Fn(u64) -> Outcome<P>, work: impl Fn(&P) -> Outcome<()>) -> Outcome<Sample> {
+pub fn runs<P>(prepare: impl Fn(u64) -> Outcome<P>, work: impl Fn(&P) -> Outcome<()>) -> Outcome<Sample> {
     let places = (0..N_STARTS).map(prepare).collect::<Outcome<Vec<P>>>()?;
     let mut parts = Parts::default();
     let stopwatch = Stopwatch::start(Cpu::Ended)?;
@@ -122,7 +122,7 @@ fn with_executions(bench: &Bench) -> Outcome<Place> {
 }
 
 /// The CPU time includes how each process ends, the wall time does not.
-fn starts(command: impl Fn() -> Outcome<Command>) -> Outcome<Sample> {
+pub fn starts(command: impl Fn() -> Outcome<Command>) -> Outcome<Sample> {
     let list = Message::new("tools/list", &json!({}));
     let mut parts = Parts::default();
     let stopwatch = Stopwatch::start(Cpu::Ended)?;

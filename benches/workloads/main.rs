@@ -9,11 +9,13 @@
 //! | `bare_mcp` | their basis: a server of the same library with one tool, started from this very program |
 //! | `typescript` | the same server made with the TypeScript SDK, where that is installed |
 //! | `crowd` | a good client of a server that many others use badly |
+//! | `big_database` | lists, results and pruning among 100,000 executions |
 //! | `cold` | processes from `exec` to their answer, and how much memory they take |
 //! | `place` `measure` `table` | a workspace, a stopwatch, the output |
 
 mod bare_mcp;
 mod bare_writer;
+mod big_database;
 mod chains;
 mod cold;
 mod crowd;
@@ -61,6 +63,7 @@ const ALL: &[(&str, Workload)] = &[
     ("crowd", crowd::crowd),
     ("cold-start", cold::cold_start),
     ("memory", cold::memory),
+    ("big-database", big_database::big_database),
 ];
 
 fn main() -> ExitCode {

@@ -116,6 +116,22 @@ impl Parts {
     }
 }
 
+/// Runs `work` and says how long it took.
+#[expect(clippy::disallowed_methods, reason = "the machine's time is what is measured")]
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let started = Instant::now();
+    let value = work();
+    (value, started.elapsed())
+}
+
+/// As [`timed`], for what is waited for.
+#[expect(clippy::disallowed_methods, reason = "the machine's time is what is measured")]
+pub async fn timed_async<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let started = Instant::now();
+    let value = work.await;
+    (value, started.elapsed())
+}
+
 /// One side of one round.
 #[derive(Clone, Debug)]
 pub struct Sample {

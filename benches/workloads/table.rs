@@ -9,6 +9,8 @@ pub enum Finding {
     Timing(Timing),
     Memory(Size),
     Crowded(Crowded),
+    Latencies(Latencies),
+    Figure(Figure),
 }
 
 /// Times of both sides.
@@ -36,7 +38,21 @@ pub struct Crowded {
     pub goal: String,
 }
 
-/// Prints a table of times, one of sizes and one of latencies, leaving out what is empty.
+/// Times of single calls.
+pub struct Latencies {
+    pub name: String,
+    pub all: Vec<Duration>,
+    pub goal: String,
+}
+
+/// Anything else that was measured.
+pub struct Figure {
+    pub name: String,
+    pub value: String,
+    pub goal: String,
+}
+
+/// Prints a table for each kind of finding, leaving out what is empty.
 pub fn print(findings: &[Finding]) {
     let timings: Vec<&Timing> =
         findings.iter().filter_map(|it| if let Finding::Timing(it) = it { Some(it) } else { None }).collect();
@@ -61,6 +77,22 @@ pub fn print(findings: &[Finding]) {
         println!("\n| call | alone: median | p99 | beside others: median | p99 | median | p99 | goal |");
         println!("|---|--:|--:|--:|--:|--:|--:|---|");
         crowds.iter().for_each(|it| println!("{}", crowd_line(it)));
+    }
+    let latencies: Vec<&Latencies> =
+        findings.iter().filter_map(|it| if let Finding::Latencies(it) = it { Some(it) } else { None }).collect();
+    if !latencies.is_empty() {
+        println!("\n| call | median | p99 | goal |\n|---|--:|--:|---|");
+        for Latencies { name, all, goal } in latencies {
+            println!("| {name} | {} | {} | {goal} |", time(quantile_us(all, 0.5)), time(quantile_us(all, 0.99)));
+        }
+    }
+    let figures: Vec<&Figure> =
+        findings.iter().filter_map(|it| if let Finding::Figure(it) = it { Some(it) } else { None }).collect();
+    if !figures.is_empty() {
+        println!("\n| figure | value | goal |\n|---|--:|---|");
+        for Figure { name, value, goal } in figures {
+            println!("| {name} | {value} | {goal} |");
+        }
     }
 }
 

@@ -99,6 +99,8 @@ pub enum Command {
     Secrets(SecretsArgs),
     /// Make, list and revoke tokens that clients show over HTTP
     Tokens(super::tokens::TokensArgs),
+    /// Prune, back up, restore, check and shrink the database
+    Maintenance(super::maintenance::MaintenanceArgs),
     /// Run what is open on this database, then exit
     #[command(hide = true)]
     Drain,
@@ -108,7 +110,7 @@ impl Command {
     /// How the process describes itself to others on the database.
     pub fn role(&self) -> &'static str {
         match self {
-            Self::Secrets(_) | Self::Tokens(_) => "cli",
+            Self::Secrets(_) | Self::Tokens(_) | Self::Maintenance(_) => "cli",
             Self::Mcp(McpArgs { command: None, .. }) => "mcp",
             Self::Mcp(McpArgs { command: Some(_), .. }) => "cli",
             Self::Serve(_) => "serve",

@@ -14,6 +14,7 @@ mod edit;
 mod export;
 mod integrations;
 mod list;
+mod maintenance;
 mod mcp;
 mod print;
 mod question;
@@ -65,6 +66,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::List(args) => list::list(context, args).await,
         Command::Secrets(args) => secrets::secrets(context, args).await,
         Command::Tokens(args) => tokens::tokens(context, args).await,
+        Command::Maintenance(args) => maintenance::maintenance(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,

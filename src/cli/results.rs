@@ -7,7 +7,7 @@ use super::run::{body, exit_code, headline};
 use crate::engine::Status;
 use crate::error::Error;
 use crate::handlers::execution_object::ExecutionObject;
-use crate::handlers::list_executions::{self, list_executions};
+use crate::handlers::list_executions::{self, list_executions, newest_execution};
 use crate::handlers::run_diagram::Waiting;
 use crate::handlers::see_result::{self, Detail, see_result};
 use crate::limits;
@@ -46,9 +46,9 @@ pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Err
 }
 
 async fn latest(context: &Context<'_>, args: &ResultsArgs) -> Result<String, Error> {
-    let request = list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: Some(1) };
-    let found = list_executions(context.app, &context.caller, request).await?;
-    found.executions.into_iter().next().map(|it| it.execution_id).ok_or_else(|| {
+    let request = list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: None };
+    let found = newest_execution(context.app, &context.caller, request).await?;
+    found.map(|it| it.execution_id).ok_or_else(|| {
         Error::not_found("EXECUTION_NOT_FOUND", "there is no execution yet").hint("start one with `dipeo run`")
     })
 }

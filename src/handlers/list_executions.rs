@@ -7,7 +7,7 @@ use super::caller::Scope;
 use super::{App, Caller};
 use crate::engine::Status;
 use crate::error::Error;
-use crate::store::ListFilter;
+use crate::store::{ExecutionHead, ListFilter};
 
 /// Which executions.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -72,18 +72,31 @@ pub async fn list_executions(app: &App, caller: &Caller, request: Request) -> Re
         ..ListFilter::default()
     };
     let (rows, total) = store.list_executions(&filter)?;
-    let executions = rows
-        .into_iter()
-        .map(|row| ListedExecution {
-            execution_id: row.execution_id,
-            status: row.status,
-            pause_reason: row.pause_reason,
-            diagram_id: row.diagram_id,
-            started_at: row.started_at.to_rfc3339(),
-            ended_at: row.ended_at.map(|it| it.to_rfc3339()),
-            duration_ms: row.ended_at.map(|it| it.since_ms(row.started_at)),
-            error_code: row.error_code,
-        })
-        .collect();
-    Ok(Response { executions, total })
+    Ok(Response { executions: rows.into_iter().map(listed).collect(), total })
+}
+
+/// Returns the newest of the executions that [`list_executions`] would list; none are counted.
+///
+/// # Errors
+///
+/// `INSUFFICIENT_SCOPE`.
+pub async fn newest_execution(app: &App, caller: &Caller, request: Request) -> Result<Option<ListedExecution>, Error> {
+    caller.require(&[Scope::ExecutionRead])?;
+    let Some(store) = app.existing_store() else { return Ok(None) };
+    let principal = caller.only_of();
+    let filter = ListFilter { status: request.status, diagram_id: request.diagram, principal, ..ListFilter::default() };
+    Ok(store.newest_execution(&filter)?.map(listed))
+}
+
+fn listed(row: ExecutionHead) -> ListedExecution {
+    ListedExecution {
+        execution_id: row.execution_id,
+        status: row.status,
+        pause_reason: row.pause_reason,
+        diagram_id: row.diagram_id,
+        started_at: row.started_at.to_rfc3339(),
+        ended_at: row.ended_at.map(|it| it.to_rfc3339()),
+        duration_ms: row.ended_at.map(|it| it.since_ms(row.started_at)),
+        error_code: row.error_code,
+    }
 }

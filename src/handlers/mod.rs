@@ -26,6 +26,7 @@ mod launch;
 pub mod list_diagrams;
 pub mod list_executions;
 mod log_pages;
+pub mod maintenance;
 pub mod mcp_bundle;
 pub mod mcp_install;
 pub mod mcp_manifest;

@@ -38,7 +38,7 @@ impl Store {
     /// Failures of the database.
     pub fn moved_since(&self, mark: u64) -> Result<(Vec<Moved>, u64), Error> {
         self.readers.read(|connection| {
-            // Rows are written by one transaction at a time and never deleted from the end, so their numbers
+            // Rows are written by one transaction at a time and retention leaves the last one, so their numbers
             // are in the order of the commits.
             let sql = "SELECT t.execution_id, e.status, e.principal, t.last FROM
                         (SELECT execution_id, max(rowid) AS last FROM transitions WHERE rowid > ?1

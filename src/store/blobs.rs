@@ -47,7 +47,8 @@ impl Blobs for Store {
             self.writer
                 .write(move |connection| {
                     let sql = "INSERT INTO blobs (sha256, media_type, size, bytes, created_at)
-                               VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (sha256) DO NOTHING";
+                               VALUES (?1, ?2, ?3, ?4, ?5)
+                               ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at";
                     let values = (&row.blob, &row.media_type, Whole(row.size), &bytes, Moment(now));
                     connection.prepare_cached(sql)?.execute(values)?;
                     Ok(())

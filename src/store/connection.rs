@@ -84,6 +84,21 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
+/// Opens `path` for maintenance beside the writer.
+///
+/// # Errors
+///
+/// What SQLite says; the file must exist.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare_any(&mut connection)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // Rewriting the file writes all of it to a temporary one.
+    connection.pragma_update(None, "temp_store", "file")?;
+    Ok(connection)
+}
+
 /// Runs `work` without waiting for locks, then waits for them again.
 pub(super) fn without_waiting<T>(connection: &mut Connection, work: impl FnOnce(&Connection) -> T) -> T {
     // Setting a handler only fails when memory is out, and then the wait is merely longer or shorter.
@@ -248,12 +263,12 @@ fn restrict(_: &Path, _: &std::fs::Metadata) -> std::io::Result<()> {
 
 /// A new name is only durable once its folder is.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::Store;
 use super::columns::{Moment, Whole};
 use super::failure::Failure;
+use super::large_values::keep;
 use super::sources::{Source, keep_source};
 use super::transitions::insert_transition;
 use crate::clock::Timestamp;
@@ -198,7 +199,7 @@ fn insert_row(connection: &Connection, new: &NewExecution) -> Result<(), Failure
         ":status": status.name(),
         ":diagram_id": new.diagram_id,
         ":now": Moment(new.started_at),
-        ":variables": new.variables,
+        ":variables": keep(connection, new.execution_id.as_str(), &new.variables)?,
         ":kind": new.kind.name(),
         ":origin": new.origin.name(),
         ":mode": new.mode,

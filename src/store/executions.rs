@@ -1,9 +1,11 @@
 //! Reads the rows of `executions`: one whole, or many without the columns that grow.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::Store;
 use super::columns::{Moment, StatusWord, Whole, limit};
+use super::failure::Failure;
+use super::large_values::whole;
 use crate::clock::Timestamp;
 use crate::engine::{Projection, Status};
 use crate::error::Error;
@@ -97,12 +99,28 @@ impl Store {
     pub fn execution(&self, execution_id: &ExecutionId) -> Result<Option<ExecutionRow>, Error> {
         let row = self.readers.read(|connection| {
             let sql = format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = ?1");
-            Ok(connection.prepare_cached(&sql)?.query_row([execution_id.as_str()], read_row).optional()?)
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query_and_then([execution_id.as_str()], |row| read_row(connection, row))?;
+            rows.next().transpose()
         })?;
         if row.is_some() {
             self.accesses.note(execution_id, self.clock.now());
         }
         Ok(row)
+    }
+
+    /// Returns the growing columns of one execution, without counting a look.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn projection(&self, execution_id: &ExecutionId) -> Result<Option<Projection>, Error> {
+        self.readers.read(|connection| {
+            let sql = format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = ?1");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query_and_then([execution_id.as_str()], |row| read_row(connection, row))?;
+            Ok(rows.next().transpose()?.map(|it| it.projection))
+        })
     }
 
     /// Returns the small columns of one execution.
@@ -160,42 +178,81 @@ impl Store {
     ///
     /// Failures of the database.
     pub fn list_executions(&self, filter: &ListFilter) -> Result<(Vec<ExecutionHead>, u64), Error> {
-        let of_kind = if filter.with_children { "" } else { " AND kind <> 'child'" };
-        let of_whom = match filter.principal {
-            Some(_) => " AND (principal IS NULL OR principal = :principal)",
-            None => " AND :principal IS NULL",
-        };
-        let which = match (filter.status.is_some(), filter.diagram_id.is_some()) {
+        self.readers.read(|connection| {
+            // Both answers from one state of the database.
+            let view = connection.unchecked_transaction()?;
+            let total = view.prepare_cached(&filter.count_sql())?.query_row(
+                named_params! {
+                    ":status": filter.status.map(Status::name),
+                    ":diagram_id": filter.diagram_id,
+                    ":principal": filter.principal,
+                },
+                |row| row.get::<_, Whole>(0),
+            )?;
+            Ok((heads(&view, filter)?, total.0))
+        })
+    }
+
+    /// Returns the newest execution that fits, without counting the others.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn newest_execution(&self, filter: &ListFilter) -> Result<Option<ExecutionHead>, Error> {
+        let filter = ListFilter { limit: Some(1), ..filter.clone() };
+        Ok(self.readers.read(|connection| heads(connection, &filter))?.pop())
+    }
+}
+
+/// Executions of nobody, of somebody, or of whomever.
+const OF_NOBODY: &str = "principal IS NULL";
+const OF_ONE: &str = "principal = :principal";
+const OF_ALL: &str = ":principal IS NULL";
+
+impl ListFilter {
+    /// Names every parameter, and a column only where it is asked for: then SQLite finds the index made for it.
+    fn condition(&self, of_whom: &str) -> String {
+        let of_kind = if self.with_children { "" } else { " AND kind <> 'child'" };
+        let which = match (self.status.is_some(), self.diagram_id.is_some()) {
             (false, false) => ":status IS NULL AND :diagram_id IS NULL",
             (true, false) => "status = :status AND :diagram_id IS NULL",
             (false, true) => ":status IS NULL AND diagram_id = :diagram_id",
             (true, true) => "status = :status AND diagram_id = :diagram_id",
         };
-        let (status, diagram_id) = (filter.status.map(Status::name), filter.diagram_id.as_deref());
-        self.readers.read(|connection| {
-            // Both answers from one state of the database.
-            let view = connection.unchecked_transaction()?;
-            let sql = format!("SELECT count(*) FROM executions WHERE {which}{of_kind}{of_whom}");
-            let total = view.prepare_cached(&sql)?.query_row(
-                named_params! {":status": status, ":diagram_id": diagram_id, ":principal": filter.principal},
-                |row| row.get::<_, Whole>(0),
-            )?;
-            let sql = format!(
-                "SELECT {HEAD} FROM executions WHERE {which}{of_kind}{of_whom} ORDER BY started_at DESC, rowid DESC
-                  LIMIT :limit OFFSET :offset"
-            );
-            let mut statement = view.prepare_cached(&sql)?;
-            let params = named_params! {
-                ":status": status,
-                ":diagram_id": diagram_id,
-                ":principal": filter.principal,
-                ":limit": limit(filter.limit),
-                ":offset": limit(Some(filter.offset)),
-            };
-            let heads = statement.query_map(params, read_head)?.collect::<Result<_, _>>()?;
-            Ok((heads, total.0))
-        })
+        format!("{which}{of_kind} AND {of_whom}")
     }
+
+    fn count_sql(&self) -> String {
+        let count = |of_whom| format!("SELECT count(*) FROM executions WHERE {}", self.condition(of_whom));
+        match self.principal {
+            None => count(OF_ALL),
+            // Each by the index on principals; as one condition it would read every row.
+            Some(_) => format!("SELECT ({}) + ({})", count(OF_NOBODY), count(OF_ONE)),
+        }
+    }
+
+    fn list_sql(&self) -> String {
+        let condition = match self.principal {
+            None => self.condition(OF_ALL),
+            Some(_) => self.condition(&format!("({OF_NOBODY} OR {OF_ONE})")),
+        };
+        format!(
+            "SELECT {HEAD} FROM executions WHERE {condition} ORDER BY started_at DESC, rowid DESC
+              LIMIT :limit OFFSET :offset"
+        )
+    }
+}
+
+fn heads(connection: &Connection, filter: &ListFilter) -> Result<Vec<ExecutionHead>, Failure> {
+    let mut statement = connection.prepare_cached(&filter.list_sql())?;
+    let params = named_params! {
+        ":status": filter.status.map(Status::name),
+        ":diagram_id": filter.diagram_id,
+        ":principal": filter.principal,
+        ":limit": limit(filter.limit),
+        ":offset": limit(Some(filter.offset)),
+    };
+    Ok(statement.query_map(params, read_head)?.collect::<Result<_, _>>()?)
 }
 
 fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
@@ -219,15 +276,16 @@ fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
     })
 }
 
-fn read_row(row: &Row<'_>) -> Result<ExecutionRow, rusqlite::Error> {
+fn read_row(connection: &Connection, row: &Row<'_>) -> Result<ExecutionRow, Failure> {
+    let whole = |text| whole(connection, text);
     Ok(ExecutionRow {
         head: read_head(row)?,
         projection: Projection {
-            node_states: row.get(16)?,
-            node_outputs: row.get(17)?,
+            node_states: whole(row.get(16)?)?,
+            node_outputs: whole(row.get(17)?)?,
             llm_usage: row.get(18)?,
-            error: row.get(19)?,
-            variables: row.get(20)?,
+            error: row.get::<_, Option<_>>(19)?.map(whole).transpose()?,
+            variables: whole(row.get(20)?)?,
             exec_counts: row.get(21)?,
             executed_nodes: row.get(22)?,
         },
@@ -303,29 +361,109 @@ mod tests {
         }
     }
 
+    fn plan(store: &super::super::Store, sql: &str) -> String {
+        let plan = store.readers.read(|connection| {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+            let lines = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3))?;
+            Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
+        });
+        plan.expect("explains")
+    }
+
     #[tokio::test]
-    async fn every_list_walks_an_index_and_sorts_nothing() {
-        let test = many(10_000).await;
-        for (filter, index) in [
-            ("1", "idx_started_at"),
-            ("status = 'running'", "idx_status_started"),
-            ("diagram_id = 'review'", "idx_diagram_started"),
-        ] {
-            let sql = format!(
-                "EXPLAIN QUERY PLAN SELECT {HEAD} FROM executions WHERE {filter}
-                  ORDER BY started_at DESC, rowid DESC LIMIT 20"
-            );
-            let plan = test.store.readers.read(|connection| {
-                let mut statement = connection.prepare(&sql)?;
-                let lines = statement.query_map([], |row| row.get::<_, String>(3))?;
-                Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
-            });
-            let plan = plan.expect("explains");
-            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{filter}: {plan}");
+    async fn every_list_and_count_walks_its_index_and_sorts_nothing() {
+        let test = many(2_000).await;
+        for is_analyzed in [false, true] {
+            if is_analyzed {
+                test.store.analyze().await.expect("counted");
+            }
+            for (status, diagram_id, with_children, index) in [
+                (None, None, false, "idx_listed"),
+                (Some(Status::Running), None, false, "idx_listed_status"),
+                (None, Some("review"), false, "idx_listed_diagram"),
+                (Some(Status::Failed), Some("review"), false, "idx_listed_both"),
+                (None, None, true, "idx_started_at"),
+            ] {
+                let filter = ListFilter {
+                    status,
+                    diagram_id: diagram_id.map(str::to_owned),
+                    with_children,
+                    limit: Some(20),
+                    ..ListFilter::default()
+                };
+                let plan = plan(&test.store, &filter.list_sql());
+                assert!(plan.contains(&format!("INDEX {index}")), "{filter:?}: {plan}");
+                assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+            }
         }
-        let filter = ListFilter { status: Some(Status::Pending), limit: Some(20), ..ListFilter::default() };
-        let (heads, total) = test.store.list_executions(&filter).expect("reads");
-        assert_eq!((heads.len(), total), (20, 5_000));
-        assert!(test.store.commits() < 1_000, "{} commits for 10000 rows", test.store.commits());
+        for (status, diagram_id, principal) in [
+            (None, None, None),
+            (Some(Status::Running), None, None),
+            (None, Some("review"), None),
+            (Some(Status::Failed), Some("review"), None),
+            (None, None, Some("ada")),
+            (Some(Status::Failed), None, Some("ada")),
+        ] {
+            let (diagram_id, principal) = (diagram_id.map(str::to_owned), principal.map(str::to_owned));
+            let filter = ListFilter { status, diagram_id, principal, ..ListFilter::default() };
+            let plan = plan(&test.store, &filter.count_sql());
+            let n_steps = plan.matches("executions USING").count();
+            let of_index = if filter.principal.is_some() { "INDEX idx_listed_principal" } else { "INDEX idx_listed" };
+            assert!(n_steps > 0 && plan.matches(of_index).count() == n_steps, "{filter:?}: {plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_principal_sees_and_counts_their_own_and_those_of_nobody() {
+        let test = TestStore::new();
+        for (n, principal) in [(1, None), (2, Some("ada")), (3, Some("bob")), (4, Some("ada"))] {
+            let new = NewExecution { principal: principal.map(str::to_owned), ..execution(n) };
+            test.store.create_execution(new).await.expect("created");
+        }
+        for (principal, status, want) in [
+            (None, None, 4),
+            (Some("ada"), None, 3),
+            (Some("bob"), None, 2),
+            (Some("eve"), None, 1),
+            (Some("ada"), Some(Status::Pending), 3),
+            (Some("ada"), Some(Status::Failed), 0),
+        ] {
+            let filter = ListFilter { principal: principal.map(str::to_owned), status, ..ListFilter::default() };
+            let (heads, total) = test.store.list_executions(&filter).expect("reads");
+            assert_eq!((heads.len() as u64, total), (want, want), "{principal:?} {status:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_single_executions_are_read_by_is_never_a_scan() {
+        let test = many(2_000).await;
+        for sql in [
+            format!("SELECT {HEAD}, {REST} FROM executions WHERE execution_id = 'a'"),
+            "SELECT payload FROM transitions WHERE execution_id = 'a' AND seq > 1 ORDER BY seq LIMIT 5".to_owned(),
+            "SELECT content FROM messages WHERE execution_id = 'a' AND seq > 1 ORDER BY seq, rowid LIMIT 5".to_owned(),
+            "SELECT execution_id FROM executions WHERE parent_execution_id = 'a' AND parent_place = 'b'".to_owned(),
+            "SELECT 1 FROM controls WHERE execution_id = 'a'".to_owned(),
+            "SELECT 1 FROM content_uses WHERE sha256 = 'a'".to_owned(),
+            "SELECT 1 FROM content_uses WHERE execution_id = 'a'".to_owned(),
+            "SELECT content FROM large_values WHERE sha256 = 'a'".to_owned(),
+            format!("SELECT 1 FROM executions WHERE owner = 'a' AND {}", super::super::columns::NOT_ENDED),
+        ] {
+            let plan = plan(&test.store, &sql);
+            assert!(
+                plan.contains("SEARCH") && !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+                "{sql}: {plan}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_is_found_without_a_count() {
+        let test = many(20).await;
+        let newest = |status| {
+            let found = test.store.newest_execution(&ListFilter { status, ..ListFilter::default() }).expect("reads");
+            found.map(|it| it.started_at.since_ms(NOON) / 1_000)
+        };
+        assert_eq!([None, Some(Status::Running), Some(Status::Failed)].map(newest), [Some(19), Some(18), None]);
     }
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::Store;
 use super::columns::{Moment, StatusWord, Whole, no_execution};
 use super::failure::Failure;
+use super::large_values::keep;
 use super::messages::insert_message;
 use super::transitions::{insert_transition, require_same};
 use crate::engine::{Batch, Journal, Projection, Status, Summary, Ticket};
@@ -55,7 +56,7 @@ fn write_batch(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
     }
     update_summary(connection, &before, &batch.summary)?;
     if let Some(projection) = &batch.projection {
-        update_projection(connection, before.rowid, projection)?;
+        update_projection(connection, batch.execution_id.as_str(), before.rowid, projection)?;
     }
     Ok(())
 }
@@ -128,18 +129,23 @@ fn update_summary(connection: &Connection, before: &Before, summary: &Summary) -
     Ok(())
 }
 
-fn update_projection(connection: &Connection, rowid: i64, projection: &Projection) -> Result<(), Failure> {
+fn update_projection(
+    connection: &Connection,
+    execution_id: &str,
+    rowid: i64,
+    projection: &Projection,
+) -> Result<(), Failure> {
     let sql = "UPDATE executions SET node_states = :node_states, node_outputs = :node_outputs,
                    llm_usage = :llm_usage, error = :error, variables = :variables, exec_counts = :exec_counts,
                    executed_nodes = :executed_nodes
                 WHERE rowid = :rowid";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":rowid": rowid,
-        ":node_states": projection.node_states,
-        ":node_outputs": projection.node_outputs,
+        ":node_states": keep(connection, execution_id, &projection.node_states)?,
+        ":node_outputs": keep(connection, execution_id, &projection.node_outputs)?,
         ":llm_usage": projection.llm_usage,
-        ":error": projection.error,
-        ":variables": projection.variables,
+        ":error": projection.error.as_deref().map(|it| keep(connection, execution_id, it)).transpose()?,
+        ":variables": keep(connection, execution_id, &projection.variables)?,
         ":exec_counts": projection.exec_counts,
         ":executed_nodes": projection.executed_nodes,
     })?;

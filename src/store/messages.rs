@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Store;
 use super::columns::{Moment, Whole, limit, no_execution};
 use super::failure::Failure;
+use super::large_values::{keep, whole};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -116,15 +117,15 @@ impl Store {
         self.readers.read(|connection| {
             let sql = format!("SELECT {COLUMNS} FROM messages WHERE {filter} ORDER BY seq, rowid LIMIT ?3");
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_and_then(params, read_row)?;
+            let rows = statement.query_and_then(params, |row| read_row(connection, row))?;
             rows.collect()
         })
     }
 }
 
-fn read_row(row: &Row<'_>) -> Result<MessageRow, Failure> {
+fn read_row(connection: &Connection, row: &Row<'_>) -> Result<MessageRow, Failure> {
     let id: String = row.get(0)?;
-    let content: String = row.get(4)?;
+    let content = whole(connection, row.get(4)?)?;
     let body: Content<'_> = serde_json::from_str(&content).map_err(|error| {
         Error::external("DATABASE_FAILED", format!("the message `{id}` holds no readable JSON"))
             .hint("another program may have written it; the other messages are not affected")
@@ -186,6 +187,7 @@ pub(super) fn insert_message(
     };
     let content = serde_json::to_string(&content)
         .map_err(|error| Error::internal(format!("the message `{}` is no JSON", message.id)).source(error))?;
+    let content = keep(connection, execution_id.as_str(), &content)?;
     let sql = "INSERT INTO messages (id, execution_id, node_id, person_id, content, token_count, created_at, seq)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING";
     connection.prepare_cached(sql)?.execute(params![

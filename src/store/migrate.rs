@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_executions.sql"),
     include_str!("../../migrations/0002_children_and_blobs.sql"),
     include_str!("../../migrations/0003_api_tokens.sql"),
+    include_str!("../../migrations/0005_retention.sql"),
 ];
 
 /// Runs the migrations that `connection` has not seen, in one transaction. A file that holds
@@ -33,6 +34,22 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
         keep_copy(connection, path, version)?;
     }
     apply(connection).map_err(|failure| failure.into_error(path))
+}
+
+/// Refuses a file that this program cannot open, and one without anything in it.
+///
+/// # Errors
+///
+/// `DATABASE_NEWER`, `DATABASE_FAILED`.
+pub(super) fn require_known(connection: &Connection, path: &Path) -> Result<(), Failure> {
+    match look(connection, path)? {
+        Some(found) if found.is_empty => {
+            Err(Error::external("DATABASE_FAILED", format!("`{}` holds no executions", path.display()))
+                .hint("name a file that `dipeo maintenance backup` wrote")
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A file that needs migrations.
@@ -190,8 +207,18 @@ mod tests {
             assert!(columns(table).starts_with(&guide.join(" ")), "{table}: {}", columns(table));
         }
         let mut shown = String::new();
-        for table in ["executions", "transitions", "messages", "sources", "diagrams", "revisions", "owners", "controls"]
-        {
+        for table in [
+            "executions",
+            "transitions",
+            "messages",
+            "sources",
+            "diagrams",
+            "revisions",
+            "owners",
+            "controls",
+            "large_values",
+            "content_uses",
+        ] {
             shown.push_str(&describe(&connection, table));
         }
         insta::assert_snapshot!(shown);

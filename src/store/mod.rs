@@ -7,6 +7,7 @@
 mod accesses;
 mod activity;
 mod adopt;
+mod backup;
 mod blobs;
 mod changes;
 mod children;
@@ -16,13 +17,18 @@ mod controls;
 mod create;
 mod executions;
 mod failure;
+mod integrity;
 mod journal;
+mod large_values;
 mod messages;
 mod migrate;
 mod owners;
 mod readers;
 mod reopen;
+mod retention;
 mod sources;
+mod space;
+mod spill;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tokens;
@@ -35,6 +41,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use activity::Moved;
+pub use backup::{copy, restore};
 pub use blobs::Blob;
 pub use children::ChildRow;
 pub use controls::{ControlRow, NewControl};
@@ -42,7 +49,9 @@ pub use create::{Created, ExecutionKind, Idempotency, NewExecution, Parent, Pare
 pub use executions::{ExecutionHead, ExecutionRow, ListFilter, Stamp};
 pub use messages::{MessageRow, SavedMessage};
 pub use owners::{Claimed, NewOwner, OwnerRow};
+pub use retention::{Deleted, Rules, StatusRules, Unused};
 pub use sources::{NewRevision, RevisionRow, Source};
+pub use space::{Space, TableSize};
 pub use tokens::{NewToken, TokenRow};
 pub use transitions::TransitionRow;
 

@@ -1,10 +1,11 @@
 //! The log: rows of `transitions`, written once and never changed.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
 use super::columns::{Moment, Whole, limit};
 use super::failure::Failure;
+use super::large_values::{keep, whole};
 use crate::clock::Timestamp;
 use crate::engine::Transition;
 use crate::error::Error;
@@ -37,18 +38,18 @@ impl Store {
             let sql = "SELECT seq, node_id, phase, payload, created_at FROM transitions
                         WHERE execution_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map((execution_id.as_str(), Whole(after_seq), limit(n_max)), read_row)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let params = (execution_id.as_str(), Whole(after_seq), limit(n_max));
+            statement.query_and_then(params, |row| read_row(connection, row))?.collect()
         })
     }
 }
 
-fn read_row(row: &Row<'_>) -> Result<TransitionRow, rusqlite::Error> {
+fn read_row(connection: &Connection, row: &Row<'_>) -> Result<TransitionRow, Failure> {
     Ok(TransitionRow {
         seq: row.get::<_, Whole>(0)?.0,
         node_id: row.get(1)?,
         phase: row.get(2)?,
-        payload: row.get(3)?,
+        payload: whole(connection, row.get(3)?)?,
         created_at: row.get::<_, Moment>(4)?.0,
     })
 }
@@ -61,13 +62,14 @@ pub(super) fn insert_transition(
 ) -> Result<(), Failure> {
     let sql = "INSERT INTO transitions (id, execution_id, node_id, phase, seq, payload, created_at)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let payload = keep(connection, execution_id.as_str(), &transition.payload)?;
     connection.prepare_cached(sql)?.execute(params![
         format!("{execution_id}:{}", transition.seq),
         execution_id.as_str(),
         transition.node_id,
         transition.phase,
         Whole(transition.seq),
-        transition.payload,
+        payload,
         Moment(transition.created_at),
     ])?;
     Ok(())
@@ -83,16 +85,12 @@ pub(super) fn require_same(
     execution_id: &ExecutionId,
     transition: &Transition,
 ) -> Result<(), Failure> {
-    let sql = "SELECT 1 FROM transitions WHERE execution_id = ?1 AND seq = ?2 AND node_id IS ?3 AND phase = ?4
-                  AND payload = ?5";
-    let is_same = connection.prepare_cached(sql)?.exists(params![
-        execution_id.as_str(),
-        Whole(transition.seq),
-        transition.node_id,
-        transition.phase,
-        transition.payload,
-    ])?;
-    if is_same {
+    let sql = "SELECT payload FROM transitions WHERE execution_id = ?1 AND seq = ?2 AND node_id IS ?3 AND phase = ?4";
+    let params = params![execution_id.as_str(), Whole(transition.seq), transition.node_id, transition.phase];
+    let found: Option<String> = connection.prepare_cached(sql)?.query_row(params, |row| row.get(0)).optional()?;
+    if let Some(found) = found
+        && whole(connection, found)? == transition.payload
+    {
         return Ok(());
     }
     let message = format!("transition {} of `{execution_id}` is in the log with another content", transition.seq);

@@ -27,6 +27,7 @@ mod integrations;
 mod light_schema;
 mod limits_http;
 mod llm;
+mod maintenance;
 mod malformed;
 mod mcp_client;
 mod mcp_edges;
