@@ -1,14 +1,16 @@
 //! Takes connections and speaks HTTP on them. A client that sends its request slowly, or not at all, loses its
-//! connection; one whose headers are many or large is told so.
+//! connection; one whose headers are many or large is told so; one that sends what is refused again and again is
+//! answered more slowly.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::front::Front;
 use super::lanes::Lanes;
 use crate::error::Error;
-use crate::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME, HEADERS_MAX};
+use crate::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME, HEADERS_MAX, REFUSAL_PAUSE, REFUSALS_FREE};
 
 /// How long to wait when the system has no more connections to give.
 const BREATH: Duration = Duration::from_millis(200);
@@ -79,9 +81,16 @@ async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
         .keep_alive_interval(HEADER_TIME)
         .keep_alive_timeout(HEADER_TIME);
     let io = TokioIo::new(Beginning::new(stream));
+    let patience = Arc::new(Patience::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(request.map(Body::new)).await) }
+        let (front, patience) = (Arc::clone(&front), Arc::clone(&patience));
+        async move {
+            let response = front.answer(request.map(Body::new)).await;
+            if let Some(pause) = patience.after(response.status()) {
+                tokio::time::sleep(pause).await;
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
     let outcome = tokio::select! {
@@ -93,6 +102,22 @@ async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
     };
     if let Err(error) = outcome {
         tracing::trace!(%error, "a connection broke off");
+    }
+}
+
+/// How many requests in a row were refused on one connection.
+#[derive(Default)]
+struct Patience(AtomicU32);
+
+impl Patience {
+    /// How long this answer has to wait.
+    fn after(&self, status: StatusCode) -> Option<Duration> {
+        if !status.is_client_error() {
+            self.0.store(0, Ordering::Relaxed);
+            return None;
+        }
+        let n_before = self.0.fetch_add(1, Ordering::Relaxed);
+        (n_before >= REFUSALS_FREE).then_some(REFUSAL_PAUSE)
     }
 }
 
@@ -150,5 +175,31 @@ impl AsyncWrite for Beginning {
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_refusals_without_end_have_to_wait() {
+        let patience = Arc::new(Patience::default());
+        let wait = |status: u16, n: u32| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            (0..n).map(|_| patience.after(status)).last().flatten()
+        };
+        for (status, n, expected) in [
+            (400, REFUSALS_FREE, None),
+            (403, 1, Some(REFUSAL_PAUSE)),
+            (429, 1_000_000, Some(REFUSAL_PAUSE)),
+            (200, 1, None),
+            (404, REFUSALS_FREE, None),
+            (500, 1, None),
+            (404, REFUSALS_FREE, None),
+            (401, 1, Some(REFUSAL_PAUSE)),
+        ] {
+            assert_eq!(wait(status, n), expected, "{status} {n} times");
+        }
     }
 }
