@@ -43,6 +43,22 @@ impl fmt::Display for ExecutionId {
     }
 }
 
+/// Returns `text` with `exec_` for each id of an execution: no two runs have the same.
+pub fn without_execution_ids(text: &str) -> String {
+    const PREFIX: &str = "exec_";
+    const DIGITS: usize = 32;
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(PREFIX) {
+        let (before, id) = rest.split_at(at + PREFIX.len());
+        clean.push_str(before);
+        let is_id = id.len() >= DIGITS && id.bytes().take(DIGITS).all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
+        rest = if is_id { &id[DIGITS..] } else { id };
+    }
+    clean.push_str(rest);
+    clean
+}
+
 /// Makes the random name of a process that may own executions.
 pub fn owner_id() -> String {
     format!("own_{}", uuid::Uuid::new_v4().simple())

@@ -71,6 +71,8 @@ pub enum Command {
     Results(ResultsArgs),
     /// Answer, abort or resume an execution
     Control(ControlArgs),
+    /// Run an execution once more from its recordings, and compare
+    Replay(ReplayArgs),
     /// Check a diagram: every problem at once, with place and fix
     Compile(CompileArgs),
     /// Write a diagram in another format
@@ -120,6 +122,7 @@ impl Command {
             | Self::Run(_)
             | Self::Results(_)
             | Self::Control(_)
+            | Self::Replay(_)
             | Self::Compile(_)
             | Self::Export(_)
             | Self::Ask(_)
@@ -279,6 +282,19 @@ pub struct ControlArgs {
     /// Why; stored with what ends or reopens an execution
     #[arg(long)]
     pub reason: Option<String>,
+}
+
+/// Example: dipeo replay exec_…
+#[derive(Debug, Args)]
+#[command(after_help = "Every answer from outside is the recorded one: no network, no host effect. \
+                        Exit code: 0 the same came out, 1 something else, 6 a request was not recorded.\n\
+                        Example: dipeo replay exec_0123…")]
+pub struct ReplayArgs {
+    /// An execution that has ended
+    pub execution_id: String,
+    /// Print the id and return; the replay goes on by itself
+    #[arg(long)]
+    pub background: bool,
 }
 
 /// Example: dipeo compile examples/hello.light.yaml

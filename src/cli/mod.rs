@@ -18,6 +18,7 @@ mod maintenance;
 mod mcp;
 mod print;
 mod question;
+mod replay;
 mod results;
 mod run;
 mod secrets;
@@ -57,6 +58,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Run(args) => run::run(context, args).await,
         Command::Results(args) => results::results(context, args).await,
         Command::Control(args) => control::control(context, args).await,
+        Command::Replay(args) => replay::replay(context, args).await,
         Command::Compile(args) => compile::compile(context, args).await,
         Command::Convert(args) => convert::convert(context, args).await,
         Command::Ask(args) => ask::ask(context, args).await,

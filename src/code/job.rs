@@ -129,6 +129,7 @@ mod tests {
                 globals: map(json!({"g": 1})),
                 node_id: "node_1".into(),
                 timeout: Duration::from_secs(1),
+                now: None,
             };
             let job = Job::new(Dialect::Python, job, 0);
             json!([job.names, job.inputs, job.globals])

@@ -124,7 +124,7 @@ impl Code {
         if let Err(failure) = sandbox::check_length(&job.source) {
             return pool::failed(failure);
         }
-        let now_ms = self.clock.now().0;
+        let now_ms = job.now.unwrap_or_else(|| self.clock.now()).0;
         let make = |dialect, job| Job::new(dialect, job, now_ms);
         match (job.language, job.runtime) {
             (Language::Python, Runtime::Sandbox) => self.sandbox.run(&make(Dialect::Python, job)).await,

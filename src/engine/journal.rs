@@ -1,5 +1,6 @@
 //! What the engine asks of a store: append durably, in order, once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -46,6 +47,8 @@ pub struct Batch {
     pub owner: Arc<str>,
     pub transitions: Vec<Transition>,
     pub messages: Vec<Message>,
+    /// What nodes heard from outside; the events that came of it are in the same batch.
+    pub recordings: Vec<Recording>,
     pub summary: Summary,
     /// The growing JSON columns; only when the execution pauses or ends.
     pub projection: Option<Box<Projection>>,
@@ -62,6 +65,22 @@ pub struct Transition {
     /// JSON text beginning with `{"v":1`.
     pub payload: String,
     pub created_at: Timestamp,
+}
+
+/// One call of a node to the outside and what came back; a replay answers from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    pub node_id: Arc<str>,
+    pub iteration: u32,
+    pub attempt: u32,
+    /// Empty, or `<index>.<attempt>` of an item of a batch.
+    pub place: String,
+    /// `model`, `http`, `command`, `code`, `file` or `child`.
+    pub kind: Cow<'static, str>,
+    /// JSON text, without secrets and without ids of executions.
+    pub request: String,
+    /// JSON text `{"ok": …}` or `{"error": …}`; `None`: the call was broken off.
+    pub reply: Option<String>,
 }
 
 /// The small columns of `executions`, written in every transaction.

@@ -10,4 +10,4 @@ pub mod schedule;
 pub mod state;
 
 pub use event::{Event, Status};
-pub use journal::{Batch, Journal, Projection, Summary, Ticket, Transition};
+pub use journal::{Batch, Journal, Projection, Recording, Summary, Ticket, Transition};

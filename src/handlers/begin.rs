@@ -12,7 +12,7 @@ use crate::compile::Compiled;
 use crate::diagram::Format;
 use crate::engine::event::Event;
 use crate::engine::journal::Transition;
-use crate::engine::run::{Launch, LogEntry};
+use crate::engine::run::{Launch, LogEntry, Mode};
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::nodes::Rights;
@@ -42,7 +42,11 @@ pub(super) struct Beginning {
 /// # Errors
 ///
 /// `ALREADY_EXISTS`, `IDEMPOTENCY_CONFLICT`, what the database says.
-pub(super) async fn begin(supervisor: &Arc<Supervisor>, beginning: Beginning) -> Result<ExecutionId, Error> {
+pub(super) async fn begin(supervisor: &Arc<Supervisor>, mut beginning: Beginning) -> Result<ExecutionId, Error> {
+    // A mock run hears nothing, and a replay what is recorded already.
+    let hears = beginning.options.mode.as_deref() != Some(Mode::Mock.name()) && beginning.options.replay_of.is_none();
+    beginning.options.is_recorded = hears;
+    let recorded = launch::recorded(supervisor.store(), &beginning.options)?;
     if !beginning.in_background {
         supervisor.register().await?;
     }
@@ -62,6 +66,7 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, beginning: Beginning) ->
             options: options.to_run_options(),
             log: vec![LogEntry { seq: 1, node_id: None, event, at: now }],
             messages: inherited,
+            recorded,
             on_token: None,
             awaits_order: false,
         };

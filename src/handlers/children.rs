@@ -15,7 +15,7 @@ use super::reopen::reopen;
 use super::supervisor::Supervisor;
 use super::surroundings::World;
 use super::workspace::{Source, Workspace};
-use super::{inputs, present};
+use super::{inputs, present, repeat};
 use crate::compile::report::{self, Report};
 use crate::compile::{Compiled, compile};
 use crate::diagram::Service;
@@ -28,7 +28,7 @@ use crate::limits;
 use crate::nodes::memory::Message;
 use crate::nodes::ports::children::{ChildEnd, ChildRequest, ChildSource, ChildState, Children};
 use crate::nodes::{ChildQuestion, Origin, PauseReason, Question, Rights};
-use crate::store::{ExecutionRow, NewControl, Parent, ParentRelation, Store};
+use crate::store::{NewControl, Parent, ParentRelation, Store};
 
 /// The children of this process's executions.
 pub struct ChildRuns(Weak<Supervisor>);
@@ -171,13 +171,22 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
         }
     }
     let parent = store.execution(&request.parent)?.ok_or_else(|| Error::internal("the parent is not stored"))?;
-    let above = options_of(&parent);
+    let above = StoredOptions::of(&parent);
     if above.depth >= limits::CHILD_DEPTH_MAX {
         let message = format!("sub-diagrams are nested more than {} deep", limits::CHILD_DEPTH_MAX);
         return Err(Error::external("SUB_DIAGRAM_FAILED", message).hint("let a condition end the recursion"));
     }
-    let beginning = Beginning { principal: parent.head.principal, ..prepare(supervisor, request, &above)? };
+    let beginning = match request.replay_of.clone() {
+        Some(source) => repeat::repetition(supervisor, &source, parent_of(&request))?,
+        None => prepare(supervisor, request, &above)?,
+    };
+    let beginning = Beginning { principal: parent.head.principal, ..beginning };
     begin(supervisor, beginning).await
+}
+
+fn parent_of(request: &ChildRequest) -> Parent {
+    let relation = if request.is_awaited { ParentRelation::Child } else { ParentRelation::Launched };
+    Parent { execution_id: request.parent.clone(), relation, place: Some(request.place.clone()) }
 }
 
 fn prepare(supervisor: &Supervisor, request: ChildRequest, above: &StoredOptions) -> Result<Beginning, Error> {
@@ -196,13 +205,13 @@ fn prepare(supervisor: &Supervisor, request: ChildRequest, above: &StoredOptions
     let compiled = compile_child(supervisor, &source, &request, &rights, &mut options)?;
     let plan = compiled.plan.as_ref().ok_or_else(|| report::invalid(&Report::new(&compiled, &source.text)))?;
     options.timeout = plan.settings.timeout;
+    let parent = parent_of(&request);
     let mut variables = request.variables;
     if !plan.inputs.is_empty() {
         // What was passed along unasked is not the child's mistake.
         variables.retain(|name, _| plan.inputs.iter().any(|it| it.name == *name));
     }
     let variables = inputs::check(&plan.inputs, variables)?;
-    let relation = if request.is_awaited { ParentRelation::Child } else { ParentRelation::Launched };
     let inherited = match request.inherits {
         Some(count) => launch::messages_of(supervisor.store(), &request.parent, Some(count))?,
         None => Vec::new(),
@@ -215,7 +224,7 @@ fn prepare(supervisor: &Supervisor, request: ChildRequest, above: &StoredOptions
         rights,
         variables,
         principal: None,
-        parent: Some(Parent { execution_id: request.parent, relation, place: Some(request.place) }),
+        parent: Some(parent),
         idempotency: None,
         inherited,
         in_background: false,
@@ -261,10 +270,6 @@ fn rights_of(supervisor: &Supervisor, request: &ChildRequest, source: &Source) -
     let origin = request.rights.origin;
     let own = rights_of_text(Some(supervisor.store()), supervisor.config(), origin, &source.sha256)?;
     Ok(own.at_most(&request.rights))
-}
-
-fn options_of(row: &ExecutionRow) -> StoredOptions {
-    row.options.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default()
 }
 
 fn ended(supervisor: &Supervisor, child: &ExecutionId) -> Result<ChildEnd, Error> {

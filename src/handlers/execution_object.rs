@@ -66,6 +66,9 @@ pub struct ExecutionObject {
     /// The executions that this one started.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub children: Vec<String>,
+    /// Of a replay that has ended: whether the same came out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub repeats: Option<Repeated>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub progress: Option<Progress>,
     /// What to do next, as a call.
@@ -141,6 +144,19 @@ pub struct InspectedNode {
     /// The value that `set_output` gave it: it will not run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub given: Option<Value>,
+}
+
+/// How a replay stands to what it repeats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Repeated {
+    /// What was repeated.
+    pub execution_id: String,
+    /// Status, outputs and the output of every node are the same, ids of executions aside.
+    #[serde(rename = "equal")]
+    pub is_equal: bool,
+    /// `status`, `outputs`, `node LABEL:ITERATION`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub differs: Vec<String>,
 }
 
 /// One event of the log, in short; its payload is in `dipeo://executions/{id}/transitions`.

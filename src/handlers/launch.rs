@@ -1,6 +1,6 @@
 //! Turns a stored execution back into something that can run: source to plan, rows to log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::clock::Clock;
 use crate::compile::{Compiled, compile};
 use crate::diagram::{Format, Service};
 use crate::engine::event::{Closing, Event, ExecutionStarted, NodeOutline, Status};
-use crate::engine::journal::{Batch, Journal, Summary, Transition};
-use crate::engine::run::{Launch, LogEntry, Mode, RunOptions};
+use crate::engine::journal::{Batch, Journal, Recording, Summary, Transition};
+use crate::engine::run::{Launch, LogEntry, Mode, Recorded, RunOptions};
 use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::nodes::Rights;
 use crate::nodes::memory::Message;
-use crate::store::{ExecutionRow, Store, TransitionRow};
+use crate::store::{ExecutionRow, Source, Store, TransitionRow};
 
 /// What of a run's options is stored with it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -46,6 +46,12 @@ pub struct StoredOptions {
     /// How many of its parent's messages a child began with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub inherits: Option<usize>,
+    /// Whether what its nodes heard from outside was kept.
+    #[serde(rename = "recorded", skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_recorded: bool,
+    /// The execution whose recordings answer this one: never itself a replay.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replay_of: Option<String>,
     /// Prompt and schema files as they were when the run began.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub texts: BTreeMap<String, String>,
@@ -56,6 +62,11 @@ fn is_zero(depth: &u32) -> bool {
 }
 
 impl StoredOptions {
+    /// Reads those of an execution.
+    pub(super) fn of(row: &ExecutionRow) -> Self {
+        row.options.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default()
+    }
+
     /// The options as the engine takes them.
     pub fn to_run_options(&self) -> RunOptions {
         RunOptions {
@@ -65,6 +76,7 @@ impl StoredOptions {
             mode: self.mode.as_deref().and_then(Mode::parse).unwrap_or_default(),
             breakpoints: self.breakpoints.clone(),
             depth: self.depth,
+            is_recorded: self.is_recorded,
         }
     }
 }
@@ -115,11 +127,11 @@ pub fn from_store(
     let row = store
         .execution(execution_id)?
         .ok_or_else(|| Error::not_found("EXECUTION_NOT_FOUND", format!("there is no execution `{execution_id}`")))?;
-    let options: StoredOptions =
-        row.options.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
-    let rights: Rights = serde_json::from_str(row.rights.as_deref().unwrap_or_default())
-        .map_err(|e| Error::internal("the stored rights of the execution are malformed").source(e))?;
-    let plan = recompile(store, supervisor, &row, &options, &rights)?;
+    let options = StoredOptions::of(&row);
+    let rights = rights_of(&row)?;
+    let (_, compiled) = recompile(store, supervisor, &row, &options, &rights)?;
+    let plan = compiled.plan.ok_or_else(|| Error::internal("a diagram without an error has no plan"))?;
+    let recorded = recorded(store, &options)?;
     let log = store.transitions(execution_id, 0, None)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     let messages = messages_of(store, execution_id, None)?;
     Ok(Launch {
@@ -130,6 +142,7 @@ pub fn from_store(
         options: options.to_run_options(),
         log: log.into_iter().flatten().collect(),
         messages,
+        recorded,
         on_token: None,
         awaits_order: awaits_order(store, execution_id)?,
     })
@@ -191,13 +204,58 @@ pub(super) fn own_messages(store: &Store, execution_id: &ExecutionId) -> Result<
     Ok(messages)
 }
 
-fn recompile(
+/// What the diagram of an execution may do.
+///
+/// # Errors
+///
+/// `INTERNAL` when that is not stored as it should be.
+pub(super) fn rights_of(row: &ExecutionRow) -> Result<Rights, Error> {
+    serde_json::from_str(row.rights.as_deref().unwrap_or_default())
+        .map_err(|e| Error::internal("the stored rights of the execution are malformed").source(e))
+}
+
+/// Reads what answers a replay; `None` for every other execution.
+///
+/// # Errors
+///
+/// `NOT_RECORDED` when what it repeats is gone; what the database says.
+pub(super) fn recorded(store: &Store, options: &StoredOptions) -> Result<Option<Recorded>, Error> {
+    let Some(source) = &options.replay_of else { return Ok(None) };
+    let source = ExecutionId::parse(source)?;
+    let log = store.transitions(&source, 0, None)?.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    if log.is_empty() {
+        return Err(Error::not_found("NOT_RECORDED", format!("`{source}`, which this execution repeats, is deleted"))
+            .hint("start the diagram again"));
+    }
+    let recordings = recordings_of(store, &source)?;
+    Ok(Some(Recorded::new(source, log.into_iter().flatten().collect(), recordings)))
+}
+
+/// What an execution heard; a fork also what was heard before it parted.
+fn recordings_of(store: &Store, source: &ExecutionId) -> Result<Vec<Recording>, Error> {
+    let mut recordings = store.recordings(source)?;
+    let head = store.head(source)?.filter(|it| it.parent_relation.as_deref() == Some("fork"));
+    if let Some(parent) = head.and_then(|it| it.parent_execution_id) {
+        let round = |it: &Recording| (it.node_id.to_string(), it.iteration);
+        let own: HashSet<_> = recordings.iter().map(round).collect();
+        let before = recordings_of(store, &ExecutionId::parse(&parent)?)?;
+        recordings.extend(before.into_iter().filter(|it| !own.contains(&round(it))));
+    }
+    Ok(recordings)
+}
+
+/// Compiles what an execution runs once more, with the files that it was compiled with.
+///
+/// # Errors
+///
+/// `INTERRUPTED` when its text is gone or does not compile any more.
+pub(super) fn recompile(
     store: &Store,
     supervisor: &Supervisor,
     row: &ExecutionRow,
     options: &StoredOptions,
     rights: &Rights,
-) -> Result<crate::compile::Plan, Error> {
+) -> Result<(Source, Compiled), Error> {
     let interrupted = |what: String| {
         Error::external("INTERRUPTED", what).hint("start the diagram again; what was committed is still in its log")
     };
@@ -210,10 +268,11 @@ fn recompile(
         ..World::new(supervisor, options.base_dir.clone(), rights.clone())
     };
     let compiled = compile(&source.content, Format::parse(&source.format), &world);
-    compiled.plan.ok_or_else(|| {
+    if compiled.plan.is_none() {
         let first = compiled.diagnostics.first().map(|it| format!("{} {}", it.code, it.message)).unwrap_or_default();
-        interrupted(format!("its diagram does not compile any more: {first}"))
-    })
+        return Err(interrupted(format!("its diagram does not compile any more: {first}")));
+    }
+    Ok((source, compiled))
 }
 
 /// Reads one row of the log; rows of phases this version does not use are passed over.
@@ -285,6 +344,7 @@ pub async fn give_up(
             created_at: now,
         }],
         messages: Vec::new(),
+        recordings: Vec::new(),
         summary: Summary {
             status: Status::Failed,
             pause_reason: None,

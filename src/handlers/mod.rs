@@ -35,6 +35,8 @@ mod pictures;
 mod present;
 pub mod questions;
 mod reopen;
+mod repeat;
+pub mod replay_execution;
 pub mod run_diagram;
 pub mod search;
 pub mod secrets;

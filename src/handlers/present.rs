@@ -179,6 +179,7 @@ fn base(row: &ExecutionHead) -> ExecutionObject {
         recovered: None,
         parent_execution_id: None,
         children: Vec::new(),
+        repeats: None,
         progress: None,
         next: None,
         omitted: Vec::new(),

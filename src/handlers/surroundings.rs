@@ -29,7 +29,7 @@ pub struct World {
     pub models: ModelSettings,
     /// Every person is answered by somebody else: keys do not matter.
     pub needs_no_keys: bool,
-    /// It is compiled again for a run that began before: secrets are not looked for again.
+    /// It is compiled again for a run that began before: secrets and children are not looked for again.
     pub began_before: bool,
     /// The file the diagram stands in.
     pub own_path: Option<PathBuf>,
@@ -157,6 +157,9 @@ impl Surroundings for World {
     }
 
     fn child_diagram(&self, name: &str, format: Option<Format>) -> ChildFile {
+        if self.began_before {
+            return ChildFile::Found;
+        }
         let workspace = Workspace::new(self.root.clone());
         let beside = self.base_dir.as_deref().filter(|_| self.rights.origin == Origin::Local);
         match workspace.find_child(name, beside, format) {

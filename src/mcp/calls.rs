@@ -15,7 +15,9 @@ use super::tools::ToolName;
 use super::{answer, arguments, tasks};
 use crate::error::Error;
 use crate::handlers::run_diagram::Waiting;
-use crate::handlers::{Caller, compile_diagram, control_execution, fetch, run_diagram, search, see_result};
+use crate::handlers::{
+    Caller, compile_diagram, control_execution, fetch, replay_execution, run_diagram, search, see_result,
+};
 
 /// Carries out `tool`; `retry` is what a client sends with its second call. What a model can do something about
 /// is an error result.
@@ -135,6 +137,12 @@ async fn control(call: Incoming<'_>) -> Result<CallToolResponse, Error> {
         return Ok(answer::execution(&seen)?.into());
     }
     let wait_seconds = request.wait_seconds;
+    if request.action == "replay" {
+        let request = replay_execution::Request { execution_id: request.execution_id, wait_seconds };
+        let extras = replay_execution::Extras::default();
+        let replay = |waiting| replay_execution::replay_execution(app, caller, request, extras, waiting);
+        return call.carry_out(wait_seconds, replay).await?.respond(answer::execution);
+    }
     let control = |waiting| control_execution::control_execution(app, caller, request, waiting);
     call.carry_out(wait_seconds, control).await?.respond(answer::execution)
 }

@@ -34,6 +34,9 @@ pub fn needed(method: &str, params: &Value) -> Vec<Scope> {
                 }
                 // Looking changes nothing.
                 Some(ToolName::ControlExecution) if arguments["action"] == "inspect" => vec![Scope::ExecutionRead],
+                Some(ToolName::ControlExecution) if arguments["action"] == "replay" => {
+                    vec![Scope::ExecutionControl, Scope::ExecutionRun]
+                }
                 Some(tool) => tool.scopes().iter().collect(),
                 // A diagram that is a tool of its own runs; an unknown name is told so by the server.
                 None => Vec::new(),
@@ -95,6 +98,7 @@ mod tests {
             ("tools/call", tool("see_result", json!({})), "execution:read"),
             ("tools/call", tool("control_execution", json!({})), "execution:control"),
             ("tools/call", tool("control_execution", json!({"action": "inspect"})), "execution:read"),
+            ("tools/call", tool("control_execution", json!({"action": "replay"})), "execution:control execution:run"),
             ("tools/call", tool("compile_diagram", json!({"content": "x"})), "diagram:read"),
             ("tools/call", tool("compile_diagram", json!({"push_as": "x"})), "diagram:read diagram:write"),
             ("tools/call", tool("search", json!({})), ""),

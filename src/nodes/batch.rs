@@ -213,7 +213,8 @@ impl Items {
         inputs.insert("item", value);
         inputs.insert("_batch_index", Arc::new(index.into()));
         inputs.insert("_batch_total", Arc::new(self.values.len().into()));
-        NodeContext { attempt, names: Names { inputs, ..cx.names.clone() }, ..cx.clone() }
+        let ports = cx.ports.of_item(index, attempt);
+        NodeContext { attempt, ports, names: Names { inputs, ..cx.names.clone() }, ..cx.clone() }
     }
 }
 
@@ -237,7 +238,9 @@ async fn attempts<'a>(cx: &'a NodeContext, items: &Items, index: usize, run_item
                 }
                 attempt += 1;
                 let usual = || cx.retry.delay(attempt, repeat::spread(index, attempt));
-                tokio::time::sleep(repeat::wished_delay(&error).unwrap_or_else(usual)).await;
+                if !cx.ports.is_replay() {
+                    tokio::time::sleep(repeat::wished_delay(&error).unwrap_or_else(usual)).await;
+                }
             }
         }
     }

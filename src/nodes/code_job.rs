@@ -171,6 +171,10 @@ impl Node for Code {
         }
     }
 
+    fn reads(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
     fn mocked(&self, _: &str) -> Option<Value> {
         (self.effect() == Effect::Outside).then(|| json!({"mock": true}))
     }
@@ -231,6 +235,7 @@ impl Code {
             globals: cx.names.globals(),
             node_id: cx.node_id.to_string(),
             timeout: cx.timeout.unwrap_or(Duration::from_secs_f64(limits::CODE_TIMEOUT_S)),
+            now: Some(cx.started_at),
         };
         let result = cx.ports.code.run(job).await?;
         if !result.printed.is_empty() {

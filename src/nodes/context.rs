@@ -13,6 +13,7 @@ use super::ports::models::TokenSink;
 use super::ports::{ModelReply, ModelRequest, Ports, Purpose};
 use super::report::{ItemDone, Reports};
 use super::rights::Rights;
+use crate::clock::Timestamp;
 use crate::diagram::{Person, Service};
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -27,6 +28,8 @@ pub struct NodeContext {
     pub iteration: u32,
     /// The n-th attempt of this execution of the node, from 1.
     pub attempt: u32,
+    /// When this execution of the node started; a replay has the moment of what it repeats.
+    pub started_at: Timestamp,
     pub names: Names,
     pub strict_templates: bool,
     /// Time limit of this attempt, for what is stopped from inside.

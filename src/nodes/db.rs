@@ -184,6 +184,10 @@ impl Node for Db {
         }
     }
 
+    fn reads(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
         Box::pin(async move {
             let value = match self.operation {

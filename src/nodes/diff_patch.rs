@@ -150,6 +150,10 @@ impl Node for DiffPatch {
         if self.mode == Mode::DryRun { Effect::None } else { Effect::Outside }
     }
 
+    fn reads(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
         Box::pin(async move {
             let target = self.target.as_ref().ok_or_else(|| Error::internal("a diff_patch without a target"))?;

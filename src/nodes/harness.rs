@@ -75,6 +75,7 @@ impl Harness {
             label: "it".into(),
             iteration: 1,
             attempt: 1,
+            started_at: Timestamp(1_767_323_045_678),
             names: Names { node_id: "node_0".into(), ..Names::default() },
             strict_templates: false,
             timeout: None,

@@ -143,6 +143,10 @@ impl Checker {
 }
 
 impl Node for JsonSchemaValidator {
+    fn reads(&self) -> bool {
+        self.data_path.is_some() || matches!(self.schema, Schema::File(_))
+    }
+
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
         Box::pin(async move {
             let data = self.data(cx).await?;

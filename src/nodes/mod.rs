@@ -129,6 +129,11 @@ pub trait Node: Send + Sync {
         Effect::None
     }
 
+    /// Whether it looks at files although it has no effect: what it saw is recorded like an effect's replies.
+    fn reads(&self) -> bool {
+        false
+    }
+
     /// What the scheduler must know.
     fn traits(&self) -> Traits {
         Traits::default()

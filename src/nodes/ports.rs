@@ -8,6 +8,7 @@ pub mod http;
 pub mod models;
 pub mod outline;
 pub mod secrets;
+pub mod tape;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use serde_json::{Map, Value};
 pub use self::models::{ModelReply, ModelRequest, Models, Purpose, Usage, one_line_json};
 use self::outline::{Outline, OutlineJob};
 use super::rights::Rights;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
 
 /// The ports of one process, shared by all executions.
@@ -36,6 +37,8 @@ pub struct Ports {
     /// What calls of providers share.
     pub providers: Arc<super::integrated_api::providers::Providers>,
     pub children: Arc<dyn children::Children>,
+    /// Set where calls go over a tape.
+    pub taped: Option<Arc<tape::Taped>>,
 }
 
 impl Ports {
@@ -58,7 +61,21 @@ impl Ports {
             blobs: Arc::new(blobs::MemoryBlobs::default()),
             providers: Arc::default(),
             children: Arc::new(children::NoChildren),
+            taped: None,
         }
+    }
+
+    /// The ports of one attempt of one item of a batch: on a tape its calls are told from those of others.
+    pub fn of_item(self: &Arc<Self>, index: usize, attempt: u32) -> Arc<Self> {
+        match &self.taped {
+            Some(taped) => taped.of_item(index, attempt),
+            None => Arc::clone(self),
+        }
+    }
+
+    /// Whether calls are answered from a tape: nobody has to be spared, so nothing waits for its turn.
+    pub fn is_replay(&self) -> bool {
+        self.taped.as_ref().is_some_and(|it| it.is_replay())
     }
 }
 
@@ -110,6 +127,8 @@ pub struct CodeJob {
     pub globals: Map<String, Value>,
     pub node_id: String,
     pub timeout: Duration,
+    /// What the clock says to code in the sandbox; the present moment if absent.
+    pub now: Option<Timestamp>,
 }
 
 /// One Jinja2 template to render.

@@ -167,6 +167,7 @@ impl SubDiagram {
             mode: cx.mode,
             is_awaited: self.is_awaited,
             goes_on: cx.goes_on,
+            replay_of: None,
         })
     }
 

@@ -113,6 +113,10 @@ impl Node for TemplateJob {
         if self.output_path.is_some() { Effect::Outside } else { Effect::None }
     }
 
+    fn reads(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
         Box::pin(async move {
             let job = self.job(self.template(cx).await?, cx);
@@ -143,7 +147,7 @@ impl TemplateJob {
     /// Names as everywhere; the node's `variables` stand between inputs and execution variables, so one
     /// that an input hides need not be rendered.
     fn job(&self, template: Arc<str>, cx: &NodeContext) -> RenderJob {
-        let generated_at = Value::String(cx.ports.clock.now().to_rfc3339());
+        let generated_at = Value::String(cx.started_at.to_rfc3339());
         let mut names = Map::new();
         names.insert("generated_at".to_owned(), generated_at);
         names.extend(cx.names.all());

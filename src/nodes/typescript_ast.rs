@@ -117,6 +117,10 @@ fn read_batch_key(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 impl Node for TypescriptAst {
+    fn reads(&self) -> bool {
+        self.source.is_some()
+    }
+
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
         Box::pin(async move {
             let Some(key) = &self.batch_key else {

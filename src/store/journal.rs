@@ -8,6 +8,7 @@ use super::columns::{Moment, StatusWord, Whole, no_execution};
 use super::failure::Failure;
 use super::large_values::keep;
 use super::messages::insert_message;
+use super::recordings::insert_recordings;
 use super::transitions::{insert_transition, require_same};
 use crate::engine::{Batch, Journal, Projection, Status, Summary, Ticket};
 use crate::error::Error;
@@ -43,6 +44,7 @@ fn write_batch(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
     for message in &batch.messages {
         insert_message(connection, &batch.execution_id, message, None, batch.summary.last_activity_at)?;
     }
+    insert_recordings(connection, batch)?;
     // A batch handed in again after later ones must not turn the row back.
     if batch.summary.last_seq < before.last_seq {
         return Ok(());

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_executions.sql"),
     include_str!("../../migrations/0002_children_and_blobs.sql"),
     include_str!("../../migrations/0003_api_tokens.sql"),
+    include_str!("../../migrations/0004_recordings.sql"),
     include_str!("../../migrations/0005_retention.sql"),
 ];
 

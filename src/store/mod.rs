@@ -24,6 +24,7 @@ mod messages;
 mod migrate;
 mod owners;
 mod readers;
+mod recordings;
 mod reopen;
 mod retention;
 mod sources;

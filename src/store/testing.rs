@@ -84,6 +84,7 @@ pub(crate) fn batch(n: u32, owner: &str, seqs: std::ops::RangeInclusive<u64>) ->
         owner: owner.into(),
         transitions: seqs.clone().map(transition).collect(),
         messages: Vec::new(),
+        recordings: Vec::new(),
         summary: Summary {
             status: Status::Running,
             pause_reason: None,

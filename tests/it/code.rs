@@ -33,6 +33,7 @@ fn job(language: Language, runtime: Runtime, source: &str) -> CodeJob {
         globals: map(json!({"variable": 7})),
         node_id: "node_1".into(),
         timeout: Duration::from_secs(10),
+        now: None,
     }
 }
 

@@ -41,6 +41,7 @@ mod offered;
 mod output_is_data;
 mod questions;
 mod readme;
+mod replay;
 mod same_answers;
 mod schedule_model;
 mod schedule_random;

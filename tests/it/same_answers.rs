@@ -214,6 +214,20 @@ async fn every_surface_gives_the_same_answer() {
             Equal,
             ("/error/code", "INVALID_EXECUTION_ID"),
         ),
+        (
+            "replay EXECUTION",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "replay"}),
+            EqualButForTheRun,
+            ("/final_output", "Hello, world!"),
+        ),
+        (
+            "replay exec_00000000000000000000000000000000",
+            "control_execution",
+            json!({"execution_id": NOBODYS, "action": "replay"}),
+            Equal,
+            ("/error/code", "EXECUTION_NOT_FOUND"),
+        ),
         ("compile broken", "compile_diagram", json!({"content": BROKEN}), Equal, ("/format", "light")),
         ("compile greeting", "compile_diagram", json!({"content": HELLO}), Equal, ("/format", "light")),
         (

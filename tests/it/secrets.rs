@@ -149,6 +149,18 @@ async fn a_secret_that_comes_back_is_nowhere_afterwards() {
         assert!(!has_trace(bytes), "{what}: {}", String::from_utf8_lossy(bytes));
     }
     assert_eq!(traces(workspace.root()), Vec::<String>::new());
+
+    // A replay needs neither the server nor the secrets, and shows them as little.
+    drop(server);
+    for name in ["PLAIN", "ODD"] {
+        let removed = workspace.command().args(["secrets", "rm", name]).output().expect("runs");
+        assert!(removed.status.success());
+    }
+    let replayed = workspace.command().args(["replay", &id]).output().expect("runs");
+    let shown = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    assert_eq!(replayed.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("equal: ") && !has_trace(&replayed.stdout), "{shown}");
+    assert_eq!(traces(workspace.root()), Vec::<String>::new());
 }
 
 #[test]

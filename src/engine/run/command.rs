@@ -151,7 +151,7 @@ impl Run {
         }
     }
 
-    fn take_answer(&mut self, node: NodeIdx, value: Value, by: &str) -> Result<(), Error> {
+    pub(super) fn take_answer(&mut self, node: NodeIdx, value: Value, by: &str) -> Result<(), Error> {
         let question = self.question(node)?;
         let iteration = self.live.get(&node).map_or(0, |it| it.iteration);
         let response = InteractiveResponse { iteration, value: value.clone(), by: by.to_owned() };
@@ -183,7 +183,9 @@ impl Run {
 
     /// Starts another attempt of a live node's execution.
     pub(super) fn repeat(&mut self, node: NodeIdx) {
-        if let Some(live) = self.live.get_mut(&node) {
+        // Nothing of a replay has an effect: it is the same attempt, begun again.
+        let is_replay = self.replay.is_some();
+        if let Some(live) = self.live.get_mut(&node).filter(|_| !is_replay) {
             live.attempt += 1;
         }
         self.note_start(node);

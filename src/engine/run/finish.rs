@@ -2,6 +2,7 @@
 //! an execution pauses and ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
@@ -34,6 +35,7 @@ impl Run {
         if !self.live.contains_key(&node) {
             return Ok(());
         }
+        self.keep_calls(node, None);
         match scrub::result(finished.result, self.ports.secrets.scrubber()) {
             Ok(Outcome::Done(output)) => self.complete(node, output),
             Ok(Outcome::Wait(question)) => {
@@ -120,6 +122,7 @@ impl Run {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let object = self.error_object(node, &error, attempt - 1);
             self.note_event(Event::NodeRetry(NodeRetry { iteration, attempt, error: object, delay_ms }), Some(node));
+            let delay = if self.replay.is_some() { Duration::ZERO } else { delay };
             self.attempt(node, Work::Run, Some(delay));
             return Ok(());
         }
@@ -134,7 +137,9 @@ impl Run {
         let warnings = self.take_notes(node);
         let live = self.live.remove(&node).expect("only live nodes fail");
         let object = self.error_object_of(node, error, live.iteration, live.attempt);
-        let handled = self.plan.nodes[node].policy.on_error == OnError::Continue;
+        // Without what was recorded the run is not the one that is repeated.
+        let is_miss = error.code() == "REPLAY_MISS";
+        let handled = self.plan.nodes[node].policy.on_error == OnError::Continue && !is_miss;
         let event = NodeError { iteration: live.iteration, error: object.clone(), handled, warnings };
         self.note_event(Event::NodeError(event), Some(node));
         if !handled {
@@ -198,6 +203,7 @@ impl Run {
     /// Ends the execution: cancels what runs, records the end and waits until it is durable.
     pub(super) async fn close(&mut self, end: End) -> Result<(), Error> {
         self.in_flight.clear();
+        self.keep_broken_off_calls();
         self.abandon_children();
         let skipped = self.note_skipped(&end);
         let mut closing = self.closing(skipped);
@@ -238,7 +244,7 @@ impl Run {
         self.step(Input::Hold)?;
         self.flush(false).await?;
         loop {
-            while let Some(finished) = self.finished.pop_front() {
+            while let Some(finished) = self.next_finished()? {
                 self.take_up(finished)?;
             }
             if let Some(end) = self.ending.take() {

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::record::Recorder;
 use super::restore::Point;
-use super::{Hearing, Run, restore};
+use super::{Hearing, Recorded, Replay, Run, restore};
 use crate::clock::Timestamp;
 use crate::compile::Plan;
 use crate::diagram::Service;
@@ -35,6 +35,8 @@ pub struct Launch {
     /// The log so far, oldest first; at least `execution_started`.
     pub log: Vec<LogEntry>,
     pub messages: Vec<Message>,
+    /// What a replay repeats.
+    pub recorded: Option<Recorded>,
     /// Who hears what models say while they say it: node label and text.
     pub on_token: Option<OnToken>,
     /// Somebody asked to pause or end it, so nothing starts before that command has come.
@@ -67,6 +69,8 @@ pub struct RunOptions {
     pub breakpoints: Vec<String>,
     /// How many executions stand above this one; 0 = it is no child.
     pub depth: u32,
+    /// Whether what nodes hear from outside is kept for replays.
+    pub is_recorded: bool,
 }
 
 /// How a run came to its end in this process.
@@ -90,7 +94,11 @@ impl Run {
         };
         let n_nodes = plan.nodes.len();
         let last_seq = launch.log.last().map_or(0, |it| it.seq);
-        let ports = if launch.options.mode == Mode::Mock { super::mock::ports(&ports) } else { ports };
+        let ports = match (&launch.recorded, launch.options.mode) {
+            (Some(_), _) => super::replay::ports(&ports),
+            (None, Mode::Mock) => super::mock::ports(&ports),
+            (None, Mode::Full | Mode::Debug) => ports,
+        };
         let mut run = Self {
             schedule: Schedule::new(Arc::clone(&plan.graph), schedule_limits),
             state: ExecutionState::new(),
@@ -112,6 +120,7 @@ impl Run {
             after_end: Vec::new(),
             passes_breakpoints: false,
             must_flush: false,
+            replay: launch.recorded.map(|it| Replay::new(Arc::new(it))),
             options: launch.options,
             rights: launch.rights,
             ports,

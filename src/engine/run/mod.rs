@@ -13,9 +13,11 @@ mod launch;
 mod mock;
 mod operator;
 mod record;
+mod replay;
 mod restore;
 mod scrub;
 mod start;
+mod tape;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +35,9 @@ pub use self::command::{Command, Control};
 pub use self::inspect::{Inspection, inspect};
 pub use self::launch::{Launch, LogEntry, OnToken, RunOptions, Stopped};
 use self::record::Recorder;
+pub use self::replay::Recorded;
+use self::replay::Replay;
+use self::tape::Written;
 use super::event::{Event, NodeOutput};
 use super::journal::Journal;
 use super::schedule::{Action, Ending, Input, Schedule};
@@ -89,6 +94,8 @@ struct Run {
     passes_breakpoints: bool,
     /// Whether an effect waits for what is not yet written.
     must_flush: bool,
+    /// What is repeated, if this is a replay.
+    replay: Option<Replay>,
 }
 
 /// What came of a command.
@@ -131,6 +138,8 @@ struct Live {
     notes: Notes,
     /// Items of a batch that are done.
     items: Vec<ItemDone>,
+    /// What its attempt has heard from outside and nobody has kept yet.
+    tape: Option<Arc<Written>>,
 }
 
 impl Live {
@@ -145,6 +154,7 @@ impl Live {
             sources,
             notes: Notes::default(),
             items: Vec::new(),
+            tape: None,
         }
     }
 }
@@ -221,7 +231,7 @@ impl Run {
     /// Handles completions one at a time, in the order they arrived.
     async fn handle_finished(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Error> {
         let mut handled = 0;
-        while let Some(finished) = self.finished.pop_front() {
+        while let Some(finished) = self.next_finished()? {
             self.take_up(finished)?;
             if self.ending.is_some() {
                 return Ok(());
@@ -325,7 +335,9 @@ impl Run {
         match report {
             Report::Item(item) => {
                 live.items.push(item.clone());
-                let event = Event::NodeOutput(NodeOutput { iteration: live.iteration, item });
+                let iteration = live.iteration;
+                self.keep_calls(node, Some(item.index));
+                let event = Event::NodeOutput(NodeOutput { iteration, item });
                 self.note_event(event, Some(node));
                 self.must_flush = true;
             }
@@ -337,6 +349,9 @@ impl Run {
         let at = self.ports.clock.now();
         self.state.apply(&event, node, at);
         let node_id = node.map(|it| Arc::clone(&self.plan.nodes[it].id));
+        if let (Some(replay), Some(node_id)) = (&mut self.replay, &node_id) {
+            replay.passed(&event, node_id);
+        }
         self.record.add(&event, node_id, at);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::Run;
 use crate::clock::Timestamp;
 use crate::engine::event::{Event, Status};
-use crate::engine::journal::{Batch, Journal, Summary, Transition};
+use crate::engine::journal::{Batch, Journal, Recording, Summary, Transition};
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::nodes::memory::Message;
@@ -26,6 +26,7 @@ pub(super) struct Recorder {
     seq: u64,
     transitions: Vec<Transition>,
     messages: Vec<Message>,
+    recordings: Vec<Recording>,
     /// Batches on their way to the disk.
     pub(super) commits: FuturesUnordered<BoxFuture<'static, Commit>>,
     durable: watch::Sender<u64>,
@@ -40,6 +41,7 @@ impl Recorder {
             seq: last_seq,
             transitions: Vec::new(),
             messages: Vec::new(),
+            recordings: Vec::new(),
             commits: FuturesUnordered::new(),
             durable: watch::Sender::new(last_seq),
         }
@@ -55,6 +57,11 @@ impl Recorder {
     /// Adds a message to the next batch.
     pub(super) fn add_message(&mut self, message: Message) {
         self.messages.push(message);
+    }
+
+    /// Adds what a node heard from outside to the next batch.
+    pub(super) fn add_recordings(&mut self, recordings: impl Iterator<Item = Recording>) {
+        self.recordings.extend(recordings);
     }
 
     pub(super) fn seq(&self) -> u64 {
@@ -117,6 +124,7 @@ impl Run {
             owner: Arc::clone(&self.record.owner),
             transitions: std::mem::take(&mut self.record.transitions),
             messages: std::mem::take(&mut self.record.messages),
+            recordings: std::mem::take(&mut self.record.recordings),
             summary: Summary {
                 status: self.state.status,
                 pause_reason: self.state.pause_reason(),

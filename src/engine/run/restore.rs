@@ -39,6 +39,9 @@ pub(super) fn replay(run: &mut Run, log: Vec<LogEntry>) -> Point {
         let node = entry.node_id.as_deref().and_then(|it| run.plan.nodes.iter().position(|node| &*node.id == it));
         let had_ended = run.state.status.has_ended();
         run.state.apply(&entry.event, node, entry.at);
+        if let (Some(replay), Some(node_id)) = (&mut run.replay, &entry.node_id) {
+            replay.passed(&entry.event, node_id);
+        }
         match (node, &entry.event) {
             (Some(node), event) => replay_of_node(run, node, event, entry.at, &mut calls),
             (None, Event::ExecutionStarted(started)) => run.variables = Arc::new(started.inputs.clone()),
@@ -214,13 +217,15 @@ impl Run {
 
     /// How long a repetition still has to wait; `None` when it may have begun.
     fn rest_of_pause(&self, node: NodeIdx) -> Option<Duration> {
-        let ms = self.live[&node].due?.since_ms(self.ports.clock.now());
+        let due = self.live[&node].due.filter(|_| self.replay.is_none())?;
+        let ms = due.since_ms(self.ports.clock.now());
         u64::try_from(ms).ok().filter(|it| *it > 0).map(Duration::from_millis)
     }
 
     fn repeat_or_ask(&mut self, node: NodeIdx) {
         let plan_node = &self.plan.nodes[node];
-        if !plan_node.policy.at_most_once || plan_node.node.effect() != Effect::Outside {
+        let has_effect = plan_node.node.effect() == Effect::Outside && self.replay.is_none();
+        if !plan_node.policy.at_most_once || !has_effect {
             return self.repeat(node);
         }
         let prompt = format!(

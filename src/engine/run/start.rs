@@ -12,6 +12,7 @@ use super::{Live, Run, Stage};
 use crate::compile::{EdgeIdx, NodeIdx};
 use crate::engine::event::{Event, NodeStarted};
 use crate::error::Error;
+use crate::nodes::ports::Ports;
 use crate::nodes::ports::models::TokenSink;
 use crate::nodes::report::Reports;
 use crate::nodes::{Effect, Inputs, Names, NodeContext, Outcome, content};
@@ -83,14 +84,15 @@ impl Run {
         if let Some(live) = self.live.get_mut(&node) {
             live.stage = Stage::Active;
         }
-        if let Some(finished) = self.mocked(node, &work) {
+        if let Some(finished) = self.mocked(node, &work).or_else(|| self.given_then(node, &work)) {
             self.finished.push_back(finished);
             return;
         }
         let has_effect = self.plan.nodes[node].node.effect() == Effect::Outside;
         let gate = has_effect.then(|| self.record.gate());
         self.must_flush |= has_effect;
-        let cx = self.context(node);
+        let ports = self.ports_of(node);
+        let cx = self.context(node, ports);
         let mut future = Attempt { plan: Arc::clone(&self.plan), node, cx, work, gate, delay }.finish().boxed();
         if !has_effect && delay.is_none() {
             let mut poll = Context::from_waker(Waker::noop());
@@ -103,15 +105,17 @@ impl Run {
     }
 
     /// What the node may ask for in this attempt.
-    pub(super) fn context(&self, node: NodeIdx) -> NodeContext {
+    fn context(&self, node: NodeIdx, ports: Arc<Ports>) -> NodeContext {
         let live = &self.live[&node];
         let plan_node = &self.plan.nodes[node];
+        let started_at = self.replay.as_ref().and_then(|it| it.started_at(&plan_node.id, live.iteration));
         NodeContext {
             execution_id: self.record.execution_id.clone(),
             node_id: Arc::clone(&plan_node.id),
             label: Arc::clone(&plan_node.label),
             iteration: live.iteration,
             attempt: live.attempt,
+            started_at: started_at.or(self.state.nodes[node].started_at).unwrap_or_default(),
             names: Names {
                 exposed: Arc::clone(&self.exposed),
                 inputs: live.inputs.clone(),
@@ -123,7 +127,7 @@ impl Run {
             retry: plan_node.policy.retry,
             retry_given: plan_node.policy.retry_given,
             rights: Arc::clone(&self.rights),
-            ports: Arc::clone(&self.ports),
+            ports,
             persons: Arc::clone(&self.plan.persons),
             models_override: self.options.models,
             messages: Arc::clone(&self.messages),

@@ -78,6 +78,7 @@ impl Python {
             globals: cx.names.globals(),
             node_id: cx.node_id.to_string(),
             timeout: cx.timeout.unwrap_or(Duration::from_secs_f64(TIMEOUT_S)),
+            now: None,
         };
         let result = cx.ports.code.run(job).await.map_err(|error| failed(&path, error))?;
         if !result.printed.is_empty() {

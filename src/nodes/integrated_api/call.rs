@@ -195,7 +195,9 @@ impl<'a> Session<'a> {
         let endpoint = auth.token_endpoint.clone().ok_or_else(|| Error::internal("no token endpoint"))?;
         let form = token_form(&auth.scopes);
         let basic = base64::engine::general_purpose::STANDARD.encode(key.expose());
-        self.private.extend(Secret::new(&basic));
+        let encoded = Secret::new(&basic);
+        encoded.iter().for_each(|it| self.wires.secrets.scrubber().add(it));
+        self.private.extend(encoded);
         self.private.extend(key.expose().split_once(':').and_then(|(_, it)| Secret::new(it)));
         let request = HttpRequest {
             method: "POST".to_owned(),
@@ -221,6 +223,8 @@ impl<'a> Session<'a> {
                 .details(json!({"status": reply.status}))
                 .retryable(self.policy.covers(reply.status)));
         };
+        // It is blotted out of what is recorded of this call as well.
+        self.wires.secrets.scrubber().add(&token);
         let lasts = body["expires_in"].as_u64().map(Duration::from_secs);
         Ok((token, lasts))
     }

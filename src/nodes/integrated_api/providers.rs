@@ -15,6 +15,8 @@ pub struct Providers {
     variables: BTreeMap<String, Secret>,
     paces: Mutex<HashMap<String, Pace>>,
     tokens: Mutex<HashMap<String, Token>>,
+    /// In a replay every key and token is this one, and nobody waits for a turn.
+    stand_in: Option<Secret>,
 }
 
 /// A token that was got for a key.
@@ -34,12 +36,17 @@ impl Default for Providers {
 impl Providers {
     /// `variables` are the environment variables that hold keys.
     pub fn new(variables: BTreeMap<String, Secret>) -> Self {
-        Self { variables, paces: Mutex::default(), tokens: Mutex::default() }
+        Self { variables, paces: Mutex::default(), tokens: Mutex::default(), stand_in: None }
+    }
+
+    /// Those of a replay, whose requests go nowhere: `stand_in` is what recordings show of every key.
+    pub fn of_replay(stand_in: Secret) -> Self {
+        Self { stand_in: Some(stand_in), ..Self::default() }
     }
 
     /// The key in an environment variable.
     pub fn variable(&self, name: &str) -> Option<Secret> {
-        self.variables.get(name).cloned()
+        self.stand_in.clone().or_else(|| self.variables.get(name).cloned())
     }
 
     /// Takes the turn of one request and returns how long to wait for it.
@@ -54,6 +61,9 @@ impl Providers {
         now: Timestamp,
         patience: Duration,
     ) -> Result<Duration, Error> {
+        if self.stand_in.is_some() {
+            return Ok(Duration::ZERO);
+        }
         let (key, limit) = match (&operation.rate_limit, &manifest.rate_limit) {
             (Some(own), _) => (format!("{}/{}", manifest.name, operation.name), own),
             (None, Some(shared)) => (manifest.name.clone(), shared),
@@ -85,6 +95,9 @@ impl Providers {
 
     /// A token that is still good.
     pub(super) fn token(&self, key: &str, now: Timestamp) -> Option<Secret> {
+        if let Some(stand_in) = &self.stand_in {
+            return Some(stand_in.clone());
+        }
         let tokens = lock(&self.tokens);
         let found = tokens.get(key)?;
         found.ends.is_none_or(|it| now < it).then(|| found.token.clone())

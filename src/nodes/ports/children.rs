@@ -33,6 +33,8 @@ pub struct ChildRequest {
     pub is_awaited: bool,
     /// The parent was opened again: a child of this place that failed or was aborted is, too.
     pub goes_on: bool,
+    /// In a replay: the execution that the child repeats.
+    pub replay_of: Option<ExecutionId>,
 }
 
 /// Where a child's diagram comes from.

@@ -135,6 +135,7 @@ impl Talk {
             label: label.into(),
             iteration,
             attempt: 1,
+            started_at: Timestamp(0),
             names: Names { inputs: named, node_id: label.into(), ..Names::default() },
             strict_templates: false,
             timeout: None,

@@ -1,0 +1,72 @@
+//! Runs an execution once more from its recordings: no network, no host effect, the same outputs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::begin::{Beginning, begin};
+use super::caller::Scope;
+use super::execution_object::ExecutionObject;
+use super::present::{self, View};
+use super::run_diagram::{Waiting, may_run};
+use super::{App, Caller, repeat, wait};
+use crate::error::Error;
+use crate::ids::ExecutionId;
+use crate::limits;
+use crate::store::{Parent, ParentRelation};
+
+/// Which execution to repeat.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// An execution that has ended.
+    pub execution_id: String,
+    /// Seconds to wait for the end (20).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wait_seconds: Option<u32>,
+}
+
+/// What adapters may ask besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras {
+    /// Write the row and return: a living process of this database takes the execution.
+    pub background: bool,
+    /// Wait without limit: the terminal stays with its run.
+    pub unbounded_wait: bool,
+}
+
+/// Makes a new execution of the text, files and inputs of an earlier one. Whatever its nodes ask of the outside is
+/// answered from the recordings of that one, and `repeats` of the result says whether all is as it was. Clocks and
+/// ids are its own.
+///
+/// # Errors
+///
+/// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, `DIAGRAM_NOT_ALLOWED`, `NOT_ENDED`, `NOT_RECORDED`, `INTERRUPTED`. A
+/// request that nobody recorded fails the new execution: `REPLAY_MISS`.
+pub async fn replay_execution(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+    extras: Extras,
+    waiting: Waiting,
+) -> Result<ExecutionObject, Error> {
+    caller.require(&[Scope::ExecutionRun])?;
+    let source = ExecutionId::parse(&request.execution_id)?;
+    let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
+    let head = app.visible(caller, &source)?;
+    may_run(app, caller, head.diagram_id.as_ref())?;
+    let parent = Parent { execution_id: source.clone(), relation: ParentRelation::Replay, place: None };
+    let beginning = Beginning {
+        principal: Some(caller.principal().to_owned()),
+        in_background: extras.background,
+        ..repeat::repetition(app.supervisor()?, &source, parent)?
+    };
+    let replay = begin(app.supervisor()?, beginning).await?;
+    if !extras.background {
+        wait::until_settled(app, &replay, (!extras.unbounded_wait).then_some(limit), waiting).await?;
+    }
+    let mut object = present::execution(app, &replay, &View::of(caller))?;
+    if object.status.has_ended() {
+        object.repeats = Some(repeat::compared(app.store()?, &source, &replay)?);
+    }
+    Ok(object)
+}
