@@ -180,6 +180,7 @@ async fn a_fork_says_where_it_comes_from_and_counts_only_what_it_spent() {
     let tokens =
         |it: &dipeo::handlers::execution_object::ExecutionObject| it.llm_usage.as_ref().map(|it| it.total_tokens);
     assert_eq!((tokens(&ran), tokens(&forked)), (Some(6), Some(2)));
+    bench.calls();
     let again = bench.fork(from(&forked.execution_id, "two")).await.expect("a fork can be forked");
     assert_eq!((again.outputs, bench.calls().as_str()), (ran.outputs, "two three"));
     bench.close().await;

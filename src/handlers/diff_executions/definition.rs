@@ -198,7 +198,7 @@ connections:
             ("a comment", "# a comment", "# another", ""),
             ("a prompt", "default_prompt: hi", "default_prompt: ho", "~ask: default_prompt"),
             ("a field", "default_prompt: hi", "default_prompt: hi, max_iteration: 3", "~ask: max_iteration"),
-            ("a type", "{label: e, type: endpoint}", "{label: e, type: start}", "~e: type"),
+            ("a type", "{label: e, type: endpoint}", "{label: e, type: code_job}", "~e: type"),
             ("a connection", "- {from: ask, to: e}\n", "", "-connection ask -> e"),
             ("its label", "{from: s, to: ask}", "{from: s, to: ask, label: x}", "~connection s -> ask: label"),
             ("a person", "replies: [a]", "replies: [b]", "~person Ann: replies"),

@@ -2,6 +2,7 @@
 
 use dipeo::handlers::Caller;
 use dipeo::handlers::diff_executions::{self, diff_executions};
+use dipeo::handlers::fetch::{self, fetch};
 use dipeo::handlers::fork_execution::{Extras, Request, fork_execution};
 use dipeo::handlers::run_diagram::Waiting;
 use serde_json::{Map, Value, json};
@@ -74,9 +75,13 @@ async fn a_fork_without_changes_is_equal_to_what_it_took_over() {
         (it.a.as_ref().and_then(|it| it.tokens), it.b.as_ref().and_then(|it| it.tokens))
     };
     assert_eq!(tokens(&diff.nodes[1]), (Some(2), Some(2)), "what a node cost is known where it was copied to");
-    let request = diff_executions::Request { a: diff.a.name, b: "x".repeat(3) };
+    let request = diff_executions::Request { a: diff.a.name, b: "nothing".to_owned() };
     let missing = diff_executions(&bench.app, &bench.caller, request).await.expect_err("no such diagram");
     assert_eq!(missing.code(), "DIAGRAM_NOT_FOUND");
+    let uri = format!("dipeo://executions/{}/diff/{}", diff.b.name, diff.b.name);
+    let read = fetch(&bench.app, &Caller::owner_client(), fetch::Request { id: uri }).await.expect("a resource");
+    let read: Value = serde_json::from_str(&read.text).expect("JSON");
+    assert!(read["data_notice"].is_string() && read["equal"] == true, "{read}");
     bench.close().await;
 }
 

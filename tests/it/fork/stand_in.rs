@@ -46,7 +46,8 @@ impl Models for Counting {
 pub struct Bench {
     pub app: Arc<App>,
     pub caller: Caller,
-    pub workspace: Workspace,
+    /// Removed with its test.
+    _workspace: Workspace,
     models: Arc<Counting>,
 }
 
@@ -61,7 +62,7 @@ impl Bench {
         let models = Arc::new(Counting::default());
         let app = workspace.app_with_models(Arc::clone(&models) as _);
         let caller = Caller::Terminal { working_dir: workspace.root().to_path_buf() };
-        Self { app, caller, workspace, models }
+        Self { app, caller, _workspace: workspace, models }
     }
 
     /// Runs a text to its end or first question, and forgets the calls it made.
