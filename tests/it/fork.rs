@@ -168,6 +168,50 @@ async fn nothing_before_the_cut_is_paid_again_and_the_end_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_child_can_be_forked_and_remembers_what_its_parent_said_before() {
+    let bench = Bench::new();
+    let ran = bench.run(WITHIN).await;
+    let child = bench.settled(&ran.children[0]).await;
+    let heard = child.final_output.expect("an end");
+    assert_eq!(heard, "inner heard 5: Inner", "two prompts and two replies of the batch, and its own prompt");
+    let forked = bench.fork(from(&child.execution_id, "inner")).await.expect("forked");
+    assert_eq!((forked.final_output, bench.calls().as_str()), (Some(heard), "inner"));
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_items_of_a_batch_that_was_cut_off_are_not_paid_again() {
+    const BATCH: &str = "\
+version: light
+persons:
+  Ann: {service: scripted}
+  Bob: {service: scripted}
+nodes:
+- {label: start, type: start, custom_data: {items: [x, HANG, z]}}
+- {label: each, type: person_job, person: Ann, batch: true, batch_parallel: false, default_prompt: 'Say {{item}}', max_iteration: 1}
+- {label: bad, type: person_job, person: Bob, default_prompt: 'AWAIT FAIL', max_iteration: 1}
+- {label: end, type: endpoint}
+connections:
+- {from: start, to: each}
+- {from: start, to: bad}
+- {from: each, to: end, label: a}
+- {from: bad, to: end, label: b}
+";
+    let bench = Bench::new();
+    let failed = bench.run(BATCH).await;
+    assert_eq!(failed.status.name(), "failed", "{failed:?}");
+    let set = [("bad.default_prompt".to_owned(), json!("Good"))].into_iter().collect();
+    let forked = bench.fork(Request { node: None, set, ..from(&failed.execution_id, "") }).await.expect("forked");
+    let said = forked.final_output.expect("an end").to_string();
+    assert!(said.contains("Say x") && said.contains("Say HANG") && said.contains("Say z"), "{said}");
+    let mut calls: Vec<String> = bench.calls().split(' ').map(str::to_owned).collect();
+    calls.sort();
+    assert_eq!(calls, ["bad", "each", "each"], "the first item is done");
+    bench.check_log(&forked.execution_id).await;
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fork_says_where_it_comes_from_and_counts_only_what_it_spent() {
     let bench = Bench::new();
     let ran = bench.run(CHAIN).await;

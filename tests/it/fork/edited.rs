@@ -1,6 +1,7 @@
 //! What may be different in a fork, what it may not be, and that `diff` names it.
 
 use dipeo::handlers::Caller;
+use dipeo::handlers::compile_diagram::{self, compile_diagram};
 use dipeo::handlers::diff_executions::{self, diff_executions};
 use dipeo::handlers::fetch::{self, fetch};
 use dipeo::handlers::fork_execution::{Extras, Request, fork_execution};
@@ -82,6 +83,26 @@ async fn a_fork_without_changes_is_equal_to_what_it_took_over() {
     let read = fetch(&bench.app, &Caller::owner_client(), fetch::Request { id: uri }).await.expect("a resource");
     let read: Value = serde_json::from_str(&read.text).expect("JSON");
     assert!(read["data_notice"].is_string() && read["equal"] == true, "{read}");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revisions_of_a_diagram_are_compared_by_number() {
+    let bench = Bench::new();
+    for content in [CHAIN.to_owned(), CHAIN.replace("'Three ", "'Trois ")] {
+        let request = compile_diagram::Request { content, push_as: Some("review".into()), ..Default::default() };
+        compile_diagram(&bench.app, &bench.caller, request, Default::default()).await.expect("pushed");
+    }
+    let diff = async |a: &str, b: &str| {
+        let request = diff_executions::Request { a: a.to_owned(), b: b.to_owned() };
+        diff_executions(&bench.app, &bench.caller, request).await
+    };
+    let two = diff("review@1", "review@2").await.expect("both are kept");
+    assert_eq!((two.definition.nodes.changed[0].name.as_str(), two.equal), ("three", false));
+    assert!(two.first_divergence.is_none() && two.nodes.is_empty());
+    assert!(diff("review", "review@2").await.expect("the file is the newest").equal);
+    let missing = diff("review@1", "review@9").await.expect_err("there is none");
+    assert_eq!((missing.code(), missing.hint_text()), ("DIAGRAM_NOT_FOUND", Some("its revisions are 1 to 2")));
     bench.close().await;
 }
 

@@ -1,5 +1,6 @@
 //! A model that counts who calls it, and an application that runs diagrams with it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dipeo::error::Error;
@@ -15,11 +16,13 @@ use tokio::sync::Notify;
 use crate::harness::{Workspace, workspace};
 
 /// Says who it is, how much it heard, and the prompt. `slow` answers when `after` has been asked; a prompt with
-/// `FAIL` in it fails.
+/// `FAIL` in it fails; one with `HANG` is answered the second time only, and one with `AWAIT` once that hangs.
 #[derive(Default)]
 pub struct Counting {
     calls: Mutex<Vec<String>>,
     after: Notify,
+    has_hung: AtomicBool,
+    hangs: Notify,
 }
 
 impl Models for Counting {
@@ -33,6 +36,13 @@ impl Models for Counting {
                 _ => {}
             }
             let prompt = request.messages.last().map(|it| it.content.clone()).unwrap_or_default();
+            if prompt.contains("HANG") && !self.has_hung.swap(true, Ordering::Relaxed) {
+                self.hangs.notify_one();
+                std::future::pending::<()>().await;
+            }
+            if prompt.contains("AWAIT") {
+                self.hangs.notified().await;
+            }
             if prompt.contains("FAIL") {
                 return Err(Error::external("LLM_FAILED", "the model does not want to"));
             }
