@@ -30,7 +30,7 @@ const OUTCOME_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 pub struct Request {
     /// From `dipeo_run`.
     pub execution_id: String,
-    /// `answer`, `abort`, `pause`, `resume`, `complete`, `step`, `set_breakpoints`, `set_output`, `inspect`, `fork`, `diff`.
+    /// One of those above, or `set_breakpoints`.
     pub action: String,
     /// By id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -170,7 +170,7 @@ impl Copying<'_> {
             exposed: Map::new(),
             warnings: Vec::new(),
         };
-        let control = ControlApplied { action: "set_output".to_owned(), by: by.clone(), reason: None };
+        let control = ControlApplied::new("set_output", by);
         [Event::Control(control), Event::NodeStarted(started), Event::NodeCompleted(completed)]
     }
 }
