@@ -73,6 +73,10 @@ pub enum Command {
     Control(ControlArgs),
     /// Run an execution once more from its recordings, and compare
     Replay(ReplayArgs),
+    /// Go on from a node of an execution, with a changed prompt, model, value or diagram
+    Fork(super::fork::ForkArgs),
+    /// Compare two executions, or two diagrams
+    Diff(super::diff::DiffArgs),
     /// Check a diagram: every problem at once, with place and fix
     Compile(CompileArgs),
     /// Write a diagram in another format
@@ -123,6 +127,8 @@ impl Command {
             | Self::Results(_)
             | Self::Control(_)
             | Self::Replay(_)
+            | Self::Fork(_)
+            | Self::Diff(_)
             | Self::Compile(_)
             | Self::Export(_)
             | Self::Ask(_)
@@ -611,7 +617,7 @@ pub struct ServeArgs {
 ///
 /// `UNKNOWN_OPTION` in our own form; help and version are not errors, clap prints them and exits 0.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Error> {
-    Cli::try_parse_from(with_folder_of_import(arguments)).map_err(|e| {
+    Cli::try_parse_from(with_value_of_fork(with_folder_of_import(arguments))).map_err(|e| {
         use clap::error::ErrorKind as Kind;
         if matches!(e.kind(), Kind::DisplayHelp | Kind::DisplayVersion | Kind::DisplayHelpOnMissingArgumentOrSubcommand)
         {
@@ -642,6 +648,24 @@ fn with_folder_of_import(arguments: impl IntoIterator<Item = std::ffi::OsString>
         };
         if let (true, Some(text)) = (folder, arguments[at].to_str()) {
             arguments[at] = text.replacen("--output", "--to", 1).into();
+        }
+    }
+    arguments
+}
+
+/// As [`with_folder_of_import`]: of a fork `--output NODE=VALUE` is the value of a node.
+fn with_value_of_fork(mut arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    if !arguments.iter().any(|it| it == "fork") {
+        return arguments;
+    }
+    for at in 0..arguments.len() {
+        let is_value = match arguments[at].to_str() {
+            Some("--output") => arguments.get(at + 1).and_then(|it| it.to_str()).is_some_and(|it| it.contains('=')),
+            Some(text) => text.strip_prefix("--output=").is_some_and(|it| it.contains('=')),
+            None => false,
+        };
+        if let (true, Some(text)) = (is_value, arguments[at].to_str()) {
+            arguments[at] = text.replacen("--output", "--set-output", 1).into();
         }
     }
     arguments
@@ -693,6 +717,21 @@ mod tests {
                 panic!("{arguments:?}: another command");
             };
             assert_eq!((to.as_deref(), cli.global.output), (folder, form), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_forked_node_and_the_form_of_the_output_are_told_apart() {
+        for (arguments, value, form) in [
+            (vec!["--output", "write=hi"], Some("write=hi"), Form::Text),
+            (vec!["--output=write=a=b", "--output", "json"], Some("write=a=b"), Form::Json),
+            (vec!["--set-output", "write=1", "--json"], Some("write=1"), Form::Text),
+            (vec!["--output", "json"], None, Form::Json),
+        ] {
+            let all = ["dipeo", "fork", "exec_1"].into_iter().chain(arguments.clone());
+            let cli = parse(all.map(Into::into)).expect("it parses");
+            let Some(Command::Fork(args)) = cli.command else { panic!("{arguments:?}: another command") };
+            assert_eq!((args.set_output.as_deref(), cli.global.output), (value, form), "{arguments:?}");
         }
     }
 

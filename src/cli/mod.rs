@@ -9,9 +9,11 @@ mod ask;
 mod compile;
 mod control;
 mod convert;
+mod diff;
 mod dipeocc;
 mod edit;
 mod export;
+mod fork;
 mod integrations;
 mod list;
 mod maintenance;
@@ -59,6 +61,8 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Results(args) => results::results(context, args).await,
         Command::Control(args) => control::control(context, args).await,
         Command::Replay(args) => replay::replay(context, args).await,
+        Command::Fork(args) => fork::fork(context, args).await,
+        Command::Diff(args) => diff::diff(context, args).await,
         Command::Compile(args) => compile::compile(context, args).await,
         Command::Convert(args) => convert::convert(context, args).await,
         Command::Ask(args) => ask::ask(context, args).await,

@@ -92,6 +92,9 @@ async fn list(context: &Context<'_>, args: &ResultsArgs) -> Result<u8, Error> {
 /// An execution in words.
 pub fn describe(object: &ExecutionObject) -> String {
     let mut text = headline(object);
+    if let Some(it) = &object.forked_from {
+        text.push_str(&format!("  a fork of {} from {}, run {}\n", it.execution_id, it.node, it.iteration));
+    }
     for node in object.nodes.iter().flatten() {
         let took = node.duration_ms.map(|ms| format!("  {ms} ms")).unwrap_or_default();
         text.push_str(&format!(

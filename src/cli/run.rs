@@ -114,7 +114,8 @@ async fn settle(context: &Context<'_>, mut object: ExecutionObject) -> Result<Ex
     Ok(object)
 }
 
-async fn abort(context: &Context<'_>, object: &ExecutionObject) -> Result<ExecutionObject, Error> {
+/// Ends an execution because the person at the terminal said so.
+pub(super) async fn abort(context: &Context<'_>, object: &ExecutionObject) -> Result<ExecutionObject, Error> {
     let request = control_execution::Request {
         execution_id: object.execution_id.clone(),
         action: "abort".into(),
@@ -126,12 +127,13 @@ async fn abort(context: &Context<'_>, object: &ExecutionObject) -> Result<Execut
 }
 
 /// Ctrl-C during the run.
-struct Interrupt {
-    token: CancellationToken,
+pub(super) struct Interrupt {
+    pub(super) token: CancellationToken,
 }
 
 impl Interrupt {
-    fn listen() -> Self {
+    /// Hears of it from now on.
+    pub(super) fn listen() -> Self {
         let token = CancellationToken::new();
         let signal = token.clone();
         tokio::spawn(async move {
@@ -142,7 +144,8 @@ impl Interrupt {
         Self { token }
     }
 
-    fn happened(&self) -> bool {
+    /// Whether it was pressed.
+    pub(super) fn happened(&self) -> bool {
         self.token.is_cancelled()
     }
 }
@@ -261,7 +264,8 @@ fn simple(object: &ExecutionObject) -> String {
     }
 }
 
-fn seconds(ms: i64) -> String {
+/// `0.42 s`
+pub(super) fn seconds(ms: i64) -> String {
     format!("{}.{:02} s", ms / 1_000, ms % 1_000 / 10)
 }
 

@@ -100,6 +100,19 @@ pub struct ExecutionStarted {
     /// Node executions in all when the plan has no loops; what progress is measured against.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub total: Option<u64>,
+    /// It goes on from a place in another execution: what follows up to `execution_resumed` was copied from there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forked_from: Option<ForkedFrom>,
+}
+
+/// The place in another execution from which a fork goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ForkedFrom {
+    pub execution_id: String,
+    /// Label of the first node that was not taken over.
+    pub node: String,
+    /// Which run of that node, from 1.
+    pub iteration: u32,
 }
 
 /// A node as the log names it.

@@ -4,6 +4,7 @@
 
 mod ending;
 pub mod event;
+pub mod fork;
 pub mod journal;
 pub mod run;
 pub mod schedule;

@@ -25,6 +25,7 @@ pub struct ExecutionState {
     pub variables: Map<String, Value>,
     pub warnings: Vec<Warning>,
     pub handled_errors: Vec<Value>,
+    /// What it spent itself: what was copied from another execution was paid there.
     pub usage: TokenUsage,
     /// By person id.
     pub usage_by_person: BTreeMap<String, TokenUsage>,
@@ -46,6 +47,8 @@ pub struct ExecutionState {
     /// Node ids in the order of their first start.
     pub executed: Vec<usize>,
     last_at: Timestamp,
+    /// The events are those that a fork took over.
+    is_copied: bool,
 }
 
 /// What became of one node.
@@ -116,6 +119,7 @@ impl ExecutionState {
             closing: None,
             executed: Vec::new(),
             last_at: Timestamp::default(),
+            is_copied: false,
         }
     }
 
@@ -191,6 +195,7 @@ impl ExecutionState {
                     self.open_again();
                 }
                 self.status = Status::Running;
+                self.is_copied = false;
                 self.recovered += u64::from(it.by == "recovery");
             }
             Event::Control(it) => self.control(it, node),
@@ -220,6 +225,7 @@ impl ExecutionState {
         self.diagram = started.diagram.clone();
         self.models.clone_from(&started.models);
         self.total = started.total;
+        self.is_copied = started.forked_from.is_some();
         self.nodes = started.nodes.iter().map(|it| NodeState::new(it.clone())).collect();
     }
 
@@ -304,6 +310,9 @@ impl ExecutionState {
     fn spend(&mut self, idx: usize, facts: Option<&Map<String, Value>>) {
         let Some((facts, usage)) = facts.and_then(|it| Some((it, usage_of(it)?))) else { return };
         add(self.nodes[idx].usage.get_or_insert_default(), usage);
+        if self.is_copied {
+            return;
+        }
         add(&mut self.usage, usage);
         if let Some(person) = facts.get("person_id").and_then(Value::as_str) {
             add(self.usage_by_person.entry(person.to_owned()).or_default(), usage);

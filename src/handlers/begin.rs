@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::launch::{self, StoredOptions};
 use super::supervisor::Supervisor;
 use super::workspace::Source;
+use crate::clock::Timestamp;
 use crate::compile::Compiled;
 use crate::diagram::Format;
 use crate::engine::event::Event;
@@ -80,7 +81,8 @@ fn first_event(it: &Beginning) -> Event {
     Event::ExecutionStarted(launch::first_event(&it.compiled, &it.options, &it.rights, &it.source.diagram_id, inputs))
 }
 
-fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, now: crate::clock::Timestamp) -> NewExecution {
+/// The row of a new execution whose log begins with `event`.
+pub(super) fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, now: Timestamp) -> NewExecution {
     let is_child = it.parent.as_ref().is_some_and(|it| it.place.is_some());
     NewExecution {
         execution_id: it.execution_id.clone(),
@@ -109,5 +111,6 @@ fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, now: crate::c
             payload: event.payload(),
             created_at: now,
         }],
+        messages: Vec::new(),
     }
 }

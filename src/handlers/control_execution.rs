@@ -30,12 +30,12 @@ const OUTCOME_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 pub struct Request {
     /// From `dipeo_run`.
     pub execution_id: String,
-    /// `answer`, `abort`, `pause`, `resume`, `complete`, `step`, `set_breakpoints`, `set_output`, `inspect`, `replay`.
+    /// One of those above, or `set_breakpoints`.
     pub action: String,
     /// By id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
-    /// The answer (to several prompts: node to reply), output, or list of breakpoints.
+    /// The answer (to several prompts: node to reply), output, or list of breakpoints. `fork`: {set, output, inputs, diagram}. `diff`: the other id.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<Value>,
     /// Seconds to wait for what comes next (20).
@@ -344,7 +344,13 @@ fn action_of(text: &str) -> Result<&'static str, Error> {
     if let Some((action, _)) = ACTIONS.iter().find(|(name, others)| *name == text || others.contains(&text)) {
         return Ok(action);
     }
+    if ["fork", "diff"].contains(&text) {
+        // They are other requests, and so are their answers: adapters hand them to the handlers of that name.
+        return Err(Error::invalid("INVALID_INPUT", format!("`{text}` does not act on one execution"))
+            .hint(format!("use `dipeo {text}`")));
+    }
     let words = ACTIONS.iter().flat_map(|(name, others)| std::iter::once(name).chain(others.iter()));
+    let words = words.chain(&["fork", "diff"]);
     let near = nearest(text, words.copied()).map(|it| format!("did you mean `{it}`? ")).unwrap_or_default();
     let all: Vec<String> = ACTIONS
         .iter()

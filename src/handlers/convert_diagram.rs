@@ -157,7 +157,11 @@ fn whole(parsed: Parsed, text: &str) -> Result<(Format, Diagram), Error> {
 }
 
 /// Writes the diagram and reads it again: what comes back must say the same.
-fn written(diagram: &Diagram, format: Format) -> Result<String, Error> {
+///
+/// # Errors
+///
+/// `TOO_LARGE`; `INTERNAL` when it says something else.
+pub(super) fn written(diagram: &Diagram, format: Format) -> Result<String, Error> {
     let text = write(diagram, format, &known_fields);
     let back = parse(&text, Some(format));
     if back.diagnostics.iter().any(|it| it.code == "E104") {

@@ -129,7 +129,11 @@ fn source(app: &App, caller: &Caller, request: &Request) -> Result<Source, Error
 }
 
 /// Makes the edits in their order.
-fn edited(text: &str, edits: &[EditRequest]) -> Result<String, Error> {
+///
+/// # Errors
+///
+/// `INVALID_INPUT` for the first edit that cannot be made.
+pub(super) fn edited(text: &str, edits: &[EditRequest]) -> Result<String, Error> {
     let mut text = text.to_owned();
     for (nth, request) in edits.iter().enumerate() {
         let it = resolved(request, parse(&text, None).diagram.as_ref());
@@ -171,7 +175,7 @@ fn resolved(request: &EditRequest, diagram: Option<&Diagram>) -> Edit {
 }
 
 /// Splits `NAME.FIELD` behind the longest name there is; names may hold dots.
-fn split<'n>(at: &str, names: impl Iterator<Item = &'n str>) -> (String, Vec<String>) {
+pub(super) fn split<'n>(at: &str, names: impl Iterator<Item = &'n str>) -> (String, Vec<String>) {
     let fits = |it: &&str| at.strip_prefix(it).is_some_and(|rest| rest.starts_with('.'));
     let longest = names.filter(fits).max_by_key(|it| it.len());
     let (name, path) = match longest {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::engine::Status;
+use crate::engine::event::ForkedFrom;
 
 /// An execution as shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +64,12 @@ pub struct ExecutionObject {
     /// The execution that started this one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent_execution_id: Option<String>,
+    /// `child`, `launched`, `fork` or `replay`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent_relation: Option<String>,
+    /// From where in its parent a fork went on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forked_from: Option<ForkedFrom>,
     /// The executions that this one started.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub children: Vec<String>,

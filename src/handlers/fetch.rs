@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::caller::Scope;
 use super::present::{self, View};
 use super::see_result::Detail;
-use super::{App, Caller, guide, list_diagrams, list_executions, log_pages, pictures};
+use super::{App, Caller, diff_executions, guide, list_diagrams, list_executions, log_pages, pictures};
 use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
@@ -54,6 +54,7 @@ pub(super) enum Target<'a> {
     Transitions(ExecutionId, u64),
     Timeline(ExecutionId),
     Graph(ExecutionId),
+    Diff(ExecutionId, ExecutionId),
     Guide(&'a str),
     /// By its SHA-256.
     Blob(&'a str),
@@ -71,6 +72,7 @@ impl Target<'_> {
             | Self::Transitions(..)
             | Self::Timeline(_)
             | Self::Graph(_)
+            | Self::Diff(..)
             | Self::Blob(_) => Some(Scope::ExecutionRead),
         }
     }
@@ -82,7 +84,7 @@ pub fn scope_of(uri: &str) -> Option<Scope> {
 }
 
 /// Reads the resource `id` names: `dipeo://diagrams`, `dipeo://diagrams/{name}`, `dipeo://executions`,
-/// `dipeo://executions/{id}` with `/messages`, `/transitions`, `/timeline.svg` or `/graph.mmd`,
+/// `dipeo://executions/{id}` with `/messages`, `/transitions`, `/timeline.svg`, `/graph.mmd` or `/diff/{other}`,
 /// `dipeo://guide/{page}`, `dipeo://blobs/{sha256}`.
 ///
 /// # Errors
@@ -141,6 +143,11 @@ pub async fn fetch(app: &App, caller: &Caller, request: Request) -> Result<Respo
             status = Some(row.status);
             (format!("Diagram of {id}"), pictures::graph(app, &id)?, MERMAID)
         }
+        Target::Diff(id, other) => {
+            let request = diff_executions::Request { a: id.to_string(), b: other.to_string() };
+            let diff = diff_executions::diff_executions(app, caller, request).await.map_err(|e| as_resource(uri, e))?;
+            (format!("{id} and {other}"), to_json(&diff)?, JSON)
+        }
         Target::Guide(page) => {
             let page = guide::find(page).ok_or_else(|| not_found(uri))?;
             (page.title().to_owned(), page.text.to_owned(), page.mime_type())
@@ -189,6 +196,7 @@ pub(super) fn target(uri: &str) -> Option<Target<'_>> {
             ("transitions", after) => Some(Target::Transitions(id, after.unwrap_or(0))),
             ("timeline.svg", None) => Some(Target::Timeline(id)),
             ("graph.mmd", None) => Some(Target::Graph(id)),
+            (part, None) => Some(Target::Diff(id, ExecutionId::parse(part.strip_prefix("diff/")?).ok()?)),
             _ => None,
         };
     }
@@ -304,6 +312,7 @@ pub const TEMPLATES: &[(&str, &str, &str, &str)] = &[
     ("dipeo://executions/{id}/transitions", "transitions", "The log of one execution", "application/json"),
     ("dipeo://executions/{id}/timeline.svg", "timeline", "When what ran, as a picture", SVG),
     ("dipeo://executions/{id}/graph.mmd", "graph", "The diagram with the states of its nodes", MERMAID),
+    ("dipeo://executions/{id}/diff/{other}", "diff", "How one execution differs from another", "application/json"),
     ("dipeo://guide/{page}", "guide", "A page of the guide", "text/markdown"),
     (
         "dipeo://blobs/{sha256}",
@@ -336,7 +345,7 @@ pub struct Typed<'t> {
 pub async fn complete(app: &App, caller: &Caller, typed: Typed<'_>) -> Result<Vec<String>, Error> {
     let all: Vec<String> = match typed.variable {
         "name" => readable_diagrams(app, caller).await?.into_iter().map(|it| it.name).collect(),
-        "id" | "execution_id" if caller.scopes().has(Scope::ExecutionRead) => {
+        "id" | "other" | "execution_id" if caller.scopes().has(Scope::ExecutionRead) => {
             let request = list_executions::Request { limit: Some(1_000), diagram: typed.diagram, ..Default::default() };
             let found = list_executions::list_executions(app, caller, request).await?;
             found.executions.into_iter().map(|it| it.execution_id).collect()
@@ -362,13 +371,16 @@ mod tests {
             &format!("dipeo://executions/{id}/messages"),
             &format!("dipeo://executions/{id}/timeline.svg"),
             &format!("dipeo://executions/{id}/graph.mmd"),
+            &format!("dipeo://executions/{id}/diff/{id}"),
             &format!("dipeo://executions/{id}/transitions?after=7"),
         ] {
             assert!(target(good).is_some(), "{good}");
         }
         let page = format!("dipeo://executions/{id}/messages?after=-1");
+        let diff = format!("dipeo://executions/{id}/diff/x");
         for bad in [
             page.as_str(),
+            diff.as_str(),
             "",
             "/etc/passwd",
             "file:///etc/passwd",

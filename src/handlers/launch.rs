@@ -111,6 +111,7 @@ pub fn first_event(
         timeout: options.timeout,
         nodes,
         total,
+        forked_from: None,
     }
 }
 
@@ -185,7 +186,9 @@ pub(super) fn messages_of(
 /// What the database says.
 pub(super) fn own_messages(store: &Store, execution_id: &ExecutionId) -> Result<Vec<Message>, Error> {
     let stored = store.get_execution_messages(execution_id, None, None)?.into_iter().map(|it| it.message);
-    if store.children(execution_id)?.is_empty() {
+    // What a fork took over may name children of the execution it came from.
+    let is_fork = || Ok::<_, Error>(store.head(execution_id)?.is_some_and(|it| it.is_fork()));
+    if store.children(execution_id)?.is_empty() && !is_fork()? {
         return Ok(stored.collect());
     }
     let mut by_node: HashMap<(String, u32), Vec<Message>> = HashMap::new();

@@ -19,7 +19,7 @@ use super::see_result::Detail;
 use super::wait::not_found;
 use super::{App, Caller};
 use crate::engine::Status;
-use crate::engine::event::{Closing, Event, TokenUsage, Warning};
+use crate::engine::event::{Closing, Event, ForkedFrom, TokenUsage, Warning};
 use crate::engine::state::{ExecutionState, GivenAnswer, NodeState};
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -140,6 +140,8 @@ pub fn inspected(
     }
     if view.cursor.is_none() {
         object.parent_execution_id.clone_from(&row.parent_execution_id);
+        object.parent_relation.clone_from(&row.parent_relation);
+        object.forked_from = forked_from(store, id, &row)?;
         object.children = store.children(id)?.into_iter().map(|it| it.execution_id).collect();
         object.next = next_step(&object, view.audience);
     }
@@ -178,6 +180,8 @@ fn base(row: &ExecutionHead) -> ExecutionObject {
         skipped_nodes: Vec::new(),
         recovered: None,
         parent_execution_id: None,
+        parent_relation: None,
+        forked_from: None,
         children: Vec::new(),
         repeats: None,
         progress: None,
@@ -194,6 +198,20 @@ fn base(row: &ExecutionHead) -> ExecutionObject {
         part: None,
         inspection: None,
     }
+}
+
+/// From where a fork went on.
+///
+/// # Errors
+///
+/// What the database says.
+pub(super) fn forked_from(store: &Store, id: &ExecutionId, row: &ExecutionHead) -> Result<Option<ForkedFrom>, Error> {
+    let first = if row.is_fork() { store.transitions(id, 0, Some(1))?.pop() } else { None };
+    let event = first.map(|it| Event::parse(&it.phase, &it.payload)).transpose()?.flatten();
+    Ok(match event {
+        Some(Event::ExecutionStarted(started)) => started.forked_from,
+        _ => None,
+    })
 }
 
 /// The last event of an ended execution.
@@ -400,7 +418,8 @@ fn shown_answer(answer: &GivenAnswer) -> ShownAnswer {
     ShownAnswer { iteration: answer.iteration, by: answer.by.clone(), at: answer.at.to_rfc3339() }
 }
 
-fn shown_usage(usage: TokenUsage) -> Option<ShownUsage> {
+/// Tokens and cost as results show them.
+pub(super) fn shown_usage(usage: TokenUsage) -> Option<ShownUsage> {
     let is_billed = usage.cost_usd.is_some() || usage.unpriced_calls > 0;
     (usage.total > 0 || is_billed).then(|| ShownUsage {
         input_tokens: usage.input,

@@ -12,11 +12,12 @@ use rmcp::{ErrorData, RoleServer};
 use super::questions::{self, Retry, Waited};
 use super::server::McpServer;
 use super::tools::ToolName;
-use super::{answer, arguments, tasks};
+use super::{answer, arguments, tasks, time_travel};
 use crate::error::Error;
 use crate::handlers::run_diagram::Waiting;
 use crate::handlers::{
-    Caller, compile_diagram, control_execution, fetch, replay_execution, run_diagram, search, see_result,
+    Caller, compile_diagram, control_execution, diff_executions, fetch, fork_execution, replay_execution, run_diagram,
+    search, see_result,
 };
 
 /// Carries out `tool`; `retry` is what a client sends with its second call. What a model can do something about
@@ -137,14 +138,30 @@ async fn control(call: Incoming<'_>) -> Result<CallToolResponse, Error> {
         return Ok(answer::execution(&seen)?.into());
     }
     let wait_seconds = request.wait_seconds;
-    if request.action == "replay" {
-        let request = replay_execution::Request { execution_id: request.execution_id, wait_seconds };
-        let extras = replay_execution::Extras::default();
-        let replay = |waiting| replay_execution::replay_execution(app, caller, request, extras, waiting);
-        return call.carry_out(wait_seconds, replay).await?.respond(answer::execution);
-    }
-    let control = |waiting| control_execution::control_execution(app, caller, request, waiting);
-    call.carry_out(wait_seconds, control).await?.respond(answer::execution)
+    let waited = match request.action.as_str() {
+        "diff" => {
+            let request = time_travel::diff(request)?;
+            let diff = Box::pin(diff_executions::diff_executions(app, caller, request)).await?;
+            return Ok(answer::structured(&diff)?.into());
+        }
+        "fork" => {
+            let request = time_travel::fork(request)?;
+            let extras = fork_execution::Extras::default();
+            let fork = |waiting| fork_execution::fork_execution(app, caller, request, extras, waiting);
+            Box::pin(call.carry_out(wait_seconds, fork)).await?
+        }
+        "replay" => {
+            let request = replay_execution::Request { execution_id: request.execution_id, wait_seconds };
+            let extras = replay_execution::Extras::default();
+            let replay = |waiting| replay_execution::replay_execution(app, caller, request, extras, waiting);
+            Box::pin(call.carry_out(wait_seconds, replay)).await?
+        }
+        _ => {
+            let control = |waiting| control_execution::control_execution(app, caller, request, waiting);
+            Box::pin(call.carry_out(wait_seconds, control)).await?
+        }
+    };
+    waited.respond(answer::execution)
 }
 
 async fn compile(call: Incoming<'_>) -> Result<CallToolResponse, Error> {

@@ -40,6 +40,7 @@ pub mod server;
 pub mod stdio;
 mod subscriptions;
 mod tasks;
+mod time_travel;
 mod tools;
 
 pub use diagram_tools::tools_of;

@@ -34,8 +34,11 @@ pub fn needed(method: &str, params: &Value) -> Vec<Scope> {
                 }
                 // Looking changes nothing.
                 Some(ToolName::ControlExecution) if arguments["action"] == "inspect" => vec![Scope::ExecutionRead],
-                Some(ToolName::ControlExecution) if arguments["action"] == "replay" => {
-                    vec![Scope::ExecutionControl, Scope::ExecutionRun]
+                Some(ToolName::ControlExecution) if arguments["action"] == "diff" => vec![Scope::ExecutionRead],
+                Some(ToolName::ControlExecution)
+                    if arguments["action"] == "fork" || arguments["action"] == "replay" =>
+                {
+                    vec![Scope::ExecutionRun]
                 }
                 Some(tool) => tool.scopes().iter().collect(),
                 // A diagram that is a tool of its own runs; an unknown name is told so by the server.

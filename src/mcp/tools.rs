@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::app_page;
 use super::schema::{input_schema, output_schema};
@@ -121,8 +121,14 @@ impl ToolName {
     fn result(self) -> Option<JsonObject> {
         match self {
             Self::DipeoRun => Some(output_schema::<ExecutionObject>(EXECUTION_SHOWN, 2)),
-            Self::SeeResult | Self::ControlExecution => {
-                Some(output_schema::<ExecutionObject>(EXECUTION_SHOWN_AGAIN, 2))
+            Self::SeeResult => Some(output_schema::<ExecutionObject>(EXECUTION_SHOWN_AGAIN, 2)),
+            Self::ControlExecution => {
+                let mut schema = output_schema::<ExecutionObject>(EXECUTION_SHOWN_AGAIN, 2);
+                // A comparison is none of one execution.
+                if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {
+                    forms.push(json!({"required": ["equal"]}));
+                }
+                Some(schema)
             }
             Self::CompileDiagram => Some(output_schema::<compile_diagram::Response>(REPORT_SHOWN, 3)),
             Self::Search | Self::Fetch => None,
@@ -181,8 +187,6 @@ pub fn all() -> &'static [Tool] {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::mcp::tests::assert_same_as_file;
 

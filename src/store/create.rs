@@ -8,6 +8,7 @@ use super::Store;
 use super::columns::{Moment, Whole};
 use super::failure::Failure;
 use super::large_values::keep;
+use super::messages::{MessageRow, insert_message};
 use super::sources::{Source, keep_source};
 use super::transitions::insert_transition;
 use crate::clock::Timestamp;
@@ -45,6 +46,8 @@ pub struct NewExecution {
     pub owner: Option<Arc<str>>,
     /// The beginning of its log, from seq 1.
     pub transitions: Vec<Transition>,
+    /// What was said in the part of its log that it took over from another execution.
+    pub messages: Vec<MessageRow>,
 }
 
 /// What tells a repeated request from a new one.
@@ -150,6 +153,9 @@ fn create(connection: &Connection, new: &NewExecution) -> Result<Created, Failur
     insert_row(connection, new)?;
     for transition in &new.transitions {
         insert_transition(connection, &new.execution_id, transition)?;
+    }
+    for it in &new.messages {
+        insert_message(connection, &new.execution_id, &it.message, it.token_count, it.created_at)?;
     }
     Ok(Created::New)
 }

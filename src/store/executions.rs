@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::Store;
 use super::columns::{Moment, StatusWord, Whole, limit};
+use super::create::ParentRelation;
 use super::failure::Failure;
 use super::large_values::whole;
 use crate::clock::Timestamp;
@@ -30,6 +31,13 @@ pub struct ExecutionHead {
     pub principal: Option<String>,
     pub parent_execution_id: Option<String>,
     pub parent_relation: Option<String>,
+}
+
+impl ExecutionHead {
+    /// Whether it began with a part of its parent's log.
+    pub fn is_fork(&self) -> bool {
+        self.parent_relation.as_deref() == Some(ParentRelation::Fork.name())
+    }
 }
 
 /// What tells whether an execution is shown as it was before: all else of one that has ended never changes.

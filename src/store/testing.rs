@@ -63,6 +63,7 @@ pub(crate) fn execution(n: u32) -> NewExecution {
         started_at: NOON,
         owner: None,
         transitions: vec![transition(1)],
+        messages: Vec::new(),
     }
 }
 

@@ -125,6 +125,7 @@ impl Bench {
             messages: self.journal.messages.lock().expect("whole").clone(),
             on_token: None,
             awaits_order: false,
+            recorded: None,
         };
         let (commands, receiver) = mpsc::channel(16);
         let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;

@@ -16,6 +16,7 @@ mod dipeocc;
 mod edits;
 mod examples;
 mod export;
+mod fork;
 mod formats;
 mod formats_random;
 mod frugality;

@@ -228,6 +228,41 @@ async fn every_surface_gives_the_same_answer() {
             Equal,
             ("/error/code", "EXECUTION_NOT_FOUND"),
         ),
+        (
+            "fork EXECUTION --from compose",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "fork", "node": "compose"}),
+            EqualButForTheRun,
+            ("/final_output", "Hello, world!"),
+        ),
+        (
+            "fork EXECUTION --from compose --output compose=Hi",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "fork", "node": "compose", "value": {"output": "Hi"}}),
+            EqualButForTheRun,
+            ("/forked_from/node", "compose"),
+        ),
+        (
+            "fork EXECUTION --from compse",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "fork", "node": "compse"}),
+            Equal,
+            ("/error/code", "NODE_NOT_FOUND"),
+        ),
+        (
+            "diff EXECUTION EXECUTION",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "diff", "value": ENDED}),
+            Equal,
+            ("/a/status", "completed"),
+        ),
+        (
+            "diff EXECUTION exec_00000000000000000000000000000000",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "diff", "value": NOBODYS}),
+            Equal,
+            ("/error/code", "EXECUTION_NOT_FOUND"),
+        ),
         ("compile broken", "compile_diagram", json!({"content": BROKEN}), Equal, ("/format", "light")),
         ("compile greeting", "compile_diagram", json!({"content": HELLO}), Equal, ("/format", "light")),
         (
@@ -294,7 +329,7 @@ fn parsed(text: &str) -> Value {
 }
 
 /// What a model is not shown of an execution: what stands in it twice, times, counts.
-const LEFT_OUT: [&str; 16] = [
+const LEFT_OUT: [&str; 17] = [
     "session_id",
     "revision",
     "final_output",
@@ -308,6 +343,7 @@ const LEFT_OUT: [&str; 16] = [
     "recovered",
     "skipped_nodes",
     "parent_execution_id",
+    "parent_relation",
     "children",
     "node_outputs",
     "exec_counts",
@@ -318,6 +354,8 @@ const LEFT_OUT: [&str; 16] = [
 fn as_a_model_reads(at_terminal: Value, answer: &Value) -> Value {
     let Value::Object(whole) = at_terminal else { return at_terminal };
     if !whole.contains_key("execution_id") {
+        let mut whole = whole;
+        whole.extend(answer.get("data_notice").map(|it| ("data_notice".to_owned(), it.clone())));
         return Value::Object(whole);
     }
     let is_of_one_node = answer["nodes"].as_array().is_some_and(|it| it.len() == 1);

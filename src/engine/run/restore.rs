@@ -15,6 +15,7 @@ use crate::compile::NodeIdx;
 use crate::engine::event::{
     Event, ExecutionResumed, InteractivePrompt, NodeCompleted, NodeStarted, Status, StoredOutput,
 };
+use crate::engine::fork::BY_FORK;
 use crate::engine::schedule::Input;
 use crate::error::Error;
 use crate::nodes::context::CallCounter;
@@ -27,7 +28,8 @@ pub(super) enum Point {
     Fresh,
     /// Somewhere under way.
     UnderWay,
-    /// Where an execution that had ended was opened again.
+    /// Where an execution that had ended was opened again, or behind what a fork took over: the log says that it
+    /// goes on.
     OpenedAgain,
 }
 
@@ -49,7 +51,8 @@ pub(super) fn replay(run: &mut Run, log: Vec<LogEntry>) -> Point {
             (None, _) => {}
         }
         if point != Point::Fresh {
-            let is_opening = had_ended && !run.state.status.has_ended();
+            let is_fork = matches!(&entry.event, Event::ExecutionResumed(it) if it.by == BY_FORK);
+            let is_opening = is_fork || had_ended && !run.state.status.has_ended();
             point = if is_opening { Point::OpenedAgain } else { Point::UnderWay };
         }
     }

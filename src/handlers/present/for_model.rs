@@ -34,6 +34,7 @@ pub(super) fn shape(object: &mut ExecutionObject, view: &View) {
         object.ended_at = None;
         object.duration_ms = None;
         object.parent_execution_id = None;
+        object.parent_relation = None;
         object.recovered = None;
         object.children.clear();
         object.skipped_nodes.clear();

@@ -142,7 +142,8 @@ fn topic_of(target: Target<'_>) -> Option<Topic> {
         | Target::Messages(id, _)
         | Target::Transitions(id, _)
         | Target::Timeline(id)
-        | Target::Graph(id) => Some(Topic::Execution(id)),
+        | Target::Graph(id)
+        | Target::Diff(id, _) => Some(Topic::Execution(id)),
         Target::Guide(_) | Target::Blob(_) => None,
     }
 }
