@@ -13,6 +13,7 @@ pub mod control_execution;
 pub mod convert_diagram;
 pub mod diagram_stats;
 pub mod diagram_tools;
+pub mod doctor;
 pub mod edit_diagram;
 pub mod execution_object;
 pub mod export_diagram;
