@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::ids::{ExecutionId, owner_id};
 use crate::limits;
 use crate::nodes::ports::{Languages, Ports};
-use crate::store::{ControlRow, NewOwner, Store};
+use crate::store::{ControlRow, NewOwner, OwnerRow, Store};
 
 /// Control requests that may wait for one execution's loop.
 const COMMANDS_MAX: usize = 16;
@@ -311,6 +311,18 @@ impl Supervisor {
         self.claim_all().await
     }
 
+    /// Looks whether something is open that nobody runs, until this process runs something itself and its
+    /// housekeeping looks. Until then it writes nothing: an idle server costs two small reads a second.
+    pub async fn look_out(self: &Arc<Self>) {
+        while !self.registered.initialized() {
+            self.log(self.claim_open().await);
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(limits::DEAD_OWNER_LOOK) => {}
+            }
+        }
+    }
+
     async fn claim_all(self: &Arc<Self>) -> Result<(), Error> {
         if self.stop.is_cancelled() || self.store.unowned_open()? == 0 {
             return Ok(());
@@ -319,8 +331,10 @@ impl Supervisor {
             let claimed = self.store.claim(&self.owner, None, CLAIM_MAX).await?;
             let n_claimed = claimed.len();
             for execution in claimed {
-                self.take_over(&execution.execution_id).await;
+                self.go_on_with(&execution.execution_id).await;
             }
+            // Once for all of them: each look goes through everything that is open.
+            self.look_at_controls()?;
             if n_claimed < CLAIM_MAX {
                 return Ok(());
             }
@@ -329,13 +343,15 @@ impl Supervisor {
 
     /// Runs an execution from its log that this process owns; one that cannot go on is ended, visibly.
     pub(super) async fn take_over(self: &Arc<Self>, execution_id: &ExecutionId) {
+        self.go_on_with(execution_id).await;
+        // What was asked of it before may be what it waits for.
+        self.log(self.look_at_controls());
+    }
+
+    async fn go_on_with(self: &Arc<Self>, execution_id: &ExecutionId) {
         let Some(commands) = self.reserve(execution_id) else { return };
         match launch::from_store(&self.store, self, execution_id) {
-            Ok(launch) => {
-                self.start_reserved(execution_id.clone(), launch, commands);
-                // What was asked of it before may be what it waits for.
-                self.log(self.look_at_controls());
-            }
+            Ok(launch) => self.start_reserved(execution_id.clone(), launch, commands),
             Err(e) => {
                 self.running().remove(execution_id);
                 tracing::error!(execution.id = %execution_id, "the execution cannot go on: {}", e.chain());
@@ -351,15 +367,14 @@ impl Supervisor {
         let mut changes = self.store.changes();
         let mut renewal = tokio::time::interval(limits::LEASE_RENEWAL);
         renewal.tick().await;
+        let mut look = tokio::time::interval(limits::DEAD_OWNER_LOOK);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                _ = renewal.tick() => {
-                    self.log(self.renew_lease().await);
-                    if self.takes_open_executions() {
-                        self.log(release_dead(&self.store).await);
-                        self.log(self.claim_all().await);
-                    }
+                _ = renewal.tick() => self.log(self.renew_lease().await),
+                _ = look.tick(), if self.takes_open_executions() => {
+                    self.log(release_dead(&self.store).await);
+                    self.log(self.claim_all().await);
                 }
                 changed = changes.changed() => {
                     if changed.is_err() {
@@ -503,16 +518,25 @@ impl Supervisor {
 ///
 /// What the database says.
 pub async fn release_dead(store: &Store) -> Result<(), Error> {
-    let here = host_name();
     for owner in store.live_owners()? {
-        let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
-        let is_alive = pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH));
-        if owner.host == here && !is_alive {
+        if !is_alive(&owner) {
             tracing::info!(owner = %owner.owner, pid = owner.pid, "an owner died; its executions are free");
             store.release_owner(&owner.owner).await?;
         }
     }
     Ok(())
+}
+
+/// Whether the process of an owner lives; one of another machine is taken to.
+pub fn is_alive(owner: &OwnerRow) -> bool {
+    if owner.host != host_name() {
+        return true;
+    }
+    // One that was killed keeps its number until its parent looks, and some parents never do.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid)).unwrap_or_default();
+    let is_shadow = stat.rsplit(") ").next().is_some_and(|it| it.starts_with(['Z', 'X']));
+    let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
+    !is_shadow && pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH))
 }
 
 fn host_name() -> String {

@@ -18,6 +18,10 @@ use crate::nodes::{Fields, NodeContext, Output};
 
 /// Begins the name of each variable that holds the value of a template.
 const VALUE_PREFIX: &str = "DIPEO_VALUE_";
+/// The same in each attempt of one execution of a node, as the header of the same name is for web addresses.
+const IDEMPOTENCY_KEY: &str = "DIPEO_IDEMPOTENCY_KEY";
+/// The number of the attempt, from 1.
+const ATTEMPT: &str = "DIPEO_ATTEMPT";
 /// Characters of a program's error stream that a failure shows.
 const STDERR_CHARS_MAX: usize = 2_000;
 
@@ -82,6 +86,7 @@ impl Shell {
                 Program::Shell(script(&text, &inserts, &mut environment))
             }
         };
+        environment.extend(identity(cx));
         if let Some(env) = &self.env {
             // What the author names wins over what we add.
             let env = env.render(cx, &Map::new())?;
@@ -133,6 +138,12 @@ fn inputs(cx: &NodeContext) -> BTreeMap<String, String> {
         format!("DIPEO_INPUT_{}", plain.collect::<String>())
     };
     cx.names.inputs.iter().map(|(key, value)| (name(key), value.to_string())).collect()
+}
+
+/// By what the program can tell a repetition after a crash.
+fn identity(cx: &NodeContext) -> [(String, String); 2] {
+    let key = format!("{}:{}:{}", cx.execution_id, cx.node_id, cx.iteration);
+    [(IDEMPOTENCY_KEY.to_owned(), key), (ATTEMPT.to_owned(), cx.attempt.to_string())]
 }
 
 fn check_names(environment: &BTreeMap<String, String>) -> Result<(), Error> {
