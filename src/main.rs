@@ -209,11 +209,12 @@ fn readiness(app: &Arc<App>) -> http::Readiness {
 fn take_open_executions(app: &Arc<App>) {
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        if app.existing_store().is_none() {
-            return;
-        }
-        let outcome = match app.supervisor() {
-            Ok(supervisor) => supervisor.claim_open().await,
+        let outcome = match app.existing_store() {
+            Ok(None) => return,
+            Ok(Some(_)) => match app.supervisor() {
+                Ok(supervisor) => supervisor.claim_open().await,
+                Err(e) => Err(e),
+            },
             Err(e) => Err(e),
         };
         if let Err(e) = outcome {
@@ -224,7 +225,7 @@ fn take_open_executions(app: &Arc<App>) {
 
 /// Runs what is open on this database until there has been nothing to do for a while.
 async fn drain(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Error> {
-    if app.existing_store().is_none() {
+    if app.existing_store()?.is_none() {
         // The workspace went away meanwhile; it is not made again for nothing.
         return Ok(());
     }

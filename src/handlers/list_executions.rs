@@ -63,7 +63,7 @@ pub async fn list_executions(app: &App, caller: &Caller, request: Request) -> Re
             Error::invalid("INVALID_INPUT", format!("`limit` is {limit}")).hint("write a number from 1 to 1000")
         );
     }
-    let Some(store) = app.existing_store() else { return Ok(Response { executions: Vec::new(), total: 0 }) };
+    let Some(store) = app.existing_store()? else { return Ok(Response { executions: Vec::new(), total: 0 }) };
     let filter = ListFilter {
         status: request.status,
         diagram_id: request.diagram,

@@ -36,6 +36,7 @@ mod mcp_fuzz;
 mod mcp_http;
 mod mcp_setup;
 mod mcp_stdio;
+mod migrate;
 mod mistakes;
 mod oauth;
 mod offered;

@@ -122,8 +122,8 @@ struct Scenario<'a> {
     /// Processes that lost the execution and do not know it yet.
     zombies: Vec<Process>,
     plans: Vec<Plan>,
-    /// Questions for which an answer is planned.
-    answered: BTreeSet<Round>,
+    /// Questions for which an answer is planned; a batch asks for one item after the other.
+    answered: BTreeSet<(Round, String)>,
     asked: Vec<Asked>,
     n_commands: u64,
     seen_commits: u64,
@@ -137,12 +137,8 @@ impl<'a> Scenario<'a> {
         let mut random = Random::new(chaos.seed, "chaos");
         let failures = if chaos.is_wild { random.pick(&[0, 0, 0, 20]) } else { 0 };
         let pace = Pace { commit_ms: random.pick(&[0, 5, 30, 200]), failures };
-        let first = LogEntry {
-            seq: 1,
-            node_id: None,
-            event: Event::ExecutionStarted(sketch.started.clone()),
-            at: beginning(),
-        };
+        let first =
+            LogEntry { seq: 1, node_id: None, event: Event::ExecutionStarted(sketch.started.clone()), at: beginning() };
         let journal = SimulatedJournal::new(Random::new(chaos.seed, "journal"), pace, chaos.plant, first);
         let world = World::new(diagram_seed, Random::new(chaos.seed, "world"), Arc::clone(&journal));
         let mut scenario = Self {
@@ -222,7 +218,8 @@ impl<'a> Scenario<'a> {
         self.world.set_alive(life);
         self.answered.clear();
         self.asked.clear();
-        // What was asked before is asked still.
+        // What was asked before is asked still, and answered afresh.
+        self.plans.retain(|it| matches!(it.what, Control::Abort { .. }));
         self.seen_commits = u64::MAX;
         let fate = self.fate(u64::from(life));
         self.world.die_after_effects(match fate {
@@ -342,6 +339,10 @@ impl<'a> Scenario<'a> {
             self.world.violation("the run goes round without end".to_owned());
             return true;
         }
+        if self.last_news + PATIENCE <= now {
+            self.world.violation("the execution neither ends nor waits for somebody".to_owned());
+            return true;
+        }
         match process.fate {
             Fate::CrashesAt(at) | Fate::IsOvertakenAt(at) if at <= now => true,
             Fate::CrashesAfterPolls(n) => n <= process.n_polls,
@@ -350,11 +351,7 @@ impl<'a> Scenario<'a> {
                 process.stop.cancel();
                 false
             }
-            _ if self.last_news + PATIENCE <= now => {
-                self.world.violation("the execution neither ends nor waits for somebody".to_owned());
-                true
-            }
-            _ => false,
+            Fate::Lives | Fate::CrashesAt(_) | Fate::IsOvertakenAt(_) | Fate::StopsAt(_) => false,
         }
     }
 
@@ -379,7 +376,8 @@ impl<'a> Scenario<'a> {
     /// Carries out what is due; says whether anything was.
     fn act(&mut self, process: &Process) -> bool {
         let now = Instant::now();
-        let (due, later): (Vec<Plan>, Vec<Plan>) = std::mem::take(&mut self.plans).into_iter().partition(|it| it.at <= now);
+        let (due, later): (Vec<Plan>, Vec<Plan>) =
+            std::mem::take(&mut self.plans).into_iter().partition(|it| it.at <= now);
         self.plans = later;
         let has_acted = !due.is_empty();
         for plan in due {
@@ -434,8 +432,8 @@ impl<'a> Scenario<'a> {
             self.check_visible(kept);
             for (idx, waiting) in kept.reader.open_questions() {
                 let round = (kept.reader.nodes[idx].outline.id.clone(), waiting.iteration);
-                if self.answered.insert(round.clone()) {
-                    let question = (waiting.question.reason, waiting.question.prompt.as_str());
+                let question = (waiting.question.reason, waiting.question.prompt.as_str());
+                if self.answered.insert((round.clone(), format!("{question:?}"))) {
                     self.plan_answer(round, question, waiting.question.deadline.is_some());
                 }
             }
@@ -473,12 +471,11 @@ impl<'a> Scenario<'a> {
             PauseReason::Operator | PauseReason::Breakpoint => Control::Resume { node },
             _ => Control::Answer { node, value: answer(reason, prompt) },
         };
-        if self.random.chance(20) {
-            // Too early, too late, or nonsense: the first valid answer wins all the same.
+        if matches!(reason, PauseReason::Input | PauseReason::Approval) && self.random.chance(20) {
+            // Too early, too late, or nonsense: the first valid answer to this round wins all the same.
             let again_at = self.soon(6_000);
-            let node = Some(round.0.clone());
-            let is_nonsense = reason != PauseReason::Model && self.random.chance(50);
-            let value = if is_nonsense { json!([1]) } else { answer(reason, prompt) };
+            let node = Some(format!("{}:{}", round.0, round.1));
+            let value = if self.random.chance(50) { json!([1]) } else { answer(reason, prompt) };
             self.plans.push(Plan { at: again_at, what: Control::Answer { node, value }, round: None });
         }
         let is_operator = reason == PauseReason::Operator;

@@ -67,8 +67,9 @@ pub fn sketch(seed: u64) -> Sketch {
         let compiled = compile(&draft.text(), Some(Format::Light), &Around(Rights::of(Origin::Local, true, false)));
         if let Some(mut plan) = compiled.plan {
             let started = started(&plan);
+            let is_timeless = draft.is_timeless && (draft.n_parallel() == 1 || draft.fires_each_node_once(&plan));
             watched(&mut plan);
-            return Sketch { text: draft.text(), plan: Arc::new(plan), started, is_timeless: draft.is_timeless };
+            return Sketch { text: draft.text(), plan: Arc::new(plan), started, is_timeless };
         }
     }
     panic!("no diagram of seed {seed} compiles");
@@ -167,7 +168,9 @@ impl Draft {
                 )
             }
             Kind::Caller => {
-                format!("type: person_job, person: C, default_prompt: \"n{idx} {{{{default}}}}\", max_iteration: {rounds}")
+                format!(
+                    "type: person_job, person: C, default_prompt: \"n{idx} {{{{default}}}}\", max_iteration: {rounds}"
+                )
             }
             Kind::Pure => format!("type: code_job, code: \"pure {idx}\""),
             Kind::Host => format!("type: code_job, language: bash, code: \"host {idx}\""),
@@ -184,7 +187,9 @@ impl Draft {
             Kind::Question => self.question(idx),
             Kind::Http => {
                 let method = self.random.pick(&["GET", "POST"]);
-                format!("type: api_job, url: \"http://simulated.example/n{idx}\", method: {method}, body: {{a: \"{{{{default}}}}\"}}")
+                format!(
+                    "type: api_job, url: \"http://simulated.example/n{idx}\", method: {method}, body: {{a: \"{{{{default}}}}\"}}"
+                )
             }
             Kind::Endpoint => "type: endpoint".to_owned(),
         }
@@ -246,8 +251,17 @@ impl Draft {
         }
     }
 
+    fn n_parallel(&self) -> u32 {
+        [1, 2, 20][self.nodes.len() % 3]
+    }
+
+    /// Whoever fires again may do so before or after others have used what it gave first.
+    fn fires_each_node_once(&self, plan: &Plan) -> bool {
+        plan.graph.loops().is_empty() && !self.connections.iter().any(|it| it.contains("[first]"))
+    }
+
     fn text(&self) -> String {
-        let parallel = [1, 2, 20][self.nodes.len() % 3];
+        let parallel = self.n_parallel();
         format!(
             "version: light\npersons:\n  P: {{service: openai, model: m}}\n  Q: {{service: anthropic, model: m}}\n  \
              C: {{service: caller}}\nsettings: {{max_node_executions: 60, max_node_iterations: 12, max_parallel: \
