@@ -468,7 +468,7 @@ impl<'a> Scenario<'a> {
                 Control::SetOutput { node, value: json!("by hand") }
             }
             PauseReason::Breakpoint if self.random.chance(30) => Control::Step,
-            PauseReason::Operator | PauseReason::Breakpoint => Control::Resume { node },
+            PauseReason::Operator | PauseReason::Breakpoint => Control::Resume { node, value: Value::Null },
             _ => Control::Answer { node, value: answer(reason, prompt) },
         };
         if matches!(reason, PauseReason::Input | PauseReason::Approval) && self.random.chance(20) {
