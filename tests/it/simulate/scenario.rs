@@ -235,6 +235,7 @@ impl<'a> Scenario<'a> {
             options: self.options.clone(),
             log,
             messages,
+            awaits_order: false,
             on_token: None,
         };
         let (commands, receiver) = mpsc::channel(256);
