@@ -209,8 +209,8 @@ fn readiness(app: &Arc<App>) -> http::Readiness {
 fn take_open_executions(app: &Arc<App>, stop: &CancellationToken) {
     let (app, stop) = (Arc::clone(app), stop.clone());
     tokio::spawn(async move {
-        while app.existing_store().is_none() {
-            // Another process may make the database.
+        // Another process may make the database.
+        while let Ok(None) = app.existing_store() {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(limits::DEAD_OWNER_LOOK) => {}
@@ -225,7 +225,7 @@ fn take_open_executions(app: &Arc<App>, stop: &CancellationToken) {
 
 /// Runs what is open on this database until there has been nothing to do for a while.
 async fn drain(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Error> {
-    if app.existing_store().is_none() {
+    if app.existing_store()?.is_none() {
         // The workspace went away meanwhile; it is not made again for nothing.
         return Ok(());
     }

@@ -406,7 +406,8 @@ impl Event {
         if body.len() > 2 { format!("{{\"v\":1,{}", &body[1..]) } else { "{\"v\":1}".to_owned() }
     }
 
-    /// Reads a row of the log; `None` for a phase this version does not use.
+    /// Reads a row of the log; `None` for a phase this version does not use, and for what the original program
+    /// wrote: its payloads have no version.
     ///
     /// # Errors
     ///
@@ -415,6 +416,9 @@ impl Event {
         fn read<'a, T: Deserialize<'a>>(phase: &str, payload: &'a str) -> Result<T, Error> {
             serde_json::from_str(payload)
                 .map_err(|e| Error::internal(format!("the log holds a malformed `{phase}`")).source(e))
+        }
+        if !payload.starts_with("{\"v\":1") {
+            return Ok(None);
         }
         Ok(Some(match phase {
             "execution_started" => Self::ExecutionStarted(read(phase, payload)?),

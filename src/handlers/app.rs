@@ -99,8 +99,12 @@ impl App {
     }
 
     /// The database if there is one already.
-    pub fn existing_store(&self) -> Option<&Arc<Store>> {
-        if self.config.database.is_file() { self.store().ok() } else { None }
+    ///
+    /// # Errors
+    ///
+    /// As [`App::store`]: a file that does not open is not one that is not there.
+    pub fn existing_store(&self) -> Result<Option<&Arc<Store>>, Error> {
+        if self.config.database.is_file() { self.store().map(Some) } else { Ok(None) }
     }
 
     /// Who runs executions in this process.
@@ -145,7 +149,7 @@ impl App {
     ///
     /// As [`App::store`].
     pub fn rights_of(&self, origin: Origin, sha256: &str) -> Result<Rights, Error> {
-        rights_of_text(self.existing_store().map(AsRef::as_ref), &self.config, origin, sha256)
+        rights_of_text(self.existing_store()?.map(AsRef::as_ref), &self.config, origin, sha256)
     }
 
     /// The database if this process has opened it.

@@ -174,7 +174,7 @@ fn reason_against(app: &App, tool: &DiagramTool, sha256: &str) -> Result<Option<
     if let Some(secret) = tool.inputs.iter().find(|it| it.secret) {
         return Ok(Some(format!("its input `{}` is a secret, and models are given none", secret.name)));
     }
-    let was_submitted = match app.existing_store() {
+    let was_submitted = match app.existing_store()? {
         Some(store) => store.is_submitted(sha256)?,
         None => false,
     };

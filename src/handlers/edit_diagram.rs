@@ -192,7 +192,7 @@ async fn write_back(app: &App, caller: &Caller, source: &Source, content: &str) 
         return Err(Error::refused("PERMISSION_REQUIRED", "only a person at the terminal may edit a file in place")
             .hint("save the new text under a name with `push_as`"));
     };
-    let was_submitted = match app.existing_store() {
+    let was_submitted = match app.existing_store()? {
         Some(store) => store.is_submitted(&source.sha256)?,
         None => false,
     };

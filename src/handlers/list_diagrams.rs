@@ -134,6 +134,6 @@ fn look_at(app: &App, found: &Found) -> Result<Option<ListedDiagram>, Error> {
 
 /// Whether a submitted text is trusted; nothing is said of texts nobody submitted.
 fn trust_of(app: &App, sha256: &str) -> Result<Option<bool>, Error> {
-    let Some(store) = app.existing_store() else { return Ok(None) };
+    let Some(store) = app.existing_store()? else { return Ok(None) };
     Ok(store.is_submitted(sha256)?.then(|| is_granted(&app.config.user_dir, sha256)))
 }

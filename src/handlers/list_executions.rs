@@ -63,7 +63,7 @@ pub async fn list_executions(app: &App, caller: &Caller, request: Request) -> Re
             Error::invalid("INVALID_INPUT", format!("`limit` is {limit}")).hint("write a number from 1 to 1000")
         );
     }
-    let Some(store) = app.existing_store() else { return Ok(Response { executions: Vec::new(), total: 0 }) };
+    let Some(store) = app.existing_store()? else { return Ok(Response { executions: Vec::new(), total: 0 }) };
     let filter = ListFilter {
         status: request.status,
         diagram_id: request.diagram,
@@ -82,7 +82,7 @@ pub async fn list_executions(app: &App, caller: &Caller, request: Request) -> Re
 /// `INSUFFICIENT_SCOPE`.
 pub async fn newest_execution(app: &App, caller: &Caller, request: Request) -> Result<Option<ListedExecution>, Error> {
     caller.require(&[Scope::ExecutionRead])?;
-    let Some(store) = app.existing_store() else { return Ok(None) };
+    let Some(store) = app.existing_store()? else { return Ok(None) };
     let principal = caller.only_of();
     let filter = ListFilter { status: request.status, diagram_id: request.diagram, principal, ..ListFilter::default() };
     Ok(store.newest_execution(&filter)?.map(listed))

@@ -5,6 +5,7 @@ pub mod app;
 pub mod ask_diagram;
 pub mod authenticate;
 mod begin;
+mod broken_off;
 pub mod caller;
 mod children;
 pub mod claude_sessions;

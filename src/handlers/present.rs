@@ -1,6 +1,7 @@
 //! Builds the execution object from the store: the last event of an ended execution, the fold of the log of
 //! an open one. What is too long is cut, counted and linked.
 
+mod adopted;
 mod cursor;
 mod fit;
 mod for_model;
@@ -129,7 +130,9 @@ pub fn inspected(
     } else {
         let mut state = ExecutionState::new();
         fold(&mut state, store.transitions(id, 0, None)?)?;
-        if let Some(cursor) = &view.cursor {
+        if row.status.has_ended() && state.status == Status::Pending {
+            adopted::describe(&mut object, store, id, view.detail)?;
+        } else if let Some(cursor) = &view.cursor {
             let book = pages::Book { state: &state, store, id, audience: view.audience };
             book.turn(&mut object, cursor, &mut start)?;
         } else {

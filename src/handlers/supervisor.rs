@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::broken_off::BrokenOff;
 use super::children::ChildRuns;
 use super::{caller, launch};
 use crate::clock::Timestamp;
@@ -42,6 +43,7 @@ pub struct Supervisor {
     owner: Arc<str>,
     registered: OnceCell<()>,
     running: Mutex<HashMap<ExecutionId, mpsc::Sender<Command>>>,
+    broken_off: BrokenOff,
     /// Requests on their way to a loop.
     carrying: Mutex<HashSet<i64>>,
     tracker: TaskTracker,
@@ -84,6 +86,7 @@ impl Supervisor {
             owner: owner_id().into(),
             registered: OnceCell::new(),
             running: Mutex::default(),
+            broken_off: BrokenOff::default(),
             carrying: Mutex::default(),
             tracker: TaskTracker::new(),
             runtime,
@@ -202,7 +205,10 @@ impl Supervisor {
                 Err(e) if e.code() == "LEASE_LOST" => {
                     tracing::warn!(execution.id = %execution_id, "another process took the execution over");
                 }
-                Err(e) => tracing::error!(execution.id = %execution_id, "the execution stopped here: {}", e.chain()),
+                Err(e) => {
+                    tracing::error!(execution.id = %execution_id, "the execution stopped here: {}", e.chain());
+                    me.broken_off.note(execution_id, e);
+                }
             }
         });
     }
@@ -231,6 +237,22 @@ impl Supervisor {
     fn take_over_boxed(self: &Arc<Self>, execution_id: ExecutionId) -> BoxFuture<'static, ()> {
         let me = Arc::clone(self);
         Box::pin(async move { me.take_over(&execution_id).await })
+    }
+
+    /// Waits until the loop of this execution breaks off for good here, and returns why. Never returns in a
+    /// process that takes it up again.
+    pub async fn breaks_off(&self, execution_id: &ExecutionId) -> Error {
+        if self.takes_open_executions() {
+            return std::future::pending().await;
+        }
+        self.broken_off.wait(execution_id).await
+    }
+
+    /// Takes up what the database broke off: it may take writes again.
+    async fn take_up_broken_off(self: &Arc<Self>) {
+        for execution_id in self.broken_off.take() {
+            self.take_over(&execution_id).await;
+        }
     }
 
     /// Subscribes to what models say in the executions of this process.
@@ -352,6 +374,11 @@ impl Supervisor {
         let Some(commands) = self.reserve(execution_id) else { return };
         match launch::from_store(&self.store, self, execution_id) {
             Ok(launch) => self.start_reserved(execution_id.clone(), launch, commands),
+            Err(e) if matches!(e.code(), "DATABASE_FAILED" | "DATABASE_BUSY") => {
+                self.running().remove(execution_id);
+                tracing::error!(execution.id = %execution_id, "the execution cannot go on yet: {}", e.chain());
+                self.broken_off.note(execution_id.clone(), e);
+            }
             Err(e) => {
                 self.running().remove(execution_id);
                 tracing::error!(execution.id = %execution_id, "the execution cannot go on: {}", e.chain());
@@ -373,6 +400,7 @@ impl Supervisor {
                 () = self.stop.cancelled() => return,
                 _ = renewal.tick() => self.log(self.renew_lease().await),
                 _ = look.tick(), if self.takes_open_executions() => {
+                    self.take_up_broken_off().await;
                     self.log(release_dead(&self.store).await);
                     self.log(self.claim_all().await);
                 }

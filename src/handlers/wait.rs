@@ -37,7 +37,7 @@ pub fn seconds(asked: Option<u32>, default: u32) -> Result<Duration, Error> {
 ///
 /// # Errors
 ///
-/// `EXECUTION_NOT_FOUND`, what the database says.
+/// `EXECUTION_NOT_FOUND`, what the database says; in a foreground command also why its run broke off.
 pub async fn until_settled(
     app: &App,
     execution_id: &ExecutionId,
@@ -73,9 +73,18 @@ pub async fn until_settled(
             note = next_token(&mut tokens, execution_id) => if let Some(on_token) = &mut on_token {
                 on_token(&note.label, &note.text);
             },
+            error = breaks_off(app, execution_id) => return Err(error),
             () = waiting.cancel.cancelled() => return Ok(()),
             () = timer => return Ok(()),
         }
+    }
+}
+
+/// The failure of the database that this foreground command cannot go on after; never comes elsewhere.
+async fn breaks_off(app: &App, execution_id: &ExecutionId) -> Error {
+    match app.started_supervisor() {
+        Some(supervisor) => supervisor.breaks_off(execution_id).await,
+        None => std::future::pending().await,
     }
 }
 

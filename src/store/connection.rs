@@ -53,9 +53,6 @@ fn open_file(path: &Path) -> Result<Connection, Failure> {
     connection.pragma_update(None, "foreign_keys", true)?;
     let n_pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
     if n_pages == 0 {
-        // An empty file has nothing to lose: it is made without waiting for the disk, and the switch to the
-        // log, which waits, makes all of it durable.
-        connection.pragma_update(None, "synchronous", "off")?;
         // Only counts before the first page is written.
         connection.pragma_update(None, "auto_vacuum", "incremental")?;
     }

@@ -45,7 +45,7 @@ impl Attempt {
             tokio::time::sleep(delay).await;
         }
         if let Some(gate) = self.gate {
-            gate.open().await;
+            gate.await;
         }
         let node = &self.plan.nodes[self.node].node;
         let work = match &self.work {

@@ -256,9 +256,10 @@ impl Run {
                 return Ok(Stopped::Ended);
             }
             tokio::select! {
-                Some(finished) = self.in_flight.next() => self.finished.push_back(finished),
+                biased;
                 Some(commit) = self.record.commits.next() => self.record.committed(commit)?,
                 () = &mut grace => break,
+                Some(finished) = self.in_flight.next() => self.finished.push_back(finished),
                 else => break,
             }
         }

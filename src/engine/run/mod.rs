@@ -217,15 +217,18 @@ pub async fn run(
         run.pause_if_only_waiting().await?;
         let timer = run.next_timer();
         let unwritten = run.record.has_unwritten();
+        // In this order, not a random one: the same things happening at the same times make the same log, so a
+        // simulated run replays from its seed. What is rare comes first, so nodes cannot starve it.
         tokio::select! {
-            Some(finished) = run.in_flight.next() => run.finished.push_back(finished),
+            biased;
             Some(commit) = run.record.commits.next() => run.record.committed(commit)?,
+            Some(command) = commands.recv() => run.command(command).await?,
+            () = stop.cancelled() => return run.release().await,
             Some((node, by)) = run.watched.next() => run.child_moved(node, by),
             Some((node, report)) = run.reports.listen.recv() => run.note_report(node, report),
-            Some(command) = commands.recv() => run.command(command).await?,
             () = tokio::time::sleep(timer.unwrap_or(IDLE_FLUSH)), if timer.is_some() => run.timer_fired()?,
+            Some(finished) = run.in_flight.next() => run.finished.push_back(finished),
             () = tokio::time::sleep(IDLE_FLUSH), if unwritten => run.flush(false).await?,
-            () = stop.cancelled() => return run.release().await,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Numbers the events of a run, collects them into batches and hands these to the journal.
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
 
 use super::Run;
 use crate::clock::Timestamp;
@@ -29,7 +30,7 @@ pub(super) struct Recorder {
     recordings: Vec<Recording>,
     /// Batches on their way to the disk.
     pub(super) commits: FuturesUnordered<BoxFuture<'static, Commit>>,
-    durable: watch::Sender<u64>,
+    durable: Arc<Mutex<Durable>>,
 }
 
 impl Recorder {
@@ -43,7 +44,7 @@ impl Recorder {
             messages: Vec::new(),
             recordings: Vec::new(),
             commits: FuturesUnordered::new(),
-            durable: watch::Sender::new(last_seq),
+            durable: Arc::new(Mutex::new(Durable { seq: last_seq, waiting: Vec::new() })),
         }
     }
 
@@ -78,33 +79,61 @@ impl Recorder {
 
     /// A gate that opens when everything recorded so far is durable.
     pub(super) fn gate(&self) -> Gate {
-        Gate { durable: self.durable.subscribe(), seq: self.seq }
+        Gate { durable: Arc::clone(&self.durable), seq: self.seq }
     }
 
     /// Takes note of a commit.
     pub(super) fn committed(&mut self, (seq, outcome): Commit) -> Result<(), Error> {
         outcome?;
-        self.durable.send_if_modified(|durable| {
-            let is_later = *durable < seq;
-            *durable = (*durable).max(seq);
-            is_later
-        });
+        lock(&self.durable).advance(seq);
         Ok(())
     }
 }
 
-/// Opens when a seq is durable: what an effect waits for.
+/// How far the log is durable, and who waits for more of it.
+struct Durable {
+    seq: u64,
+    /// In the order in which they began to wait: effects start in the order in which the schedule wanted them.
+    waiting: Vec<(u64, Waker)>,
+}
+
+impl Durable {
+    fn advance(&mut self, seq: u64) {
+        self.seq = self.seq.max(seq);
+        let durable = self.seq;
+        for (_, waker) in self.waiting.extract_if(.., |(seq, _)| *seq <= durable) {
+            waker.wake();
+        }
+    }
+
+    fn wait(&mut self, seq: u64, waker: &Waker) {
+        if !self.waiting.iter().any(|(wanted, it)| *wanted == seq && it.will_wake(waker)) {
+            self.waiting.push((seq, waker.clone()));
+        }
+    }
+}
+
+fn lock(durable: &Mutex<Durable>) -> MutexGuard<'_, Durable> {
+    durable.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens when a seq is durable: what an effect waits for. Never opens when the run is given up; its future is
+/// dropped then.
 pub(super) struct Gate {
-    durable: watch::Receiver<u64>,
+    durable: Arc<Mutex<Durable>>,
     seq: u64,
 }
 
-impl Gate {
-    /// Waits; never returns when the run was given up, its future is dropped then.
-    pub(super) async fn open(mut self) {
-        if self.durable.wait_for(|durable| self.seq <= *durable).await.is_err() {
-            std::future::pending::<()>().await;
+impl Future for Gate {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut durable = lock(&self.durable);
+        if self.seq <= durable.seq {
+            return Poll::Ready(());
         }
+        durable.wait(self.seq, cx.waker());
+        Poll::Pending
     }
 }
 
