@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::code::until_ended;
 use crate::harness::{self, Workspace, json as printed};
 
 /// Longest wait for anything; only a broken program reaches it.
@@ -464,13 +465,7 @@ async fn until_in_ledger(workspace: &Workspace, line: &str) {
 /// Returns once the process whose number a node wrote down is gone.
 async fn until_gone(workspace: &Workspace) {
     let pid = std::fs::read_to_string(workspace.root().join("files/pid")).expect("readable");
-    let pid = rustix::process::Pid::from_raw(pid.trim().parse().expect("a number")).expect("a process");
-    let gone = async {
-        while rustix::process::test_kill_process(pid).is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.expect("the process outlived its node");
+    until_ended(pid.trim()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
