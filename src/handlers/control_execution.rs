@@ -67,7 +67,6 @@ pub async fn control_execution(
     let action = action?;
     let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let status = app.visible(caller, &id)?.status;
-    let value = value_of(action, &request)?;
     if status.has_ended() {
         after_the_end(app, caller, &id, action, &request).await?;
     } else {
@@ -75,7 +74,7 @@ pub async fn control_execution(
             execution_id: id.clone(),
             action: action.to_owned(),
             node: exact_node(app, &id, action, request.node.as_deref())?,
-            value: value.map(|it| it.to_string()),
+            value: value_of(action, &request)?.map(|it| it.to_string()),
             actor: Some(caller.by()),
         };
         let leaf = match action {

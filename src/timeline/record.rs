@@ -276,3 +276,50 @@ fn idle_between(stretches: &mut Vec<Stretch>, since: Timestamp, until: Timestamp
         turn(stretches, StretchKind::Working, until);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::event::{Closing, ExecutionResumed, ExecutionStarted, NodeError, NodeStarted};
+
+    #[test]
+    fn an_execution_that_was_opened_again_did_nothing_in_between() {
+        let outline = NodeOutline { id: "n".into(), label: "n".into(), kind: "code_job".into(), is_last: true };
+        let start = |attempt| {
+            Event::NodeStarted(NodeStarted {
+                kind: "code_job".into(),
+                iteration: 1,
+                attempt,
+                inputs: Default::default(),
+                effect: true,
+            })
+        };
+        let failed = NodeError { iteration: 1, error: json!({}), handled: false, warnings: Vec::new() };
+        let mut timeline = Timeline::new(Timestamp(0));
+        for (at, node, event) in [
+            (0, None, Event::ExecutionStarted(ExecutionStarted { nodes: vec![outline], ..Default::default() })),
+            (10, Some("n"), start(1)),
+            (20, Some("n"), Event::NodeError(failed)),
+            (20, None, Event::ExecutionError(Closing::default())),
+            (500, None, Event::ExecutionResumed(ExecutionResumed { by: "terminal".into() })),
+            (500, Some("n"), start(2)),
+        ] {
+            timeline.apply(&event, node, Timestamp(at));
+        }
+        let stretch =
+            |kind, from, until: Option<i64>| Stretch { kind, from: Timestamp(from), until: until.map(Timestamp) };
+        assert_eq!((timeline.status, timeline.ended_at), (Status::Running, None));
+        assert_eq!(
+            timeline.whole,
+            [
+                stretch(StretchKind::Working, 0, Some(20)),
+                stretch(StretchKind::Idle, 20, Some(500)),
+                stretch(StretchKind::Working, 500, None),
+            ]
+        );
+        let runs: Vec<_> = timeline.runs.iter().map(|it| (it.attempts, it.state, it.ended_at)).collect();
+        assert_eq!(runs, [(1, State::Failed, Some(Timestamp(20))), (2, State::Running, None)]);
+    }
+}

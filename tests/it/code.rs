@@ -418,7 +418,7 @@ async fn the_hosts_node_runs_javascript_and_typescript() {
 }
 
 /// Waits until the process is gone or only its entry is left.
-async fn until_ended(pid: &str) {
+pub async fn until_ended(pid: &str) {
     let is_running = || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit(')').next().is_some_and(|it| !it.is_empty() && !it.trim_start().starts_with(['Z', 'X']))

@@ -352,7 +352,7 @@ proptest! {
 /// Runs until `phase` is in the log, then the process dies.
 async fn crashed_at(bench: &mut Bench, phase: &str) {
     while !bench.log().iter().any(|it| it.event.phase() == phase) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     bench.crash().await;
 }

@@ -191,7 +191,7 @@ async fn every_surface_gives_the_same_answer() {
             "control_execution",
             json!({"execution_id": ENDED, "action": "set_output", "node": "compose"}),
             Equal,
-            ("/error/code", "INVALID_INPUT"),
+            ("/error/code", "EXECUTION_ENDED"),
         ),
         (
             "control EXECUTION inspect --node compose",
