@@ -496,7 +496,7 @@ mod tests {
         // A blob that nothing refers to had its day.
         test.clock.advance_ms(UNUSED_BLOB_KEPT_MS + 1);
         let unused = test.store.unused().expect("reads");
-        assert_eq!(unused.blobs, [blob.blob.clone()]);
+        assert_eq!(unused.blobs, [blob.blob.as_str()]);
         test.store.put(vec![1], "image/png".into()).await.expect("kept again");
         assert_eq!(test.store.delete_unused(unused).await.expect("deleted"), 0);
         test.clock.advance_ms(UNUSED_BLOB_KEPT_MS + 1);
