@@ -131,6 +131,7 @@ async fn write(store: &Arc<Store>, template: &Template, n: u32) -> Outcome<()> {
         started_at: at(head.started_at),
         owner: Some(OWNER.into()),
         transitions: first.to_vec(),
+        messages: Vec::new(),
     };
     store.create_execution(new).await?;
     let ended_at = head.ended_at.map(at);
