@@ -131,6 +131,7 @@ async fn write(store: &Arc<Store>, template: &Template, n: u32) -> Outcome<()> {
         started_at: at(head.started_at),
         owner: Some(OWNER.into()),
         transitions: first.to_vec(),
+        messages: Vec::new(),
     };
     store.create_execution(new).await?;
     let ended_at = head.ended_at.map(at);
@@ -139,6 +140,7 @@ async fn write(store: &Arc<Store>, template: &Template, n: u32) -> Outcome<()> {
         owner: OWNER.into(),
         transitions: rest.to_vec(),
         messages: Vec::new(),
+        recordings: Vec::new(),
         summary: Summary {
             status: if n % 10 == 0 { Status::Failed } else { Status::Completed },
             pause_reason: None,

@@ -280,20 +280,21 @@ fn delete_family(
     Ok(())
 }
 
-/// Whether something of the family has not ended or is held, something unfinished came from it, or it has the
-/// newest row: SQLite would give its number out again, and whoever follows the log counts on growing numbers.
+/// Whether something of the family is held, something that came from it, however far, has not ended, or it has
+/// the newest row: SQLite would give its number out again, and whoever follows the log counts on growing numbers.
 fn must_stay(connection: &Connection, execution_id: &str) -> Result<bool, Failure> {
     Ok(connection.prepare_cached(&must_stay_sql())?.query_row([execution_id], |row| row.get(0))?)
 }
 
 fn must_stay_sql() -> String {
     format!(
-        "{FAMILY} SELECT EXISTS (SELECT 1 FROM family CROSS JOIN executions ON execution_id = family.id
-                                  WHERE hold OR {NOT_ENDED}
-                                     OR executions.rowid = (SELECT max(rowid) FROM executions))
-                      OR EXISTS (SELECT 1 FROM family CROSS JOIN executions ON parent_execution_id = family.id
-                                  WHERE {NOT_ENDED})
-                      OR (SELECT execution_id FROM transitions ORDER BY rowid DESC LIMIT 1) IN (SELECT id FROM family)"
+        "{FAMILY}, offspring(id) AS (VALUES (?1) UNION
+             SELECT e.execution_id FROM executions AS e JOIN offspring ON e.parent_execution_id = offspring.id)
+         SELECT EXISTS (SELECT 1 FROM family CROSS JOIN executions ON execution_id = family.id
+                         WHERE hold OR executions.rowid = (SELECT max(rowid) FROM executions))
+             OR EXISTS (SELECT 1 FROM offspring CROSS JOIN executions ON execution_id = offspring.id WHERE {NOT_ENDED})
+             OR coalesce((SELECT execution_id FROM transitions ORDER BY rowid DESC LIMIT 1), '')
+                IN (SELECT id FROM family)"
     )
 }
 
@@ -393,8 +394,8 @@ mod tests {
         for n in 1..=500 {
             test.store.create_execution(execution(n)).await.expect("created");
         }
-        let deletes = TABLES.iter().filter(|it| **it != "recordings");
-        let mut all: Vec<String> = deletes.map(|it| format!("DELETE FROM {it} WHERE execution_id = ?1")).collect();
+        let mut all: Vec<String> =
+            TABLES.iter().map(|it| format!("DELETE FROM {it} WHERE execution_id = ?1")).collect();
         all.extend([must_stay_sql(), format!("{FAMILY} SELECT id FROM family")]);
         for sql in all {
             let plan = test.store.readers.read(|connection| {
@@ -404,8 +405,9 @@ mod tests {
             });
             let plan = plan.expect("explains");
             // The newest event is the first row of a scan from the end. Nothing else may be.
-            let scans =
-                plan.iter().filter(|it| it.starts_with("SCAN ") && !it.contains("family") && !it.contains("CONSTANT"));
+            let scans = plan.iter().filter(|it| {
+                it.starts_with("SCAN ") && !["family", "offspring", "CONSTANT"].iter().any(|own| it.contains(own))
+            });
             assert!(scans.clone().all(|it| it.starts_with("SCAN transitions")), "{sql}: {plan:?}");
         }
     }
@@ -448,25 +450,41 @@ mod tests {
             (8, Some((7, Child))),
             (9, Some((8, Child))),
             (10, None),
+            (12, None),
+            (13, Some((12, Fork))),
+            (14, Some((13, Fork))),
         ] {
             create(&test, n, parent).await;
         }
-        // 2 runs, 4 is an unfinished part of 3, 6 an unfinished fork of 5; 7 to 9 have ended as a whole.
-        for n in [1, 3, 5, 7, 8, 9, 10] {
+        // 2 runs, 4 is an unfinished part of 3, 6 an unfinished fork of 5, 14 one of a fork of 12; 7 to 9 have ended.
+        for n in [1, 3, 5, 7, 8, 9, 10, 12, 13] {
             end(&test, n).await;
         }
         create(&test, 11, None).await;
         end(&test, 11).await;
         test.store.set_hold(&id(10), true).await.expect("held");
-        let all: Vec<String> = (1..=11).map(|n| id(n).to_string()).collect();
+        let all: Vec<String> = (1..=14).map(|n| id(n).to_string()).collect();
         let deleted = test.store.delete_executions(all.clone()).await.expect("deleted");
         assert_eq!(deleted.executions, 4, "1, 7 with 8 and 9");
-        let left: Vec<u32> = (1..=11).filter(|n| test.store.head(&id(*n)).expect("reads").is_some()).collect();
-        assert_eq!(left, [2, 3, 4, 5, 6, 10, 11], "11 has the newest row");
+        let left: Vec<u32> = (1..=14).filter(|n| test.store.head(&id(*n)).expect("reads").is_some()).collect();
+        assert_eq!(left, [2, 3, 4, 5, 6, 10, 11, 12, 13, 14], "11 has the newest row");
         assert_eq!(test.store.transitions(&id(8), 0, None).expect("reads"), []);
         test.store.set_hold(&id(10), false).await.expect("released");
         assert_eq!(test.store.delete_executions(all).await.expect("deleted").executions, 1);
         assert_eq!(test.store.set_hold(&id(1), true).await.expect_err("gone").code(), "EXECUTION_NOT_FOUND");
+    }
+
+    #[tokio::test]
+    async fn executions_without_any_log_go_too() {
+        let test = TestStore::new();
+        for n in 1..=2 {
+            create(&test, n, None).await;
+            end(&test, n).await;
+        }
+        // As the original program left some.
+        test.store.writer.write(|it| Ok(it.execute("DELETE FROM transitions", []).map(drop)?)).await.expect("gone");
+        let ids = vec![id(1).to_string(), id(2).to_string()];
+        assert_eq!(test.store.delete_executions(ids).await.expect("deleted").executions, 1, "2 has the newest row");
     }
 
     #[tokio::test]
@@ -496,7 +514,7 @@ mod tests {
         // A blob that nothing refers to had its day.
         test.clock.advance_ms(UNUSED_BLOB_KEPT_MS + 1);
         let unused = test.store.unused().expect("reads");
-        assert_eq!(unused.blobs, [blob.blob.clone()]);
+        assert_eq!(unused.blobs, [blob.blob.as_str()]);
         test.store.put(vec![1], "image/png".into()).await.expect("kept again");
         assert_eq!(test.store.delete_unused(unused).await.expect("deleted"), 0);
         test.clock.advance_ms(UNUSED_BLOB_KEPT_MS + 1);
