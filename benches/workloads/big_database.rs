@@ -139,6 +139,7 @@ async fn write(store: &Arc<Store>, template: &Template, n: u32) -> Outcome<()> {
         owner: OWNER.into(),
         transitions: rest.to_vec(),
         messages: Vec::new(),
+        recordings: Vec::new(),
         summary: Summary {
             status: if n % 10 == 0 { Status::Failed } else { Status::Completed },
             pause_reason: None,
