@@ -190,7 +190,7 @@ struct WorkspacePolicy {
     host_code: bool,
 }
 
-const KNOWN_VARIABLES: [&str; 17] = [
+const KNOWN_VARIABLES: [&str; 19] = [
     "DIPEO_BASE_DIR",
     "DIPEO_DURABILITY",
     "DIPEO_LOG_LEVEL",
@@ -208,6 +208,9 @@ const KNOWN_VARIABLES: [&str; 17] = [
     "DIPEO_TEST_FAST",
     "DIPEO_TEST_CASES",
     "DIPEO_DEBUG",
+    // A hook gives these to its program, which may be this one.
+    "DIPEO_IDEMPOTENCY_KEY",
+    "DIPEO_ATTEMPT",
 ];
 
 impl Config {

@@ -47,6 +47,7 @@ pub mod supervisor;
 mod surroundings;
 pub mod task;
 pub mod tokens;
+pub mod torture;
 pub mod trust_diagram;
 mod wait;
 pub mod watch_resources;

@@ -33,6 +33,19 @@ impl Store {
         })
     }
 
+    /// Returns where in its parent an execution belongs.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn place_of(&self, child: &ExecutionId) -> Result<Option<String>, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT parent_place FROM executions WHERE execution_id = ?1";
+            let place = connection.prepare_cached(sql)?.query_row([child.as_str()], |row| row.get(0)).optional()?;
+            Ok(place.flatten())
+        })
+    }
+
     /// Returns the children of `parent`, oldest first.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::failure::{Failure, file_failed};
 use crate::error::Error;
 
 /// Every schema step ever released, in order. A released one is never edited.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_executions.sql"),
     include_str!("../../migrations/0002_children_and_blobs.sql"),
     include_str!("../../migrations/0003_api_tokens.sql"),

@@ -140,9 +140,9 @@ const NEEDS_SOMEBODY: &str = "(status <> 'paused' OR deadline_at IS NOT NULL OR 
     WHERE controls.execution_id = executions.execution_id AND applied_at IS NULL))";
 
 /// True of an execution whose owner is nobody, dead or unknown; parameter 1 is the present.
-const UNOWNED: &str = "(owner IS NULL OR NOT EXISTS (SELECT 1 FROM owners WHERE owners.owner = executions.owner AND lease_expires_at > ?1))";
+pub(super) const UNOWNED: &str = "(owner IS NULL OR NOT EXISTS (SELECT 1 FROM owners WHERE owners.owner = executions.owner AND lease_expires_at > ?1))";
 
-fn read_row(row: &Row<'_>) -> Result<OwnerRow, rusqlite::Error> {
+pub(super) fn read_row(row: &Row<'_>) -> Result<OwnerRow, rusqlite::Error> {
     Ok(OwnerRow {
         owner: row.get(0)?,
         pid: row.get(1)?,

@@ -18,6 +18,10 @@ use crate::nodes::{Fields, NodeContext, Output};
 
 /// Begins the name of each variable that holds the value of a template.
 const VALUE_PREFIX: &str = "DIPEO_VALUE_";
+/// The same in each attempt of one execution of a node, as the header of the same name is for web addresses.
+const IDEMPOTENCY_KEY: &str = "DIPEO_IDEMPOTENCY_KEY";
+/// The number of the attempt, from 1.
+const ATTEMPT: &str = "DIPEO_ATTEMPT";
 /// Characters of a program's error stream that a failure shows.
 const STDERR_CHARS_MAX: usize = 2_000;
 
@@ -126,13 +130,16 @@ impl Shell {
     }
 }
 
-/// The inputs as `DIPEO_INPUT_<NAME>`, each as JSON.
+/// The inputs as `DIPEO_INPUT_<NAME>`, each as JSON, and by what the program can tell a repetition after a crash.
 fn inputs(cx: &NodeContext) -> BTreeMap<String, String> {
     let name = |key: &str| -> String {
         let plain = key.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_uppercase() } else { '_' });
         format!("DIPEO_INPUT_{}", plain.collect::<String>())
     };
-    cx.names.inputs.iter().map(|(key, value)| (name(key), value.to_string())).collect()
+    let inputs = cx.names.inputs.iter().map(|(key, value)| (name(key), value.to_string()));
+    let key = format!("{}:{}:{}", cx.execution_id, cx.node_id, cx.iteration);
+    let own = [(IDEMPOTENCY_KEY.to_owned(), key), (ATTEMPT.to_owned(), cx.attempt.to_string())];
+    inputs.chain(own).collect()
 }
 
 fn check_names(environment: &BTreeMap<String, String>) -> Result<(), Error> {
