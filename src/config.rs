@@ -3,6 +3,7 @@
 
 mod access;
 mod clients;
+mod explained;
 mod models;
 mod retention;
 
@@ -15,6 +16,8 @@ use sha2::{Digest, Sha256};
 pub use self::access::{AuthSettings, JWT_SECRET_BYTES_MIN, LimitSettings, McpSettings, Toolset};
 use self::access::{AuthTable, McpTable};
 pub use self::clients::{Named, UserFolders};
+pub use self::explained::Explained;
+use self::explained::Sources;
 use self::models::ModelsTable;
 pub use self::models::{LongPrice, ModelSettings, PriceTable, ProviderConfig, default_model};
 use self::retention::RetentionTable;
@@ -139,6 +142,8 @@ pub struct Config {
     pub log_level: String,
     /// What should be said once: unknown variables, ignored security keys.
     pub warnings: Vec<String>,
+    /// Where the values come from.
+    pub explained: Vec<Explained>,
 }
 
 /// What workspace diagrams may do through a server; counts only after `dipeo trust --config`.
@@ -232,6 +237,7 @@ impl Config {
         let workspace = workspace_root(overrides, env, working_dir, &user_dir);
         let mut warnings = unknown_variables(env);
         let (file, policy) = read_file(&workspace, &user_dir, &mut warnings)?;
+        let sources = Sources::new(overrides, env, working_dir, &file);
         let port = match env.one_of(&["DIPEO_PORT", "PORT", "BACKEND_PORT"])? {
             Some(text) => Some(text.parse::<u16>().map_err(|_| {
                 Error::invalid("INVALID_INPUT", format!("`DIPEO_PORT` is `{text}`, which is no port"))
@@ -239,7 +245,7 @@ impl Config {
             })?),
             None => None,
         };
-        Ok(Self {
+        let mut config = Self {
             database: database_path(overrides, env, &workspace)?,
             durability: durability(overrides, env)?,
             host: overrides
@@ -265,8 +271,11 @@ impl Config {
             user_dir,
             claude_dir,
             user_folders: UserFolders::of(env),
+            explained: Vec::new(),
             named: Named { workspace: overrides.workspace.is_some(), database: overrides.database.is_some() },
-        })
+        };
+        config.explained = sources.explain(&config);
+        Ok(config)
     }
 }
 

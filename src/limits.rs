@@ -65,6 +65,9 @@ pub const MODEL_CALLS_PER_KEY_MAX: usize = 16;
 pub const LEASE: Duration = Duration::from_secs(15);
 /// How often an owner renews its lease.
 pub const LEASE_RENEWAL: Duration = Duration::from_secs(5);
+/// How often a server looks whether an owner on this machine died without a word: its executions go on within a
+/// second or two instead of when its lease is over.
+pub const DEAD_OWNER_LOOK: Duration = Duration::from_secs(1);
 /// Longest delay until a process notices what another one committed (surface.md 6.3).
 pub const FOREIGN_COMMIT_POLL: Duration = Duration::from_millis(200);
 /// How long the detached owner process stays with nothing to do (surface.md 2.3).

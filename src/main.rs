@@ -229,6 +229,7 @@ async fn drain(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Error> {
         return Ok(());
     }
     let supervisor = Arc::clone(app.supervisor()?);
+    release_dead(app.store()?).await?;
     let others = app.store()?.live_owners()?;
     if others.iter().any(|it| it.kind == "drain") {
         return Ok(());

@@ -9,6 +9,13 @@ use super::secrets::SecretsArgs;
 use crate::config::Overrides;
 use crate::error::Error;
 
+/// What `--version` says; a build that breaks its promises on purpose says so.
+const VERSION: &str = if cfg!(feature = "planted-bug") {
+    concat!(env!("CARGO_PKG_VERSION"), " WITH A PLANTED BUG: it loses commits on purpose, keep nothing in it")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Runs diagrams for AI assistants, durably.
 ///
 /// A diagram is a YAML graph of people (LLM agents), code, files, conditions and loops.
@@ -20,7 +27,7 @@ use crate::error::Error;
 ///   dipeo mcp                              serve an assistant on stdio (claude mcp add dipeo -- dipeo mcp)
 ///   dipeo serve                            serve assistants over HTTP on 127.0.0.1:8000
 #[derive(Debug, Parser)]
-#[command(name = "dipeo", version, disable_help_subcommand = true, verbatim_doc_comment)]
+#[command(name = "dipeo", version = VERSION, disable_help_subcommand = true, verbatim_doc_comment)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -107,6 +114,8 @@ pub enum Command {
     Tokens(super::tokens::TokensArgs),
     /// Prune, back up, restore, check and shrink the database
     Maintenance(super::maintenance::MaintenanceArgs),
+    /// Look at the installation: paths, settings, database, keys; `--torture` proves that nothing is lost
+    Doctor(DoctorArgs),
     /// Run what is open on this database, then exit
     #[command(hide = true)]
     Drain,
@@ -136,6 +145,7 @@ impl Command {
             | Self::List(_)
             | Self::Trust(_)
             | Self::Integrations(_)
+            | Self::Doctor(_)
             | Self::Dipeocc(_) => "cli",
         }
     }
@@ -301,6 +311,21 @@ pub struct ReplayArgs {
     /// Print the id and return; the replay goes on by itself
     #[arg(long)]
     pub background: bool,
+}
+
+/// Example: dipeo doctor
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo doctor\n         dipeo doctor --torture 60")]
+pub struct DoctorArgs {
+    /// Kill engines on a scratch database for so long, then prove that nothing was lost and nothing committed ran again
+    #[arg(long, value_name = "SECONDS")]
+    pub torture: Option<u64>,
+    /// Decides which diagrams run and how long engines live
+    #[arg(long, value_name = "N", requires = "torture")]
+    pub seed: Option<u64>,
+    /// Stop killing after so many kills
+    #[arg(long, value_name = "N", requires = "torture")]
+    pub kills: Option<u64>,
 }
 
 /// Example: dipeo compile examples/hello.light.yaml

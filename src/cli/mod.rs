@@ -11,6 +11,7 @@ mod control;
 mod convert;
 mod diff;
 mod dipeocc;
+mod doctor;
 mod edit;
 mod export;
 mod fork;
@@ -74,6 +75,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Tokens(args) => tokens::tokens(context, args).await,
         Command::Maintenance(args) => maintenance::maintenance(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
+        Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,
         Command::Mcp(McpArgs { command: Some(command), .. }) => mcp::mcp(context, command).await,

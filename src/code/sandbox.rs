@@ -234,6 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_deepest_straight_program_fits_an_ordinary_stack() {
+        let sandbox = Sandbox::without_workers();
         let mut deep = json!(1);
         for _ in 0..95 {
             deep = json!([deep]);
@@ -242,12 +243,9 @@ mod tests {
         let n = if cfg!(debug_assertions) { 25 } else { 190 };
         let nested = format!("{}1{}", "[".repeat(n), "]".repeat(n));
         let source = format!("result = [{nested} == {nested}, [deep] == [deep], repr([deep, deep])[:3]]");
-        let reply = Sandbox::without_workers().run(&job(&source, json!({"deep": deep}))).await;
+        let reply = sandbox.run(&job(&source, json!({"deep": deep}))).await;
         assert_eq!(reply.outcome.map(|it| it.value), Ok(json!([true, true, "[[["])));
         let chain = format!("result = 1{}", " + 1".repeat(n));
-        assert_eq!(
-            Sandbox::without_workers().run(&job(&chain, json!({}))).await.outcome.map(|it| it.value),
-            Ok(json!(n + 1))
-        );
+        assert_eq!(sandbox.run(&job(&chain, json!({}))).await.outcome.map(|it| it.value), Ok(json!(n + 1)));
     }
 }

@@ -14,6 +14,7 @@ pub mod convert_diagram;
 pub mod diagram_stats;
 pub mod diagram_tools;
 pub mod diff_executions;
+pub mod doctor;
 pub mod edit_diagram;
 pub mod execution_object;
 pub mod export_diagram;

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::ids::{ExecutionId, owner_id};
 use crate::limits;
 use crate::nodes::ports::{Languages, Ports};
-use crate::store::{ControlRow, NewOwner, Store};
+use crate::store::{ControlRow, NewOwner, OwnerRow, Store};
 
 /// Control requests that may wait for one execution's loop.
 const COMMANDS_MAX: usize = 16;
@@ -351,15 +351,14 @@ impl Supervisor {
         let mut changes = self.store.changes();
         let mut renewal = tokio::time::interval(limits::LEASE_RENEWAL);
         renewal.tick().await;
+        let mut look = tokio::time::interval(limits::DEAD_OWNER_LOOK);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                _ = renewal.tick() => {
-                    self.log(self.renew_lease().await);
-                    if self.takes_open_executions() {
-                        self.log(release_dead(&self.store).await);
-                        self.log(self.claim_all().await);
-                    }
+                _ = renewal.tick() => self.log(self.renew_lease().await),
+                _ = look.tick(), if self.takes_open_executions() => {
+                    self.log(release_dead(&self.store).await);
+                    self.log(self.claim_all().await);
                 }
                 changed = changes.changed() => {
                     if changed.is_err() {
@@ -503,16 +502,25 @@ impl Supervisor {
 ///
 /// What the database says.
 pub async fn release_dead(store: &Store) -> Result<(), Error> {
-    let here = host_name();
     for owner in store.live_owners()? {
-        let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
-        let is_alive = pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH));
-        if owner.host == here && !is_alive {
+        if !is_alive(&owner) {
             tracing::info!(owner = %owner.owner, pid = owner.pid, "an owner died; its executions are free");
             store.release_owner(&owner.owner).await?;
         }
     }
     Ok(())
+}
+
+/// Whether the process of an owner lives; one of another machine is taken to.
+pub fn is_alive(owner: &OwnerRow) -> bool {
+    if owner.host != host_name() {
+        return true;
+    }
+    // One that was killed keeps its number until its parent looks, and some parents never do.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid)).unwrap_or_default();
+    let is_shadow = stat.rsplit(") ").next().is_some_and(|it| it.starts_with(['Z', 'X']));
+    let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
+    !is_shadow && pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH))
 }
 
 fn host_name() -> String {

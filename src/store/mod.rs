@@ -48,8 +48,8 @@ pub use blobs::Blob;
 pub use children::ChildRow;
 pub use controls::{ControlRow, NewControl};
 pub use create::{Created, ExecutionKind, Idempotency, NewExecution, Parent, ParentRelation};
-pub use health::{Contents, Health};
 pub use executions::{ExecutionHead, ExecutionRow, ListFilter, Stamp};
+pub use health::{Contents, Health};
 pub use messages::{MessageRow, SavedMessage};
 pub use owners::{Claimed, NewOwner, OwnerRow};
 pub use retention::{Deleted, Rules, StatusRules, Unused};
@@ -64,6 +64,16 @@ use accesses::Accesses;
 use changes::Changes;
 use readers::Readers;
 use writer::Writer;
+
+/// The version of the library that is built in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
+/// How many schema steps this program knows.
+pub fn schema_version() -> usize {
+    migrate::MIGRATIONS.len()
+}
 
 /// Where the database is and how it writes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -134,10 +134,14 @@ impl Store {
     }
 }
 
-/// True of an execution that cannot wait for an owner: it is to run, has a request waiting, or a question in
-/// it expires. One that is only paused needs nobody until somebody answers.
+/// True of an execution that cannot wait for an owner: it is to run, has a request waiting, a question in it
+/// expires, or a child that it waits with has moved since it paused. One that is only paused needs nobody until
+/// somebody answers.
 const NEEDS_SOMEBODY: &str = "(status <> 'paused' OR deadline_at IS NOT NULL OR EXISTS (SELECT 1 FROM controls
-    WHERE controls.execution_id = executions.execution_id AND applied_at IS NULL))";
+    WHERE controls.execution_id = executions.execution_id AND applied_at IS NULL)
+    OR EXISTS (SELECT 1 FROM executions AS child WHERE child.parent_execution_id = executions.execution_id
+    AND child.parent_place IS NOT NULL AND child.parent_relation = 'child'
+    AND child.last_activity_at > executions.last_activity_at))";
 
 /// True of an execution whose owner is nobody, dead or unknown; parameter 1 is the present.
 pub(super) const UNOWNED: &str = "(owner IS NULL OR NOT EXISTS (SELECT 1 FROM owners WHERE owners.owner = executions.owner AND lease_expires_at > ?1))";
@@ -226,8 +230,8 @@ fn claim(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{TestStore, batch, execution, id, owner};
-    use super::super::{NewControl, NewExecution};
+    use super::super::testing::{NOON, TestStore, batch, execution, id, owner};
+    use super::super::{NewControl, NewExecution, Parent, ParentRelation};
     use crate::engine::{Journal, Status};
 
     const LEASE_MS: i64 = 15_000;
@@ -327,6 +331,28 @@ mod tests {
         let control = NewControl { execution_id: id(1), action: "answer".into(), node: None, value: None, actor: None };
         test.store.add_control(control).await.expect("added");
         assert_eq!(test.store.unowned_open().expect("reads"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_paused_parent_needs_somebody_once_its_child_has_moved() {
+        for (relation, expected) in [(ParentRelation::Child, 1), (ParentRelation::Launched, 0)] {
+            let test = TestStore::new();
+            test.store.register_owner(owner("me")).await.expect("registered");
+            create(&test, 1, Some("me")).await;
+            let parent = Parent { execution_id: id(1), relation, place: Some("n:1".into()) };
+            let child = NewExecution { owner: Some("me".into()), parent: Some(parent), ..execution(2) };
+            test.store.create_execution(child).await.expect("created");
+            end(&test, 2, "me", Status::Paused).await;
+            end(&test, 1, "me", Status::Paused).await;
+            test.store.release_owner("me").await.expect("released");
+            assert_eq!(test.store.unowned_open().expect("reads"), 0, "both wait");
+            test.store.register_owner(owner("me")).await.expect("registered");
+            test.store.claim("me", Some(&id(2)), 1).await.expect("claimed");
+            let mut answered = batch(2, "me", 3..=3);
+            answered.summary.last_activity_at = NOON.plus_ms(1);
+            test.store.append(answered).await.expect("queued").durable().await.expect("written");
+            assert_eq!(test.store.unowned_open().expect("reads"), expected, "{relation:?}");
+        }
     }
 
     #[tokio::test]

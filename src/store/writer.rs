@@ -88,6 +88,8 @@ impl Writer {
             changes,
             accesses,
             wrote: false,
+            #[cfg(feature = "planted-bug")]
+            n_acknowledged: 0,
         };
         let no_thread = |error: std::io::Error| {
             Error::external("DATABASE_FAILED", "the database writer cannot start")
@@ -169,6 +171,8 @@ struct Service {
     accesses: Arc<Accesses>,
     /// Whether the log holds something that the file does not.
     wrote: bool,
+    #[cfg(feature = "planted-bug")]
+    n_acknowledged: u64,
 }
 
 impl Service {
@@ -257,6 +261,10 @@ impl Service {
         if has_changed {
             self.accesses.write(&self.connection);
         }
+        if has_changed && self.forgets_this_commit() {
+            self.roll_back();
+            return Ok(refusals);
+        }
         if let Err(error) = self.run("COMMIT") {
             self.roll_back();
             return Err(Broken::Later(error.into()));
@@ -267,6 +275,21 @@ impl Service {
             self.changes.announce();
         }
         Ok(refusals)
+    }
+
+    /// Whether this commit is to be acknowledged and not made. Only so can the proofs show that they find it.
+    #[cfg(feature = "planted-bug")]
+    fn forgets_this_commit(&mut self) -> bool {
+        /// Commits of a process between two that are lost.
+        const LOST_ONE_IN: u64 = 12;
+        self.n_acknowledged += 1;
+        self.n_acknowledged.is_multiple_of(LOST_ONE_IN)
+    }
+
+    #[cfg(not(feature = "planted-bug"))]
+    #[expect(clippy::unused_self, reason = "the planted bug counts here")]
+    fn forgets_this_commit(&self) -> bool {
+        false
     }
 
     /// Takes the write lock, which another process may hold.

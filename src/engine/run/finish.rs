@@ -113,7 +113,8 @@ impl Run {
         let (retry, retry_given) = (policy.retry, policy.retry_given);
         let live = self.live.get_mut(&node).expect("only live nodes fail");
         let attempts_max = retry.max_attempts.min(limits::ATTEMPTS_MAX);
-        let n_tries = live.attempt - live.earlier;
+        live.failures += 1;
+        let n_tries = live.failures;
         if n_tries < attempts_max && repeat::may_repeat(&error, retry_given) {
             live.attempt += 1;
             let (iteration, attempt) = (live.iteration, live.attempt);

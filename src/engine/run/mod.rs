@@ -129,6 +129,8 @@ struct Live {
     attempt: u32,
     /// How many of the attempts were made before the execution was opened again.
     earlier: u32,
+    /// Attempts that failed since then. One that a crash interrupted did not, and takes nothing from `retry`.
+    failures: u32,
     stage: Stage,
     /// When the attempt may begin, of one that is repeated after a pause.
     due: Option<Timestamp>,
@@ -148,6 +150,7 @@ impl Live {
             iteration,
             attempt: 1,
             earlier: 0,
+            failures: 0,
             stage,
             due: None,
             inputs,

@@ -64,6 +64,7 @@ pub(super) fn replay(run: &mut Run, log: Vec<LogEntry>) -> Point {
 fn open_again(run: &mut Run) {
     for live in run.live.values_mut().filter(|it| it.stage != Stage::Held) {
         live.earlier = live.attempt;
+        live.failures = 0;
         live.due = None;
     }
 }
@@ -75,6 +76,7 @@ fn replay_of_node(run: &mut Run, node: NodeIdx, event: &Event, at: Timestamp, ca
             if let Some(live) = run.live.get_mut(&node) {
                 live.attempt = it.attempt;
                 live.due = Some(at.plus_ms(i64::try_from(it.delay_ms).unwrap_or(i64::MAX)));
+                live.failures += 1;
             }
         }
         Event::NodeOutput(it) => {

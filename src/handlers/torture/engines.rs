@@ -75,7 +75,9 @@ impl Site {
         command.stdin(stdin).stdout(Stdio::null()).stderr(self.noise()?).process_group(0).kill_on_drop(true);
         self.n_started.fetch_add(1, Ordering::Relaxed);
         command.spawn().map_err(|e| {
-            Error::external("FILE_FAILED", "cannot start an engine").hint("the system gives no more processes").source(e)
+            Error::external("FILE_FAILED", "cannot start an engine")
+                .hint("the system gives no more processes")
+                .source(e)
         })
     }
 

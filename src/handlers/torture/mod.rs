@@ -275,7 +275,9 @@ impl Scratch {
 
     fn site(&self, app: &App) -> Result<Site, Error> {
         let program = std::env::current_exe().map_err(|e| {
-            Error::external("FILE_FAILED", "cannot find the program's own file").hint("start dipeo by its path").source(e)
+            Error::external("FILE_FAILED", "cannot find the program's own file")
+                .hint("start dipeo by its path")
+                .source(e)
         })?;
         Ok(Site {
             program,

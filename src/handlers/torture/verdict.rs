@@ -212,9 +212,8 @@ fn causeless(found: &Walked, kills: &[Timestamp]) -> Vec<Violation> {
     for (key, attempts) in &found.attempts {
         for pair in attempts.windows(2) {
             let (earlier, later) = (&pair[0], &pair[1]);
-            let between = |kill: &Timestamp| {
-                earlier.at.0 - CLOCK_SLACK_MS <= kill.0 && kill.0 <= later.at.0 + CLOCK_SLACK_MS
-            };
+            let between =
+                |kill: &Timestamp| earlier.at.0 - CLOCK_SLACK_MS <= kill.0 && kill.0 <= later.at.0 + CLOCK_SLACK_MS;
             if later.cause == Cause::Started && !kills.iter().any(between) {
                 let message = format!("attempt {} began although nothing was killed since the one before", later.n);
                 violations.push(violation(Broken::RepeatedWithoutCause, key, message));

@@ -96,7 +96,8 @@ impl Walked {
             self.broken(Broken::AfterTheEnd, &log.execution_id, message);
         }
         let node_id = entry.node_id.clone().unwrap_or_default();
-        let in_iteration = |iteration| Key { execution_id: log.execution_id.clone(), node_id: node_id.clone(), iteration };
+        let in_iteration =
+            |iteration| Key { execution_id: log.execution_id.clone(), node_id: node_id.clone(), iteration };
         match &entry.event {
             Event::NodeStarted(it) => {
                 let key = in_iteration(it.iteration);

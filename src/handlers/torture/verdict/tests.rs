@@ -60,8 +60,7 @@ fn end() -> Event {
 
 /// An execution `x` with the nodes `n` and `once`; each event is one second after the one before.
 fn log(events: Vec<(&str, Event)>) -> Log {
-    let outline =
-        |id: &str| NodeOutline { id: id.into(), label: id.into(), kind: "hook".into(), is_last: false };
+    let outline = |id: &str| NodeOutline { id: id.into(), label: id.into(), kind: "hook".into(), is_last: false };
     let first = ExecutionStarted { nodes: vec![outline("n"), outline("once")], ..ExecutionStarted::default() };
     let all = [("", Event::ExecutionStarted(first))].into_iter().chain(events);
     let entry = |(seq, (node, event)): (u64, (&str, Event))| LogEntry {
@@ -83,7 +82,12 @@ fn log(events: Vec<(&str, Event)>) -> Log {
 
 fn history(log: Log, ledger: &[&str]) -> History {
     let line = |it: &&str| Line::parse(&format!("x:{it}")).expect("a line");
-    History { promised: vec!["x".into()], ledger: ledger.iter().map(line).collect(), logs: vec![log], ..History::default() }
+    History {
+        promised: vec!["x".into()],
+        ledger: ledger.iter().map(line).collect(),
+        logs: vec![log],
+        ..History::default()
+    }
 }
 
 fn asked(action: &'static str, value: Value, outcome: Outcome) -> Asked {
@@ -150,13 +154,8 @@ fn what_has_not_ended_or_ended_otherwise_is_found() {
 
 #[test]
 fn a_committed_node_that_runs_again_is_found() {
-    let again = log(vec![
-        ("n", started(1, 1)),
-        ("n", completed(1, 1)),
-        ("", recovery()),
-        ("n", started(1, 2)),
-        ("", end()),
-    ]);
+    let again =
+        log(vec![("n", started(1, 1)), ("n", completed(1, 1)), ("", recovery()), ("n", started(1, 2)), ("", end())]);
     let mut bad = history(again, &["n:1 1", "n:1 2"]);
     bad.kills = vec![Timestamp(3_500)];
     assert_eq!(kinds(&bad), [Broken::CommittedRepeated]);
@@ -168,11 +167,8 @@ fn a_committed_node_that_runs_again_is_found() {
 
 #[test]
 fn two_children_at_one_place_are_found() {
-    let child = |id: &str| Log {
-        execution_id: id.into(),
-        place: Some(("x".into(), "n:1:0".into())),
-        ..log(vec![("", end())])
-    };
+    let child =
+        |id: &str| Log { execution_id: id.into(), place: Some(("x".into(), "n:1:0".into())), ..log(vec![("", end())]) };
     let mut bad = sound();
     bad.logs.extend([child("y"), child("z")]);
     assert_eq!(kinds(&bad), [Broken::CommittedRepeated]);
