@@ -74,7 +74,7 @@ pub async fn control_execution(
         let new = NewControl {
             execution_id: id.clone(),
             action: action.to_owned(),
-            node: request.node.clone(),
+            node: exact_node(app, &id, action, request.node.as_deref())?,
             value: value.map(|it| it.to_string()),
             actor: Some(caller.by()),
         };
@@ -178,6 +178,24 @@ impl Leaf {
     fn round(&self) -> Option<String> {
         self.asking.as_ref().map(|(node_id, iteration)| format!("{node_id}:{iteration}"))
     }
+}
+
+/// The node an answer is for, with its round where it waits: whoever takes the execution over may find the
+/// request once more after it was carried out, and must not take it for the next round's.
+fn exact_node(app: &App, id: &ExecutionId, action: &str, node: Option<&str>) -> Result<Option<String>, Error> {
+    let asked = node.map(str::to_owned);
+    if !matches!(action, "answer" | "set_output") {
+        return Ok(asked);
+    }
+    let mut state = ExecutionState::new();
+    fold(&mut state, app.store()?.transitions(id, 0, None)?)?;
+    let open = state.open_questions();
+    let meant = match (node.map(|it| state.find_round(it)), open.as_slice()) {
+        (None, [only]) => Some(only),
+        (Some(Some((idx, None))), open) => open.iter().find(|(it, _)| *it == idx),
+        _ => None,
+    };
+    Ok(meant.map(|(idx, it)| format!("{}:{}", state.nodes[*idx].outline.id, it.iteration)).or(asked))
 }
 
 /// Where that is asked what `id` waits for at `node`: in a child, a child of a child … `None` when `id` itself asks.

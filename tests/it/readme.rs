@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::harness;
 
 /// Commands that serve until they are stopped, or change another program's settings; other tests cover them.
-const ELSEWHERE: &[&str] = &["dipeo serve", "claude "];
+const ELSEWHERE: &[&str] = &["dipeo serve", "dipeo doctor", "claude "];
 
 #[test]
 fn every_command_of_the_readme_runs() {
