@@ -165,7 +165,7 @@ fn own_program() -> Result<PathBuf, Error> {
 }
 
 async fn serve_stdio(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Error> {
-    take_open_executions(app);
+    take_open_executions(app, stop);
     mcp::stdio::serve(Arc::clone(app), stop.clone()).await
 }
 
@@ -205,19 +205,20 @@ fn readiness(app: &Arc<App>) -> http::Readiness {
     })
 }
 
-/// Takes over what is open, without holding up the first answer.
-fn take_open_executions(app: &Arc<App>) {
-    let app = Arc::clone(app);
+/// Takes over what is open, now and whenever somebody who ran it dies, without holding up the first answer.
+fn take_open_executions(app: &Arc<App>, stop: &CancellationToken) {
+    let (app, stop) = (Arc::clone(app), stop.clone());
     tokio::spawn(async move {
-        if app.existing_store().is_none() {
-            return;
+        while app.existing_store().is_none() {
+            // Another process may make the database.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(limits::DEAD_OWNER_LOOK) => {}
+            }
         }
-        let outcome = match app.supervisor() {
-            Ok(supervisor) => supervisor.claim_open().await,
-            Err(e) => Err(e),
-        };
-        if let Err(e) = outcome {
-            tracing::warn!("open executions could not be taken over: {}", e.chain());
+        match app.supervisor() {
+            Ok(supervisor) => supervisor.look_out().await,
+            Err(e) => tracing::warn!("open executions cannot be taken over: {}", e.chain()),
         }
     });
 }

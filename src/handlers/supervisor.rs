@@ -311,6 +311,18 @@ impl Supervisor {
         self.claim_all().await
     }
 
+    /// Looks whether something is open that nobody runs, until this process runs something itself and its
+    /// housekeeping looks. Until then it writes nothing: an idle server costs two small reads a second.
+    pub async fn look_out(self: &Arc<Self>) {
+        while !self.registered.initialized() {
+            self.log(self.claim_open().await);
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(limits::DEAD_OWNER_LOOK) => {}
+            }
+        }
+    }
+
     async fn claim_all(self: &Arc<Self>) -> Result<(), Error> {
         if self.stop.is_cancelled() || self.store.unowned_open()? == 0 {
             return Ok(());

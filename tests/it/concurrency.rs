@@ -191,7 +191,7 @@ async fn eight_clients_of_two_processes_see_one_truth() {
     let n_operations =
         Environment::of_process().get("DIPEO_TEST_CASES").and_then(|it| it.parse().ok()).unwrap_or(3_000);
     let workspace = harness::workspace();
-    workspace.write("dipeo.toml", "[limits]\nrequests_per_minute = 100000000\n");
+    workspace.write("dipeo.toml", "[limits]\nrequests_per_minute = 1000000\n");
     let server = HttpServer::start(&workspace);
     let stdio = Arc::new(LibraryClient::stdio(&workspace).await);
     let shared = Arc::new(Shared { left: AtomicU64::new(n_operations), ..Shared::default() });

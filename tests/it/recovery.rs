@@ -272,7 +272,7 @@ connections:
 - label: shaky
   type: hook
   retry: {max_attempts: 2, delay_ms: 30000, backoff: fixed}
-  command: 'echo try >> files/ledger; test -e files/go; echo made'
+  command: 'echo try >> files/ledger; test -e files/go && echo made'
 - {label: e, type: endpoint}
 connections:
 - {from: s, to: shaky}

@@ -11,7 +11,6 @@ const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const NAMED_MAX: usize = 5;
 
 /// Reads the file without changing it.
-#[expect(clippy::unused_async, reason = "checks have one form")]
 pub(super) async fn check(app: &App) -> Part {
     let mut part = Part::default();
     part.fact("file", app.config.database.display());

@@ -16,7 +16,6 @@ const PROGRAMS: [(&str, &str); 5] = [
 ];
 
 /// Looks each one up as a shell would. One that is missing is no fault: most diagrams need none.
-#[expect(clippy::unused_async, reason = "checks have one form")]
 pub(super) async fn check(_: &App) -> Part {
     let mut part = Part::default();
     for (program, what_for) in PROGRAMS {

@@ -10,7 +10,6 @@ use crate::handlers::App;
 const PRIVATE: [&str; 3] = ["key", "secrets.json", "trust.json"];
 
 /// Modes of the user's files and of the database.
-#[expect(clippy::unused_async, reason = "checks have one form")]
 pub(super) async fn check(app: &App) -> Part {
     let mut part = Part::default();
     for name in PRIVATE {

@@ -4,7 +4,6 @@ use super::Part;
 use crate::handlers::App;
 
 /// Keys that are there, and where models are asked for.
-#[expect(clippy::unused_async, reason = "checks have one form")]
 pub(super) async fn check(app: &App) -> Part {
     let mut part = Part::default();
     let models = &app.config.models;

@@ -7,7 +7,6 @@ use crate::handlers::App;
 use crate::store::Store;
 
 /// Tries to listen for a moment.
-#[expect(clippy::unused_async, reason = "checks have one form")]
 pub(super) async fn check(app: &App) -> Part {
     let mut part = Part::default();
     let (host, port) = (app.config.host.as_str(), app.config.port);

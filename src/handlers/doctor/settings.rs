@@ -4,7 +4,6 @@ use super::{Fact, Part};
 use crate::handlers::App;
 
 /// The settings that decide where things are, with the source of each; what was set and does not count.
-#[expect(clippy::unused_async, reason = "checks have one form")]
 pub(super) async fn check(app: &App) -> Part {
     let config = &app.config;
     let mut part = Part::default();

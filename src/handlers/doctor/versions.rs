@@ -5,7 +5,6 @@ use crate::handlers::App;
 use crate::store;
 
 /// Versions of the program and of what it is built on.
-#[expect(clippy::unused_async, reason = "checks have one form")]
 pub(super) async fn check(_: &App) -> Part {
     let mut part = Part::default();
     part.fact("dipeo", env!("CARGO_PKG_VERSION"));

@@ -18,7 +18,7 @@ mod verdict;
 mod walk;
 mod workload;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -294,7 +294,7 @@ impl Scratch {
 
     /// What held is not kept; what cannot be removed stays in the temporary folder.
     fn remove(&self) {
-        if let Err(e) = std::fs::remove_dir_all(Path::new(&self.folder)) {
+        if let Err(e) = std::fs::remove_dir_all(&self.folder) {
             tracing::warn!("the scratch folder `{}` stays: {e}", self.folder.display());
         }
     }
