@@ -218,6 +218,27 @@ async fn a_second_signal_ends_a_process_at_once() {
     assert_eq!((lines(&workspace, "one"), lines(&workspace, "three")), (1, 1));
 }
 
+/// A service manager signals everything it finds: the process, and what nodes started.
+#[tokio::test]
+async fn a_program_that_is_stopped_together_with_its_engine_has_not_failed() {
+    let diagram = HELD.replace("echo two >>", "echo $$ > files/pid; echo two >>");
+    let workspace = prepared(&diagram);
+    let app = workspace.app();
+    let id = begin(&workspace, &app).await;
+    let engine = Engine::start(&workspace);
+    until(&app, "two begins", || lines(&workspace, "two") == 1).await;
+    let pid = std::fs::read_to_string(workspace.root().join("files/pid")).expect("written");
+    let pid = Pid::from_raw(pid.trim().parse().expect("a number")).expect("a process");
+    kill_process(pid, Signal::TERM).expect("it is there");
+    engine.signal(Signal::TERM);
+    assert_eq!(engine.ended(), Some(0));
+    assert!(!status(&app, &id).has_ended());
+    workspace.write("files/go", "");
+    let _next = Engine::start(&workspace);
+    until(&app, "it ends", || status(&app, &id).has_ended()).await;
+    assert_eq!((status(&app, &id), lines(&workspace, "one"), lines(&workspace, "two")), (Status::Completed, 1, 2));
+}
+
 /// A diagram, when to kill, what to do then, what comes out, and how often each line stands in the ledger.
 struct Case {
     name: &'static str,

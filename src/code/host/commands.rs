@@ -9,7 +9,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
 
-use super::shell::{Running, read_limited};
+use super::shell::{Running, await_own_end, read_limited};
 use super::{Place, find_program};
 use crate::code::failure::Failure;
 use crate::error::Error;
@@ -52,6 +52,7 @@ async fn finish(mut running: Running, stdin: Option<Vec<u8>>) -> Result<CommandR
     let output = async { read_limited(output).await.map_err(|it| too_much(&it)) };
     let ((), stdout, stderr) = tokio::try_join!(write(input, stdin), output, keep_beginning(noise))?;
     let status = child.wait().await.map_err(unreadable)?;
+    await_own_end(status).await;
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
     Ok(CommandResult { stdout, stderr, status: status.code() })
 }

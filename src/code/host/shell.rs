@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -69,7 +70,19 @@ async fn finish(mut running: Running) -> Result<Ended, Failure> {
     let noise = running.0.stderr.take();
     let (output, noise) = tokio::try_join!(read_limited(output), read_limited(noise))?;
     let status = running.0.wait().await.map_err(|error| bug(&error))?;
+    await_own_end(status).await;
     Ok(Ended { status, output, noise })
+}
+
+/// How long this process may take to hear that it is to stop.
+const OWN_END_TIME: Duration = Duration::from_millis(200);
+
+/// What ended a program by a signal often ends this process as well, a moment later: then the program did not fail,
+/// it was interrupted, and nobody must hear of it before.
+pub(super) async fn await_own_end(status: ExitStatus) {
+    if status.code().is_none() {
+        tokio::time::sleep(OWN_END_TIME).await;
+    }
 }
 
 pub(super) async fn read_limited(source: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Failure> {

@@ -22,7 +22,7 @@ use crate::limits;
 use crate::nodes::context::Note;
 use crate::nodes::memory::{Message, message_id};
 use crate::nodes::policy::repeat;
-use crate::nodes::{NewMessage, OnError, Outcome, Output, Published, Question};
+use crate::nodes::{Effect, NewMessage, OnError, Outcome, Output, Published, Question};
 
 impl Run {
     /// Takes up what came out of an attempt.
@@ -246,7 +246,9 @@ impl Run {
         self.flush(false).await?;
         loop {
             while let Some(finished) = self.next_finished()? {
-                self.take_up(finished)?;
+                if !self.was_interrupted(&finished) {
+                    self.take_up(finished)?;
+                }
             }
             if let Some(end) = self.ending.take() {
                 self.close(end).await?;
@@ -263,6 +265,12 @@ impl Run {
         self.in_flight.clear();
         self.flush_durably(false).await?;
         Ok(Stopped::Released)
+    }
+
+    /// Whether what stops this process may have made an effect fail: service managers and Ctrl-C signal the programs
+    /// that nodes started as well. It stays under way, and whoever goes on with the execution repeats it.
+    fn was_interrupted(&self, finished: &Finished) -> bool {
+        finished.result.is_err() && self.plan.nodes[finished.node].node.effect() == Effect::Outside
     }
 
     /// Moves what a node said into the log and returns its warnings.
