@@ -112,7 +112,7 @@ impl Client {
         match self.call("see_result", json!({"execution_id": id, "wait_seconds": 0})).await {
             Ok(object) => {
                 let status = object["status"].as_str().expect("a status").to_owned();
-                let done = object["progress"]["done"].as_u64().or(object["executed_nodes_count"].as_u64()).unwrap_or(0);
+                let done = object["progress"]["done"].as_u64();
                 self.shared.note(begun, What::Seen { id, status, done });
             }
             Err(error) => self.failed(begun, &id, &error),

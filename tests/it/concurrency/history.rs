@@ -98,7 +98,7 @@ fn backwards(id: &str, ops: &[&Op]) -> Vec<String> {
             debug_assert!(ended.0 == ops[earlier].ended);
             match &ops[earlier].what {
                 What::Seen { status, done, .. } => {
-                    done_before = done_before.max(*done);
+                    done_before = done_before.max(done.unwrap_or(0));
                     end_before = end_before.or(Some(status.as_str()).filter(|it| has_ended(it)));
                 }
                 What::Aborted { .. } => aborted_before = true,
@@ -107,7 +107,7 @@ fn backwards(id: &str, ops: &[&Op]) -> Vec<String> {
         }
         let status = match &op.what {
             What::Seen { status, done, .. } => {
-                if *done < done_before {
+                if let Some(done) = done.filter(|it| *it < done_before) {
                     found.push(format!("{id}: {done} nodes are done where {done_before} were before"));
                 }
                 Some(status)
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn seen(status: &str, done: u64) -> What {
-        What::Seen { id: "x".into(), status: status.into(), done }
+        What::Seen { id: "x".into(), status: status.into(), done: Some(done) }
     }
 
     fn answered(value: &str) -> What {
