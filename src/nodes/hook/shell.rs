@@ -86,6 +86,7 @@ impl Shell {
                 Program::Shell(script(&text, &inserts, &mut environment))
             }
         };
+        environment.extend(identity(cx));
         if let Some(env) = &self.env {
             // What the author names wins over what we add.
             let env = env.render(cx, &Map::new())?;
@@ -130,16 +131,19 @@ impl Shell {
     }
 }
 
-/// The inputs as `DIPEO_INPUT_<NAME>`, each as JSON, and by what the program can tell a repetition after a crash.
+/// The inputs as `DIPEO_INPUT_<NAME>`, each as JSON.
 fn inputs(cx: &NodeContext) -> BTreeMap<String, String> {
     let name = |key: &str| -> String {
         let plain = key.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_uppercase() } else { '_' });
         format!("DIPEO_INPUT_{}", plain.collect::<String>())
     };
-    let inputs = cx.names.inputs.iter().map(|(key, value)| (name(key), value.to_string()));
+    cx.names.inputs.iter().map(|(key, value)| (name(key), value.to_string())).collect()
+}
+
+/// By what the program can tell a repetition after a crash.
+fn identity(cx: &NodeContext) -> [(String, String); 2] {
     let key = format!("{}:{}:{}", cx.execution_id, cx.node_id, cx.iteration);
-    let own = [(IDEMPOTENCY_KEY.to_owned(), key), (ATTEMPT.to_owned(), cx.attempt.to_string())];
-    inputs.chain(own).collect()
+    [(IDEMPOTENCY_KEY.to_owned(), key), (ATTEMPT.to_owned(), cx.attempt.to_string())]
 }
 
 fn check_names(environment: &BTreeMap<String, String>) -> Result<(), Error> {

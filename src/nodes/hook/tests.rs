@@ -46,6 +46,8 @@ async fn a_command_gets_values_and_inputs_as_variables_and_never_as_script() {
         ("DIPEO_INPUT_TWO_WORDS", "[1]".to_owned()),
         ("TOKEN", "canary".to_owned()),
         ("N", "5".to_owned()),
+        ("DIPEO_ATTEMPT", "1".to_owned()),
+        ("DIPEO_IDEMPOTENCY_KEY", format!("{}:{}:1", harness.cx.execution_id, harness.cx.node_id)),
     ] {
         assert_eq!(job.environment.get(name), Some(&value), "{name}");
     }
