@@ -331,8 +331,10 @@ impl Supervisor {
             let claimed = self.store.claim(&self.owner, None, CLAIM_MAX).await?;
             let n_claimed = claimed.len();
             for execution in claimed {
-                self.take_over(&execution.execution_id).await;
+                self.go_on_with(&execution.execution_id).await;
             }
+            // Once for all of them: each look goes through everything that is open.
+            self.look_at_controls()?;
             if n_claimed < CLAIM_MAX {
                 return Ok(());
             }
@@ -341,13 +343,15 @@ impl Supervisor {
 
     /// Runs an execution from its log that this process owns; one that cannot go on is ended, visibly.
     pub(super) async fn take_over(self: &Arc<Self>, execution_id: &ExecutionId) {
+        self.go_on_with(execution_id).await;
+        // What was asked of it before may be what it waits for.
+        self.log(self.look_at_controls());
+    }
+
+    async fn go_on_with(self: &Arc<Self>, execution_id: &ExecutionId) {
         let Some(commands) = self.reserve(execution_id) else { return };
         match launch::from_store(&self.store, self, execution_id) {
-            Ok(launch) => {
-                self.start_reserved(execution_id.clone(), launch, commands);
-                // What was asked of it before may be what it waits for.
-                self.log(self.look_at_controls());
-            }
+            Ok(launch) => self.start_reserved(execution_id.clone(), launch, commands),
             Err(e) => {
                 self.running().remove(execution_id);
                 tracing::error!(execution.id = %execution_id, "the execution cannot go on: {}", e.chain());

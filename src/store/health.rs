@@ -2,19 +2,17 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::Store;
 use super::columns::{Moment, NOT_ENDED, Whole};
 use super::connection::open_reader;
 use super::failure::Failure;
+use super::integrity::{damage, lost_references};
 use super::migrate::MIGRATIONS;
 use super::owners::{OwnerRow, UNOWNED, read_row};
 use crate::clock::Timestamp;
 use crate::error::Error;
-
-/// Findings of SQLite's check that are read; a damaged file has thousands.
-const PROBLEMS_MAX: usize = 20;
 
 /// A database file as it is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,15 +54,6 @@ impl Store {
         }
         examine(path, now).map(Some).map_err(|failure| failure.into_error(path))
     }
-
-    /// Returns what SQLite's own check finds, nothing when all is well.
-    ///
-    /// # Errors
-    ///
-    /// Failures of the database.
-    pub fn integrity(&self) -> Result<Vec<String>, Error> {
-        self.readers.read(problems)
-    }
 }
 
 fn examine(path: &Path, now: Timestamp) -> Result<Health, Failure> {
@@ -93,12 +82,9 @@ fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
 }
 
 fn problems(connection: &Connection) -> Result<Vec<String>, Failure> {
-    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?;
-    let mut lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    lines.retain(|it| it != "ok");
-    let orphan = connection.query_row("PRAGMA foreign_key_check", [], |row| row.get::<_, String>(0)).optional()?;
-    lines.extend(orphan.map(|it| format!("a row of `{it}` refers to one that is not there")));
-    Ok(lines)
+    let mut problems = damage(connection)?;
+    problems.extend(lost_references(connection)?);
+    Ok(problems)
 }
 
 fn contents(connection: &Connection, now: Timestamp) -> Result<Contents, Failure> {

@@ -57,7 +57,8 @@ pub(super) fn damage(connection: &Connection) -> Result<Vec<String>, Failure> {
     Ok(lines.into_iter().filter(|it| it != "ok").map(|it| format!("the file is damaged: {it}")).collect())
 }
 
-fn lost_references(connection: &Connection) -> Result<Vec<String>, Failure> {
+/// References between rows that lead nowhere.
+pub(super) fn lost_references(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
     let lost = statement.query_map([], |row| {
         let (table, refers_to): (String, String) = (row.get(0)?, row.get(2)?);

@@ -31,7 +31,7 @@ fn tell(part: &mut Part, health: &Health) {
     }
     for problem in health.problems.iter().take(NAMED_MAX) {
         part.finding(
-            format!("the file is damaged: {problem}"),
+            problem.as_str(),
             "stop every dipeo, keep a copy of the file and of the one that ends in -wal, and go back to a backup",
         );
     }
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(with(|_| {}), []);
         assert_eq!(with(|it| it.schema = 2), []);
         for (change, part) in [
-            ((|it| it.problems.push("row 3 missing".into())) as fn(&mut Health), "damaged: row 3 missing"),
+            ((|it| it.problems.push("row 3 missing".into())) as fn(&mut Health), "row 3 missing"),
             (|it| it.wal_bytes = 65 * 1024 * 1024, "65 MiB"),
             (|it| it.schema = 4, "newer dipeo"),
             (

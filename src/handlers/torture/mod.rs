@@ -142,7 +142,8 @@ async fn torture_in(app: &App, request: &Request, seed: u64, scratch: &Scratch) 
     let is_healthy = finish(&site, &mut driver).await;
     let history = read_history(&own, scratch, &site, driver)?;
     is_healthy?;
-    let response = report(&own, seed, &site, history)?;
+    let problems = own.store()?.problems().await?;
+    let response = report(problems, seed, &site, history);
     own.close().await;
     Ok(response)
 }
@@ -197,15 +198,14 @@ fn read_history(app: &App, scratch: &Scratch, site: &Site, driver: Driver) -> Re
     Ok(Finished { history, violations })
 }
 
-fn report(app: &App, seed: u64, site: &Site, finished: Finished) -> Result<Response, Error> {
+fn report(problems: Vec<String>, seed: u64, site: &Site, finished: Finished) -> Response {
     let mut verdict = judge(&finished.history);
     verdict.violations.extend(finished.violations);
-    let problems = app.store()?.integrity()?;
     if let Some(first) = problems.first() {
         let message = first.clone();
         verdict.violations.push(Violation { kind: Broken::DatabaseBroken, what: "database".to_owned(), message });
     }
-    Ok(Response {
+    Response {
         held: verdict.violations.is_empty(),
         seed,
         seconds: 0.0,
@@ -224,7 +224,7 @@ fn report(app: &App, seed: u64, site: &Site, finished: Finished) -> Result<Respo
         database: problems.first().cloned().unwrap_or_else(|| "ok".to_owned()),
         violations: verdict.violations.into_iter().take(SHOWN_MAX).collect(),
         folder: None,
-    })
+    }
 }
 
 /// The folders of one torture.

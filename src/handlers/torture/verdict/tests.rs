@@ -42,7 +42,7 @@ fn answered(value: Value) -> Event {
 }
 
 fn decided(action: &str) -> Event {
-    Event::Control(ControlApplied { action: action.into(), by: "torture".into(), reason: None })
+    Event::Control(ControlApplied::new(action, "torture"))
 }
 
 fn item(index: usize) -> Event {
