@@ -17,10 +17,11 @@ pub enum What {
         id: String,
         key: Option<String>,
     },
+    /// Without `done` where the answer does not tell.
     Seen {
         id: String,
         status: String,
-        done: u64,
+        done: Option<u64>,
     },
     /// An id that somebody was given is not known.
     NotFound {
