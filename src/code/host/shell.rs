@@ -74,8 +74,8 @@ async fn finish(mut running: Running) -> Result<Ended, Failure> {
     Ok(Ended { status, output, noise })
 }
 
-/// How long this process may take to hear that it is to stop.
-const OWN_END_TIME: Duration = Duration::from_millis(200);
+/// How long this process may take to hear that it is to stop, and to tell its executions, on a loaded machine.
+const OWN_END_TIME: Duration = Duration::from_secs(1);
 
 /// What ended a program by a signal often ends this process as well, a moment later: then the program did not fail,
 /// it was interrupted, and nobody must hear of it before.
