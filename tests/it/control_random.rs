@@ -123,6 +123,8 @@ impl Bench {
             options: RunOptions::default(),
             log: self.log(),
             messages: self.journal.messages.lock().expect("whole").clone(),
+            recorded: None,
+            above: None,
             on_token: None,
             awaits_order: false,
         };
