@@ -201,6 +201,9 @@ pub struct RunArgs {
     /// Seconds the run may take, 300 unless the diagram says otherwise; pauses do not count
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<f64>,
+    /// What the run may spend: usd, tokens, calls, seconds; at the limit it pauses (on_limit=fail ends it)
+    #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
+    pub budget: Vec<String>,
     /// Print the id and return; the run goes on by itself
     #[arg(long)]
     pub background: bool,
@@ -290,7 +293,8 @@ pub struct ControlArgs {
     /// answer, pause, resume (continue; also opens again what failed or was aborted), abort (cancel, stop),
     /// complete, step, set_breakpoints, set_output or inspect
     pub action: String,
-    /// The answer or output: JSON if it parses, else text; breakpoints: NODE,NODE
+    /// The answer or output: JSON if it parses, else text; breakpoints: NODE,NODE; for resume a higher budget,
+    /// such as '{"usd": 0.1}'
     pub value: Option<String>,
     /// The waiting node, or the one to look at, by label or id
     #[arg(long, value_name = "NODE")]

@@ -48,7 +48,10 @@ pub fn ask(waiting: &Waiting) -> Result<Option<Value>, Error> {
     let read = std::io::stdin().lock().read_line(&mut line);
     match read {
         Ok(0) => Ok(None),
-        Ok(_) => Ok(Some(value_of(line.trim_end_matches(['\n', '\r']), waiting.schema.is_some()))),
+        Ok(_) => {
+            let wants_json = waiting.schema.is_some() || waiting.reason == "budget";
+            Ok(Some(value_of(line.trim_end_matches(['\n', '\r']), wants_json)))
+        }
         Err(e) => Err(Error::external("FILE_FAILED", "cannot read the answer from the terminal").source(e)),
     }
 }

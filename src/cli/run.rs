@@ -23,6 +23,7 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
         format_type: args.format.name(),
         input_data: inputs(&args)?,
         timeout: args.timeout,
+        budget: budget(&args.budget)?,
         models: args.models.map(|it| if it == Models::Caller { "caller".into() } else { "scripted".into() }),
         idempotency_key: args.idempotency_key.clone(),
         ..Request::default()
@@ -83,9 +84,10 @@ async fn background(context: &Context<'_>, request: run_diagram::Request, extras
 async fn answer(context: &Context<'_>, object: &ExecutionObject) -> Result<Option<ExecutionObject>, Error> {
     let waiting = &object.waiting_for[0];
     let Some(value) = question::ask(waiting)? else { return Ok(None) };
+    let action = if waiting.reason == "budget" { "resume" } else { "answer" };
     let request = control_execution::Request {
         execution_id: object.execution_id.clone(),
-        action: "answer".into(),
+        action: action.into(),
         node: Some(waiting.node_id.clone()),
         value: Some(value),
         wait_seconds: Some(limits::WAIT_SECONDS_MAX),
@@ -93,7 +95,7 @@ async fn answer(context: &Context<'_>, object: &ExecutionObject) -> Result<Optio
     };
     match control_execution::control_execution(context.app, &context.caller, request, Waiting::default()).await {
         Ok(next) => settle(context, next).await.map(Some),
-        Err(e) if e.code() == "INVALID_ANSWER" => {
+        Err(e) if matches!(e.code(), "INVALID_ANSWER" | "INVALID_INPUT") => {
             super::print_error(Output { form: super::args::Form::Text, ..context.output }, &e);
             Ok(Some(object.clone()))
         }
@@ -267,6 +269,19 @@ fn simple(object: &ExecutionObject) -> String {
 /// `0.42 s`
 pub(super) fn seconds(ms: i64) -> String {
     format!("{}.{:02} s", ms / 1_000, ms % 1_000 / 10)
+}
+
+/// Reads `usd=0.05` … as a budget; a number that is none is left to the handler.
+fn budget(pairs: &[String]) -> Result<Option<Map<String, Value>>, Error> {
+    let mut budget = Map::new();
+    for pair in pairs {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(Error::invalid("INVALID_INPUT", format!("`{pair}` is no part of a budget"))
+                .hint("write --budget usd=0.05,tokens=10000"));
+        };
+        budget.insert(name.trim().to_owned(), question::value_of(value.trim(), true));
+    }
+    Ok((!budget.is_empty()).then_some(budget))
 }
 
 /// Puts the inputs together: a file or JSON text, then single `NAME=VALUE`s over it.

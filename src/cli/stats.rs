@@ -34,6 +34,7 @@ fn shown(found: &Response) -> String {
         ("commands", may.commands.join(", ")),
         ("files", may.paths.join(", ")),
         ("models", may.models.join(", ")),
+        ("budget", may.budget.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("asks", if may.asks { "yes".to_owned() } else { String::new() }),
     ];
     let line = |(name, value): (&str, String)| (!value.is_empty()).then(|| format!("{name:<12} {value}\n"));

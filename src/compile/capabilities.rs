@@ -2,13 +2,14 @@
 
 use super::report::Capabilities;
 use crate::diagram::kinds::fold;
-use crate::diagram::{Diagram, DiagramNode, NodeKind, Person, Service, Tree};
+use crate::diagram::{Budget, Diagram, DiagramNode, NodeKind, Person, Service, Tree};
 use crate::nodes::Surroundings;
 use crate::nodes::ports::Language;
 
 /// Lists host commands, files, hosts, models and questions of `diagram`.
 pub(super) fn capabilities(diagram: &Diagram, surroundings: &dyn Surroundings) -> Capabilities {
-    let mut found = Capabilities::default();
+    let budget = diagram.settings.budget.as_ref().map(Budget::to_json);
+    let mut found = Capabilities { budget, ..Capabilities::default() };
     for node in &diagram.nodes {
         add_new(&mut found.commands, host_command(node, surroundings).map(str::to_owned));
         add_new(&mut found.paths, paths(node));

@@ -6,7 +6,7 @@ use super::graph::Graph;
 use super::plan::{self, Plan};
 use super::read::ReadNode;
 use super::report::Capabilities;
-use super::{collisions, flow, persons, read, without_effect};
+use super::{budgets, collisions, flow, persons, read, without_effect};
 use crate::diagram::{self, Diagnostic, Diagram, Format, Severity};
 use crate::nodes::{ReadContext, Surroundings};
 
@@ -60,6 +60,7 @@ fn read_all(
     let cx = ReadContext { diagram, surroundings };
     let nodes = read::read_nodes(&cx, text, diagnostics);
     diagnostics.extend(persons::check(diagram, surroundings));
+    diagnostics.extend(budgets::check(diagram, surroundings));
     diagnostics.extend(without_effect::check(diagram));
     diagnostics.extend(collisions::names_for_code(diagram));
     let nodes = nodes?;

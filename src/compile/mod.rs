@@ -8,6 +8,7 @@ pub mod patches;
 pub mod plan;
 pub mod report;
 
+mod budgets;
 mod capabilities;
 mod collisions;
 mod flow;

@@ -106,6 +106,9 @@ pub struct Capabilities {
     /// Services and models it calls, as `service/model`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub models: Vec<String>,
+    /// What its model calls may spend: `settings.budget`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub budget: Option<serde_json::Value>,
     /// Whether it asks a person.
     #[serde(default)]
     pub asks: bool,

@@ -5,10 +5,6 @@ use crate::diagram::{Diagnostic, Diagram};
 /// Reports the sections and keys outside nodes that have no effect yet.
 pub(super) fn check(diagram: &Diagram) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    if let Some(span) = diagram.settings.budget_span {
-        let message = "`settings.budget` has no effect in this version: nothing is limited by it";
-        found.push(Diagnostic::new("W402", span, message).at("settings").hint("limit the run with `settings.timeout`"));
-    }
     for input in diagram.inputs.iter().filter(|it| it.secret) {
         let message =
             format!("`secret` of the input `{}` has no effect in this version: its value is stored", input.name);

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no tokio. Parsing keeps a [`Span`] for every node, field and connection,
 //! reports all problems at once as [`Diagnostic`]s and never stops at the first.
 
+pub mod budget;
 pub mod diagnostic;
 pub mod draw;
 pub mod edit;
@@ -35,6 +36,7 @@ mod slips;
 #[cfg(test)]
 mod testing;
 
+pub use budget::{Budget, OnLimit, Price};
 pub use diagnostic::{Diagnostic, Patch, Severity};
 pub use kinds::{ContentType, Format, Handle, NodeKind, Service};
 pub use legacy::{other_names, other_types, other_values};

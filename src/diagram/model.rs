@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::budget::{Budget, Price};
 use super::kinds::{ContentType, Format, Handle, NodeKind, Service};
 use super::tree::{Span, Spanned, Tree};
 
@@ -89,6 +90,10 @@ pub struct Person {
     pub temperature: Option<f64>,
     pub max_tokens: Option<u64>,
     pub tools: Option<Tree>,
+    /// What this person's calls may spend in one run.
+    pub budget: Option<Budget>,
+    /// What a scripted person pretends to cost.
+    pub price: Option<Price>,
     /// What a scripted person answers.
     pub script: Script,
     pub span: Span,
@@ -122,8 +127,8 @@ pub struct Settings {
     pub max_node_executions: Option<u32>,
     pub max_node_iterations: Option<u32>,
     pub max_parallel: Option<u32>,
-    /// `{usd, tokens}`, kept as written.
-    pub budget: Option<Value>,
+    /// What all model calls of a run may spend.
+    pub budget: Option<Budget>,
     /// Where `budget` stands.
     pub budget_span: Option<Span>,
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::budget::{self, Price};
 use super::diagnostic::Diagnostic;
 use super::draft::Draft;
 use super::entries::{Entries, Range};
@@ -11,7 +12,7 @@ use super::model::{Person, Script, WhenExhausted};
 use super::tree::{Span, Spanned, Tree, TreeKind};
 
 /// Fields that are often indented one level too little and then read as persons.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "service",
     "model",
     "api_key_id",
@@ -21,6 +22,7 @@ const FIELDS: [&str; 9] = [
     "max_tokens",
     "tools",
     "llm_config",
+    "budget",
 ];
 
 const SERVICE_ALIASES: [&str; 5] = ["chatgpt", "gpt", "claude", "google", "llama"];
@@ -144,6 +146,8 @@ fn person(key: &Spanned<String>, config: &Tree, draft: &mut Draft<'_>) -> Person
         temperature: fields.number("temperature", Range::NotNegative),
         max_tokens: fields.integer("max_tokens", 1),
         tools: fields.tree("tools").filter(|it| it.as_text() != Some("")).cloned(),
+        budget: budget::field(&mut fields),
+        price: price(&mut fields, service),
         script: script(&mut fields),
         span: key.span,
         label,
@@ -202,6 +206,18 @@ fn service_of_model(text: &str) -> Option<(Service, &str)> {
         return None;
     };
     Some((service, text))
+}
+
+/// A price is for the stand-in alone: what a real model costs is not the diagram's to say.
+fn price(fields: &mut Entries<'_, '_, '_>, service: Option<Service>) -> Option<Price> {
+    let price = budget::price(fields)?;
+    if service == Some(Service::Scripted) {
+        return Some(price);
+    }
+    let span = fields.key_span("price");
+    let diagnostic = Diagnostic::new("W402", span, "`price` has no effect: only a scripted person has one");
+    fields.report("price", diagnostic.hint("remove it; prices of models stand under `[prices]` in dipeo.toml"));
+    None
 }
 
 fn script(fields: &mut Entries<'_, '_, '_>) -> Script {
@@ -278,6 +294,11 @@ mod tests {
             ("  P: {replies: hi}", vec!["E402 P 3:16"]),
             ("  P: {when_exhausted: stop}", vec!["E403 P 3:23"]),
             ("  P: {sytem_prompt: x}", vec!["W401 P 3:7"]),
+            ("  P: {budget: 5}", vec!["E402 P 3:15"]),
+            ("  P: {budget: {usd: 1, cals: 2}}", vec!["W401 budget 3:24"]),
+            ("  P: {service: scripted, price: {input: 1, output: -1}}", vec!["E404 price 3:52"]),
+            ("  P: {service: scripted, price: 3}", vec!["E402 P 3:33"]),
+            ("  P: {service: ollama, price: {input: 1, output: 1}}", vec!["W402 P 3:24"]),
             ("  P: {id: x}\n  Q: {id: x}", vec!["E206 x 4:3"]),
         ] {
             let text = format!("persons:\n{section}\nnodes: [{{label: s, type: start}}]\n");

@@ -1,5 +1,6 @@
 //! The sections `settings`, `inputs` and `tool` (diagrams.md 1.1).
 
+use super::budget;
 use super::diagnostic::Diagnostic;
 use super::draft::Draft;
 use super::entries::{Entries, Range};
@@ -22,22 +23,10 @@ pub(super) fn read(tree: &Tree, draft: &mut Draft<'_>) -> Settings {
         max_node_executions: fields.small_integer("max_node_executions", 1),
         max_node_iterations: fields.small_integer("max_node_iterations", 1),
         max_parallel: fields.small_integer("max_parallel", 1),
-        budget: fields.tree("budget").filter(|it| it.is_map()).map(Tree::to_json),
+        budget: budget::field(&mut fields),
         budget_span: fields.tree("budget").map(|it| it.span),
     };
-    match fields.tree("budget") {
-        Some(budget) if !budget.is_map() => {
-            fields.wrong_type("budget", budget, "a mapping like `{usd: 1, tokens: 10000}`")
-        }
-        _ => {}
-    }
     fields.finish();
-    if let Some(budget) = tree.get("budget") {
-        let mut fields = Entries::new(draft, "budget", budget);
-        fields.number("usd", Range::Positive);
-        fields.integer("tokens", 1);
-        fields.finish();
-    }
     settings
 }
 
@@ -113,6 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::diagram::budget::Budget;
     use crate::diagram::parse;
     use crate::diagram::testing::light_problems;
 
@@ -128,7 +118,7 @@ mod tests {
             max_node_executions: Some(5),
             max_node_iterations: None,
             max_parallel: Some(2),
-            budget: Some(json!({"usd": 0.5})),
+            budget: Some(Budget { usd: Some(0.5), ..Budget::default() }),
             budget_span: diagram.settings.budget_span,
         };
         assert_eq!(diagram.settings, expected);
@@ -151,6 +141,8 @@ mod tests {
             ("settings: {max_paralel: 5}", vec!["W401 settings 3:12"]),
             ("settings: {budget: 5}", vec!["E402 settings 3:20"]),
             ("settings: {budget: {usd: -1, euro: 2}}", vec!["E404 budget 3:26", "W401 budget 3:30"]),
+            ("settings: {budget: {calls: 0, seconds: 0}}", vec!["E404 budget 3:28", "E404 budget 3:40"]),
+            ("settings: {budget: {tokens: 1.5, on_limit: stop}}", vec!["E404 budget 3:29", "E403 budget 3:44"]),
             ("inputs: [a]", vec!["E106 inputs 3:9"]),
             ("inputs: {a: string}", vec!["E106 inputs 3:10"]),
             ("inputs: {a: {type: text}}", vec!["E403 inputs.a 3:20"]),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::nodes::budget::{self, Amount};
 use crate::nodes::report::ItemDone;
 use crate::nodes::{Forms, PauseReason, Published, Question};
 
@@ -76,6 +77,8 @@ pub enum Event {
     ExecutionPaused(ExecutionPaused),
     ExecutionResumed(ExecutionResumed),
     Control(ControlApplied),
+    BudgetReserved(BudgetReserved),
+    BudgetSettled(BudgetSettled),
     ToolCallStarted(ToolCallStarted),
     ToolCallFinished(ToolCallFinished),
     ExecutionLog(ExecutionLog),
@@ -96,6 +99,9 @@ pub struct ExecutionStarted {
     /// Seconds of running time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timeout: Option<f64>,
+    /// What model calls may spend, scope by scope.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub budgets: Vec<budget::Entry>,
     pub nodes: Vec<NodeOutline>,
     /// Node executions in all when the plan has no loops; what progress is measured against.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -257,6 +263,9 @@ pub struct ControlApplied {
     /// `set_output` of a node that has not started: the value it will have.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<Value>,
+    /// The budget that was raised, to these limits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub raised: Option<budget::Raise>,
 }
 
 impl ControlApplied {
@@ -264,6 +273,24 @@ impl ControlApplied {
     pub fn new(action: &str, by: &str) -> Self {
         Self { action: action.to_owned(), by: by.to_owned(), ..Self::default() }
     }
+}
+
+/// A part of the budgets was taken for a call that is about to be made. One that is never settled counts as
+/// spent: nobody knows what became of the call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetReserved {
+    pub id: u64,
+    /// Whose call it is; absent when a child execution makes it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<String>,
+    pub amount: Amount,
+}
+
+/// What that call really spent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetSettled {
+    pub id: u64,
+    pub spent: Amount,
 }
 
 /// A model used a tool on its way to the reply. Both ends of a call are recorded with the reply.
@@ -308,6 +335,9 @@ pub struct Closing {
     /// Node id to number of executions.
     pub counts: Map<String, Value>,
     pub llm_usage: TokenUsage,
+    /// Of each scope with a budget: what it is, and what was spent of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub budgets: Vec<SpentBudget>,
     pub messages_count: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_message: Option<LastMessage>,
@@ -323,6 +353,14 @@ pub struct Closing {
     pub exhausted: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recovered: Option<u64>,
+}
+
+/// What a scope might spend and has spent, in the words of a budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpentBudget {
+    pub scope: budget::Scope,
+    pub limit: Map<String, Value>,
+    pub spent: Map<String, Value>,
 }
 
 /// The newest message of the conversation.
@@ -370,6 +408,8 @@ impl Event {
             Self::ExecutionPaused(_) => "execution_paused",
             Self::ExecutionResumed(_) => "execution_resumed",
             Self::Control(_) => "control",
+            Self::BudgetReserved(_) => "budget_reserved",
+            Self::BudgetSettled(_) => "budget_settled",
             Self::ToolCallStarted(_) => "tool_call_started",
             Self::ToolCallFinished(_) => "tool_call_finished",
             Self::ExecutionLog(_) => "execution_log",
@@ -394,6 +434,8 @@ impl Event {
             Self::ExecutionPaused(it) => serde_json::to_string(it),
             Self::ExecutionResumed(it) => serde_json::to_string(it),
             Self::Control(it) => serde_json::to_string(it),
+            Self::BudgetReserved(it) => serde_json::to_string(it),
+            Self::BudgetSettled(it) => serde_json::to_string(it),
             Self::ToolCallStarted(it) => serde_json::to_string(it),
             Self::ToolCallFinished(it) => serde_json::to_string(it),
             Self::ExecutionLog(it) => serde_json::to_string(it),
@@ -433,6 +475,8 @@ impl Event {
             "execution_paused" => Self::ExecutionPaused(read(phase, payload)?),
             "execution_resumed" => Self::ExecutionResumed(read(phase, payload)?),
             "control" => Self::Control(read(phase, payload)?),
+            "budget_reserved" => Self::BudgetReserved(read(phase, payload)?),
+            "budget_settled" => Self::BudgetSettled(read(phase, payload)?),
             "tool_call_started" => Self::ToolCallStarted(read(phase, payload)?),
             "tool_call_finished" => Self::ToolCallFinished(read(phase, payload)?),
             "execution_log" => Self::ExecutionLog(read(phase, payload)?),

@@ -93,6 +93,8 @@ fn rounds(log: &[LogEntry]) -> Vec<Option<Round>> {
             Event::ToolCallStarted(_) | Event::ToolCallFinished(_) | Event::ExecutionLog(_) => {
                 current.get(node_id).copied()
             }
+            // A fork pays for itself.
+            Event::BudgetReserved(_) | Event::BudgetSettled(_) => None,
             Event::NodeSkipped(_)
             | Event::Control(_)
             | Event::ExecutionStarted(_)

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{Closing, ControlApplied, Event, LastMessage, NodeOutline, Status, TokenUsage, Warning};
+use super::event::{
+    Closing, ControlApplied, Event, LastMessage, NodeOutline, SpentBudget, Status, TokenUsage, Warning,
+};
 use super::journal::Projection;
 use crate::clock::Timestamp;
+use crate::nodes::budget::{Entry, Ledger};
 use crate::nodes::memory::Message;
 use crate::nodes::{PauseReason, Question};
 
@@ -29,6 +32,8 @@ pub struct ExecutionState {
     pub usage: TokenUsage,
     /// By person id.
     pub usage_by_person: BTreeMap<String, TokenUsage>,
+    /// What the budgets are, what was spent of them and what is promised.
+    pub budgets: Ledger,
     /// Node executions completed.
     pub done: u64,
     pub total: Option<u64>,
@@ -107,6 +112,7 @@ impl ExecutionState {
             handled_errors: Vec::new(),
             usage: TokenUsage::default(),
             usage_by_person: BTreeMap::new(),
+            budgets: Ledger::default(),
             done: 0,
             total: None,
             recovered: 0,
@@ -176,6 +182,11 @@ impl ExecutionState {
         self.nodes[idx].waiting.as_ref().is_some_and(|it| it.answer.is_none())
     }
 
+    /// When the last event happened.
+    pub fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+
     /// Milliseconds spent running up to `now`.
     pub fn running_ms_at(&self, now: Timestamp) -> i64 {
         self.running_ms + if self.status == Status::Running { now.since_ms(self.last_at) } else { 0 }
@@ -202,6 +213,11 @@ impl ExecutionState {
             Event::ExecutionCompleted(it) => self.end(Status::Completed, it, at),
             Event::ExecutionError(it) => self.end(Status::Failed, it, at),
             Event::ExecutionAborted(it) => self.end(Status::Aborted, it, at),
+            Event::BudgetReserved(it) => {
+                let node = node.and_then(|idx| self.nodes.get(idx)).map_or("", |it| &it.outline.id);
+                self.budgets.restore(it.id, node, it.person.as_deref(), it.amount);
+            }
+            Event::BudgetSettled(it) => self.budgets.settle(it.id, it.spent),
             Event::ExecutionLog(_) | Event::NodeOutput(_) | Event::ToolCallStarted(_) | Event::ToolCallFinished(_) => {}
             Event::NodeStarted(_)
             | Event::NodeCompleted(_)
@@ -217,6 +233,17 @@ impl ExecutionState {
         }
     }
 
+    /// What the budgets are and what was spent of them by `now`.
+    pub fn spent_budgets(&self, now: Timestamp) -> Vec<SpentBudget> {
+        let run_ms = u64::try_from(self.running_ms_at(now)).unwrap_or(0);
+        let shown = |it: &Entry| SpentBudget {
+            scope: it.scope.clone(),
+            limit: it.limit.figures(),
+            spent: it.spent_figures(run_ms),
+        };
+        self.budgets.entries().iter().map(shown).collect()
+    }
+
     fn begin(&mut self, started: &super::event::ExecutionStarted, at: Timestamp) {
         self.status = Status::Running;
         self.started_at = at;
@@ -226,10 +253,14 @@ impl ExecutionState {
         self.models.clone_from(&started.models);
         self.total = started.total;
         self.is_copied = started.forked_from.is_some();
+        self.budgets = Ledger::of_entries(started.budgets.clone());
         self.nodes = started.nodes.iter().map(|it| NodeState::new(it.clone())).collect();
     }
 
     fn control(&mut self, applied: &ControlApplied, node: Option<usize>) {
+        if let Some(raised) = &applied.raised {
+            self.budgets.raise(&raised.scope, &raised.limit);
+        }
         match (applied.action.as_str(), node.and_then(|it| self.nodes.get_mut(it))) {
             ("pause", _) => self.is_held = true,
             ("resume", None) => (self.is_held, self.is_stepping) = (false, false),

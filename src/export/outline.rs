@@ -16,6 +16,12 @@ pub(super) fn reasons(export: &Export<'_>) -> Vec<String> {
     if export.plan.settings.budget.is_some() {
         reasons.push("the diagram: `settings.budget` is kept by dipeo only".to_owned());
     }
+    for person in export.plan.persons.iter().filter(|it| it.budget.is_some()) {
+        reasons.push(format!("person `{}`: `budget` is kept by dipeo only", person.label));
+    }
+    for node in export.plan.nodes.iter().filter(|it| it.policy.budget.is_some()) {
+        reasons.push(format!("node `{}`: `budget` is kept by dipeo only", node.label));
+    }
     if export.plan.edges.iter().any(|it| it.content_type == Some(ContentType::Binary)) {
         reasons.push("the diagram: a connection of type `binary` needs dipeo's store of bytes".to_owned());
     }

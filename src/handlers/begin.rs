@@ -68,6 +68,7 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, mut beginning: Beginning
             log: vec![LogEntry { seq: 1, node_id: None, event, at: now }],
             messages: inherited,
             recorded,
+            above: options.paid_above.then(|| supervisor.above(&execution_id)),
             on_token: None,
             awaits_order: false,
         };

@@ -25,6 +25,7 @@ use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
+use crate::nodes::budget::{Limit, Purse};
 use crate::nodes::memory::Message;
 use crate::nodes::ports::children::{ChildEnd, ChildRequest, ChildSource, ChildState, Children};
 use crate::nodes::{ChildQuestion, Origin, PauseReason, Question, Rights};
@@ -107,6 +108,12 @@ impl Children for ChildRuns {
         .boxed()
     }
 
+    fn pay(&self, child: &ExecutionId, purse: Purse) {
+        if let Some(supervisor) = self.0.upgrade() {
+            supervisor.pay(child, purse);
+        }
+    }
+
     fn abandon(&self, child: ExecutionId, reason: &'static str) {
         let Some(supervisor) = self.0.upgrade().filter(|it| !it.is_stopping()) else { return };
         let me = Arc::clone(&supervisor);
@@ -156,6 +163,9 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
     let store = supervisor.store();
     if let Some(earlier) = store.child_at(&request.parent, &request.place)? {
         let child = ExecutionId::parse(&earlier.execution_id)?;
+        if let Some(purse) = &request.purse {
+            supervisor.pay(&child, purse.clone());
+        }
         match earlier.status {
             Status::Failed | Status::Aborted if request.goes_on => {
                 reopen(supervisor, &child, "parent".to_owned(), None).await?;
@@ -176,11 +186,16 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
         let message = format!("sub-diagrams are nested more than {} deep", limits::CHILD_DEPTH_MAX);
         return Err(Error::external("SUB_DIAGRAM_FAILED", message).hint("let a condition end the recursion"));
     }
+    let purse = request.purse.clone();
     let beginning = match request.replay_of.clone() {
         Some(source) => repeat::repetition(supervisor, &source, parent_of(&request))?,
         None => prepare(supervisor, request, &above)?,
     };
-    let beginning = Beginning { principal: parent.head.principal, ..beginning };
+    let options = StoredOptions { paid_above: purse.is_some(), ..beginning.options };
+    let beginning = Beginning { principal: parent.head.principal, options, ..beginning };
+    if let Some(purse) = purse {
+        supervisor.pay(&beginning.execution_id, purse);
+    }
     begin(supervisor, beginning).await
 }
 
@@ -206,6 +221,7 @@ fn prepare(supervisor: &Supervisor, request: ChildRequest, above: &StoredOptions
     let plan = compiled.plan.as_ref().ok_or_else(|| report::invalid(&Report::new(&compiled, &source.text)))?;
     options.timeout = plan.settings.timeout;
     let parent = parent_of(&request);
+    options.budget = plan.settings.budget.as_ref().map(Limit::of);
     let mut variables = request.variables;
     if !plan.inputs.is_empty() {
         // What was passed along unasked is not the child's mistake.

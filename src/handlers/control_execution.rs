@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nearest::nearest;
+use crate::nodes::BudgetQuestion;
 use crate::store::{NewControl, Store};
 
 /// How long the owner of an execution may take to carry a request out; aborts commit within a second.
@@ -35,7 +36,7 @@ pub struct Request {
     /// By id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
-    /// The answer (to several prompts: node to reply), output, or list of breakpoints. `fork`: {set, output, inputs, diagram}. `diff`: the other id.
+    /// Answer (to several prompts: node to reply), output, breakpoints, budget; for `fork` {set, output, inputs, diagram}, for `diff` an id.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<Value>,
     /// Seconds to wait for what comes next (20).
@@ -82,7 +83,11 @@ pub async fn control_execution(
             _ => None,
         };
         let is_own = leaf.is_none();
-        match send(app, &id, leaf, new).await {
+        let sent = match action {
+            "resume" if raise_above(app, &id, leaf.as_ref(), &new).await? => Ok(()),
+            _ => send(app, &id, leaf, new).await,
+        };
+        match sent {
             // It ended before its owner heard of the request.
             Err(error) if is_own && error.code() == "EXECUTION_ENDED" => {
                 after_the_end(app, caller, &id, action, &request).await?;
@@ -163,6 +168,47 @@ async fn send(app: &App, id: &ExecutionId, leaf: Option<Leaf>, new: NewControl) 
     carry_out(app, &leaf.execution_id, NewControl { execution_id: leaf.execution_id.clone(), node, ..new }).await?;
     // Somebody has to be there to see that the child goes on.
     app.supervisor()?.adopt(id).await
+}
+
+/// Hands a higher budget to the execution whose budget it is, when that is another than the one that waits for
+/// it and than `id`, or when a child of `id` waits for it: the budget of a parent holds for its children.
+async fn raise_above(app: &App, id: &ExecutionId, leaf: Option<&Leaf>, new: &NewControl) -> Result<bool, Error> {
+    let store = app.store()?;
+    let Some(asked) = budget_asked(store, id, new.node.as_deref())? else { return Ok(false) };
+    let owner = ExecutionId::parse(&asked.execution_id)?;
+    let asks = leaf.map_or(id, |it| &it.execution_id);
+    if owner == *asks {
+        return Ok(false);
+    }
+    // At the owner it is a child's question, under the name of the node that runs the child.
+    let node = new.node.clone().filter(|_| owner == *id);
+    let waiting = store.head(asks)?.map(|it| it.last_seq);
+    carry_out(app, &owner, NewControl { execution_id: owner.clone(), node, ..new.clone() }).await?;
+    // Somebody has to be there to see that those below go on.
+    app.supervisor()?.adopt(asks).await?;
+    app.supervisor()?.adopt(id).await?;
+    let mut changes = store.changes();
+    let deadline = tokio::time::Instant::now() + OUTCOME_WAIT;
+    loop {
+        changes.mark_unchanged();
+        if store.head(asks)?.map(|it| it.last_seq) != waiting {
+            return Ok(true);
+        }
+        // The budget is raised all the same when those below take their time.
+        if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+            return Ok(true);
+        }
+    }
+}
+
+/// The budget that `id` waits for at `node`, or at its only waiting node.
+fn budget_asked(store: &Store, id: &ExecutionId, node: Option<&str>) -> Result<Option<BudgetQuestion>, Error> {
+    let mut state = ExecutionState::new();
+    fold(&mut state, store.transitions(id, 0, None)?)?;
+    let named = node.map(|it| state.find_round(it).map(|(idx, _)| idx));
+    let open = state.open_questions();
+    let meant = open.iter().filter(|(idx, _)| named.is_none_or(|it| it == Some(*idx)));
+    Ok(meant.filter_map(|(_, it)| it.question.budget.clone()).next())
 }
 
 /// One question where it is really asked.

@@ -37,6 +37,9 @@ pub struct ExecutionObject {
     pub last_message: Option<ShownMessage>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub llm_usage: Option<ShownUsage>,
+    /// What it may spend and has spent, when something is limited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub budget: Option<ShownBudget>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -207,7 +210,7 @@ pub struct Progress {
 pub struct Waiting {
     pub node_id: String,
     pub label: String,
-    /// `input`, `approval`, `model` or `operator`.
+    /// `input`, `approval`, `model`, `budget` or `operator`.
     pub reason: String,
     pub prompt: String,
     /// `model`: system prompt, memory and prompt as the model is to be sent them.
@@ -260,6 +263,22 @@ pub struct ShownUsage {
     /// The same by person id, when everything is asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by_person: Option<Map<String, Value>>,
+}
+
+/// Budgets in their own words: `usd`, `tokens`, `calls`, `seconds`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownBudget {
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub limit: Map<String, Value>,
+    /// Of what is limited.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub spent: Map<String, Value>,
+    /// `{limit, spent}` by person id.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub persons: Map<String, Value>,
+    /// `{limit, spent}` by node id.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub nodes: Map<String, Value>,
 }
 
 /// A message of the conversation.

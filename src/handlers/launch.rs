@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::supervisor::Supervisor;
 use super::surroundings::World;
 use crate::clock::Clock;
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, Plan, compile};
 use crate::diagram::{Format, Service};
 use crate::engine::event::{Closing, Event, ExecutionStarted, NodeOutline, Status};
 use crate::engine::journal::{Batch, Journal, Recording, Summary, Transition};
@@ -20,6 +20,7 @@ use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::nodes::Rights;
+use crate::nodes::budget::{Entry, Ledger, Limit, Scope};
 use crate::nodes::memory::Message;
 use crate::store::{ExecutionRow, Source, Store, TransitionRow};
 
@@ -52,6 +53,12 @@ pub struct StoredOptions {
     /// The execution whose recordings answer this one: never itself a replay.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub replay_of: Option<String>,
+    /// What the run's model calls may spend: of the diagram's budget and that of whoever started it the smaller.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub budget: Option<Limit>,
+    /// Whether its parent pays as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub paid_above: bool,
     /// Prompt and schema files as they were when the run began.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub texts: BTreeMap<String, String>,
@@ -109,10 +116,26 @@ pub fn first_event(
         inputs,
         models: options.models.clone(),
         timeout: options.timeout,
+        budgets: plan.map_or_else(Vec::new, |it| budgets(it, options)),
         nodes,
         total,
         forked_from: None,
     }
+}
+
+/// The budgets of a run: its own, those of its persons and those of its nodes.
+fn budgets(plan: &Plan, options: &StoredOptions) -> Vec<Entry> {
+    let of_persons =
+        plan.persons.iter().filter_map(|it| Some((Scope::Person(it.id.clone()), Limit::of(it.budget.as_ref()?))));
+    let of_nodes = plan
+        .nodes
+        .iter()
+        .filter_map(|it| Some((Scope::Node(it.id.to_string()), Limit::of(it.policy.budget.as_ref()?))));
+    let run = (Scope::Run, options.budget.unwrap_or_default());
+    let all = std::iter::once(run).chain(of_persons).chain(of_nodes);
+    // A replay spends nothing; its calls are those of a limited run all the same.
+    let all = all.map(|(scope, limit)| (scope, if options.replay_of.is_some() { limit.lifted() } else { limit }));
+    Ledger::new(all).entries().to_vec()
 }
 
 /// Reads everything a run needs from the store.
@@ -144,6 +167,7 @@ pub fn from_store(
         log: log.into_iter().flatten().collect(),
         messages,
         recorded,
+        above: options.paid_above.then(|| supervisor.above(execution_id)),
         on_token: None,
         awaits_order: awaits_order(store, execution_id)?,
     })

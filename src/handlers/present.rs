@@ -12,20 +12,21 @@ use serde_json::{Map, Value, json};
 use self::cursor::Place;
 use super::caller::Door;
 use super::execution_object::{
-    ExecutionObject, Inspection, Progress, RunWarning, ShownAnswer, ShownEvent, ShownMessage, ShownNode, ShownUsage,
-    Waiting,
+    ExecutionObject, Inspection, Progress, RunWarning, ShownAnswer, ShownBudget, ShownEvent, ShownMessage, ShownNode,
+    ShownUsage, Waiting,
 };
 use super::launch::fold;
 use super::see_result::Detail;
 use super::wait::not_found;
 use super::{App, Caller};
 use crate::engine::Status;
-use crate::engine::event::{Closing, Event, ForkedFrom, TokenUsage, Warning};
+use crate::engine::event::{Closing, Event, ForkedFrom, SpentBudget, TokenUsage, Warning};
 use crate::engine::state::{ExecutionState, GivenAnswer, NodeState};
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::PauseReason;
+use crate::nodes::budget::Scope;
 use crate::shown::Hidden;
 use crate::store::{ExecutionHead, Store};
 
@@ -172,6 +173,7 @@ fn base(row: &ExecutionHead) -> ExecutionObject {
         messages_count: Some(0),
         last_message: None,
         llm_usage: None,
+        budget: None,
         started_at: Some(row.started_at.to_rfc3339()),
         ended_at: row.ended_at.map(|it| it.to_rfc3339()),
         duration_ms: row.ended_at.map(|it| it.since_ms(row.started_at)),
@@ -247,6 +249,7 @@ fn close(object: &mut ExecutionObject, closing: &Closing) {
         timestamp: it.timestamp.clone(),
     });
     object.llm_usage = shown_usage(closing.llm_usage);
+    object.budget = shown_budget(&closing.budgets);
     object.error.clone_from(&closing.error);
     object.handled_errors.clone_from(&closing.handled_errors);
     object.skipped_nodes.clone_from(&closing.skipped);
@@ -268,6 +271,7 @@ fn describe(
     set_outputs(object, state.outputs());
     object.executed_nodes_count = Some(state.executed.len() as u64);
     object.llm_usage = shown_usage(state.usage);
+    object.budget = shown_budget(&state.spent_budgets(state.last_at()));
     object.handled_errors.clone_from(&state.handled_errors);
     object.recovered = (state.recovered > 0).then_some(state.recovered);
     object.warnings = state.warnings.iter().map(shown_warning).collect();
@@ -434,6 +438,19 @@ pub(super) fn shown_usage(usage: TokenUsage) -> Option<ShownUsage> {
     })
 }
 
+fn shown_budget(budgets: &[SpentBudget]) -> Option<ShownBudget> {
+    let mut shown = ShownBudget::default();
+    for it in budgets {
+        let both = || json!({"limit": it.limit, "spent": it.spent});
+        match &it.scope {
+            Scope::Run => (shown.limit, shown.spent) = (it.limit.clone(), it.spent.clone()),
+            Scope::Person(id) => drop(shown.persons.insert(id.clone(), both())),
+            Scope::Node(id) => drop(shown.nodes.insert(id.clone(), both())),
+        }
+    }
+    (!budgets.is_empty()).then_some(shown)
+}
+
 /// A billionth of a dollar is enough; sums of prices have digits that mean nothing.
 fn rounded(usd: f64) -> f64 {
     (usd * 1e9).round() / 1e9
@@ -469,8 +486,11 @@ fn next_step(object: &ExecutionObject, audience: Audience) -> Option<String> {
             let first = object.waiting_for.first()?;
             let reason = first.reason.as_str();
             let goes_on = is_decided_by_operator(reason);
-            let (action, value, typed) =
-                if goes_on { ("resume", "", "") } else { ("answer", ",\"value\":…", " VALUE") };
+            let (action, value, typed) = match reason {
+                _ if goes_on => ("resume", "", ""),
+                "budget" => ("resume", ",\"value\":…", " BUDGET"),
+                _ => ("answer", ",\"value\":…", " VALUE"),
+            };
             // Either names the node; a label is nicer to read as long as it is one.
             let is_short = first.label.chars().count() <= LABEL_CHARS_MAX;
             let node = if is_short { &first.label } else { &first.node_id };

@@ -50,7 +50,13 @@ pub(super) fn repetition(supervisor: &Supervisor, source: &ExecutionId, parent: 
             is_in_workspace: false,
         },
         compiled,
-        options: StoredOptions { mode: None, breakpoints: Vec::new(), replay_of: Some(root.to_string()), ..options },
+        options: StoredOptions {
+            mode: None,
+            breakpoints: Vec::new(),
+            replay_of: Some(root.to_string()),
+            paid_above: false,
+            ..options
+        },
         rights,
         variables: inputs_of(store, &root)?,
         principal: None,

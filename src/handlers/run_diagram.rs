@@ -23,6 +23,7 @@ use crate::engine::run::Mode;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
+use crate::nodes::budget::Limit;
 use crate::nodes::{Origin, Rights};
 use crate::store::Idempotency;
 
@@ -45,9 +46,12 @@ pub struct Request {
     /// Seconds to wait for the end (20).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wait_seconds: Option<u32>,
-    /// Seconds the run may take (300), without waiting for answers.
+    /// Seconds of running time (300).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timeout: Option<f64>,
+    /// usd, tokens, calls, seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub budget: Option<Map<String, Value>>,
     /// `caller`: you answer every prompt; `scripted`: the diagram's script does.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub models: Option<String>,
@@ -201,6 +205,8 @@ impl Prepared {
         let Some(plan) = &compiled.plan else {
             return Err(report::invalid(&Report::new(&compiled, &source.text)));
         };
+        let own = plan.settings.budget.as_ref().map(Limit::of).unwrap_or_default();
+        options.budget = Some(own.narrowed(&request.budget.unwrap_or_default())?).filter(|it| !it.is_none());
         if let Some(unknown) = extras.breakpoints.iter().find(|it| plan.find(it).is_none()) {
             return Err(Error::not_found(
                 "NODE_NOT_FOUND",

@@ -22,6 +22,7 @@ use crate::engine::run::{Command, Control, Launch, OnToken, Stopped, run};
 use crate::error::Error;
 use crate::ids::{ExecutionId, owner_id};
 use crate::limits;
+use crate::nodes::budget::{Above, Purse, Slot};
 use crate::nodes::ports::{Languages, Ports};
 use crate::store::{ControlRow, NewOwner, OwnerRow, Store};
 
@@ -46,6 +47,8 @@ pub struct Supervisor {
     broken_off: BrokenOff,
     /// Requests on their way to a loop.
     carrying: Mutex<HashSet<i64>>,
+    /// Where parents put what their children pay from.
+    purses: Mutex<HashMap<ExecutionId, Slot>>,
     tracker: TaskTracker,
     /// Where executions run, whoever started them; absent outside of a runtime.
     runtime: Option<Handle>,
@@ -88,6 +91,7 @@ impl Supervisor {
             running: Mutex::default(),
             broken_off: BrokenOff::default(),
             carrying: Mutex::default(),
+            purses: Mutex::default(),
             tracker: TaskTracker::new(),
             runtime,
             stop: CancellationToken::new(),
@@ -198,6 +202,7 @@ impl Supervisor {
             me.running().remove(&execution_id);
             match outcome {
                 Ok(Stopped::Ended) => {
+                    me.purses().remove(&execution_id);
                     me.log(me.after_the_end(&execution_id).await);
                     me.log(me.wake_parent(&execution_id).await);
                 }
@@ -253,6 +258,16 @@ impl Supervisor {
         for execution_id in self.broken_off.take() {
             self.take_over(&execution_id).await;
         }
+    }
+
+    /// Where the child `execution_id` finds what its parent pays it from.
+    pub fn above(&self, execution_id: &ExecutionId) -> Above {
+        self.purses().entry(execution_id.clone()).or_default().above()
+    }
+
+    /// Gives the child `execution_id` what its model calls are paid from besides its own budget.
+    pub fn pay(&self, execution_id: &ExecutionId, purse: Purse) {
+        self.purses().entry(execution_id.clone()).or_default().fill(purse);
     }
 
     /// Subscribes to what models say in the executions of this process.
@@ -373,7 +388,15 @@ impl Supervisor {
     async fn go_on_with(self: &Arc<Self>, execution_id: &ExecutionId) {
         let Some(commands) = self.reserve(execution_id) else { return };
         match launch::from_store(&self.store, self, execution_id) {
-            Ok(launch) => self.start_reserved(execution_id.clone(), launch, commands),
+            Ok(launch) => {
+                let is_paid_above = launch.above.is_some();
+                self.start_reserved(execution_id.clone(), launch, commands);
+                if is_paid_above {
+                    // Whoever pays for it has to be here as well.
+                    let (me, child) = (Arc::clone(self), execution_id.clone());
+                    self.spawn(async move { me.log(me.wake_parent(&child).await) });
+                }
+            }
             Err(e) if matches!(e.code(), "DATABASE_FAILED" | "DATABASE_BUSY") => {
                 self.running().remove(execution_id);
                 tracing::error!(execution.id = %execution_id, "the execution cannot go on yet: {}", e.chain());
@@ -532,6 +555,10 @@ impl Supervisor {
 
     fn carrying(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
         self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn purses(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, Slot>> {
+        self.purses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, mpsc::Sender<Command>>> {

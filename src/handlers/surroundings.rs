@@ -9,11 +9,12 @@ use super::integrations::find;
 use super::supervisor::Supervisor;
 use super::workspace::Workspace;
 use crate::config::{Config, ModelSettings};
-use crate::diagram::{Format, Service};
+use crate::diagram::{Format, Person, Service};
 use crate::integrations::{Manifest, read_to_use};
 use crate::limits;
 use crate::nodes::integrated_api::{ProviderProblem, keys};
-use crate::nodes::ports::{Languages, Ports};
+use crate::nodes::ports::models::Cost;
+use crate::nodes::ports::{Languages, ModelRequest, Ports, Usage};
 use crate::nodes::{ChildFile, FileScope, Origin, Rights, Surroundings};
 
 /// The world around one diagram.
@@ -190,6 +191,12 @@ impl Surroundings for World {
 
     fn default_model(&self, service: Service) -> Option<String> {
         self.models.default_model(service).map(str::to_owned)
+    }
+
+    fn is_priced(&self, person: &Person) -> bool {
+        let Some(service) = person.service.filter(|_| !self.needs_no_keys) else { return true };
+        let request = ModelRequest::new(Arc::new(person.clone()), service, Vec::new());
+        self.ports.models.price(&request, Usage { input: 1, output: 1, cached: 0 }) != Cost::Unpriced
     }
 
     fn provider(&self, name: &str) -> Result<Arc<Manifest>, ProviderProblem> {

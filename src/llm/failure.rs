@@ -240,7 +240,11 @@ pub(super) fn of_connection(endpoint: &Endpoint, error: reqwest::Error) -> Error
             .source(error);
     }
     if error.is_connect() {
-        return failed(endpoint, "cannot be reached").hint(reach_hint(endpoint)).source(error).retryable(true);
+        return failed(endpoint, "cannot be reached")
+            .hint(reach_hint(endpoint))
+            .details(json!({"sent": false}))
+            .source(error)
+            .retryable(true);
     }
     cut(endpoint).source(error)
 }

@@ -35,7 +35,7 @@ use crate::diagram::{Person, Service};
 use crate::error::Error;
 use crate::nodes::ports::models::Cost;
 use crate::nodes::ports::secrets::{NoSecrets, Secrets};
-use crate::nodes::ports::{ModelReply, ModelRequest, Models};
+use crate::nodes::ports::{ModelReply, ModelRequest, Models, Usage};
 pub use crate::secret::Secret;
 use crate::secret::looks_like_a_key;
 
@@ -67,7 +67,10 @@ impl Llm {
         match request.service {
             Service::Scripted => {
                 let mut reply = scripted::call(request).await?;
-                reply.cost = self.settings.prices.cost(request.service, false, &reply);
+                reply.cost = match request.person.price {
+                    Some(price) => prices::pretended(price, reply.usage),
+                    None => self.settings.prices.cost(request.service, false, &reply),
+                };
                 Ok(reply)
             }
             Service::OpenAi | Service::Anthropic | Service::Gemini | Service::Ollama => self.over_http(request).await,
@@ -110,18 +113,28 @@ impl Llm {
         Ok(Key { key: service_key, warning })
     }
 
-    fn endpoint(&self, request: &ModelRequest, key: Option<Secret>) -> Result<Endpoint, Error> {
-        let (service, person) = (request.service, &*request.person);
+    /// The address that answers, and whether it is the provider's own.
+    fn address(&self, service: Service, person: &Person) -> (String, bool) {
         let provider = self.settings.provider(service);
         let given = person.base_url.as_deref().or(provider.map(|it| it.base_url.as_str()));
         let base_url = base_url(service, given.unwrap_or(&self.settings.ollama.host));
         let is_official = official_base_url(service).is_some_and(|it| self::base_url(service, it) == base_url);
+        (base_url, is_official)
+    }
+
+    fn model(&self, service: Service, person: &Person) -> Option<String> {
+        let default_model = self.settings.provider(service).map(|it| it.default_model.as_str());
+        own_model(person).or(default_model.filter(|it| !it.is_empty())).map(str::to_owned)
+    }
+
+    fn endpoint(&self, request: &ModelRequest, key: Option<Secret>) -> Result<Endpoint, Error> {
+        let (service, person) = (request.service, &*request.person);
+        let (base_url, is_official) = self.address(service, person);
         // Another server than the provider's may well need no key.
         if key.is_none() && is_official {
             return Err(no_key(person, service));
         }
-        let default_model = provider.map(|it| it.default_model.as_str()).filter(|it| !it.is_empty());
-        let model = own_model(person).or(default_model).ok_or_else(|| no_model(person, service))?.to_owned();
+        let model = self.model(service, person).ok_or_else(|| no_model(person, service))?;
         let wire = self.wire(request, is_official);
         Ok(Endpoint { service, base_url, key, model, wire, is_official })
     }
@@ -151,6 +164,22 @@ impl Llm {
 impl Models for Llm {
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
         Box::pin(async move { self.answer(&request).await })
+    }
+
+    fn price(&self, request: &ModelRequest, usage: Usage) -> Cost {
+        let (service, person) = (request.service, &*request.person);
+        if service == Service::Scripted {
+            return match person.price {
+                Some(price) => prices::pretended(price, usage),
+                None => {
+                    let model = own_model(person).unwrap_or(scripted::MODEL);
+                    self.settings.prices.most(service, false, model, usage)
+                }
+            };
+        }
+        let (_, is_official) = self.address(service, person);
+        let Some(model) = self.model(service, person) else { return Cost::Unpriced };
+        self.settings.prices.most(service, is_official, &model, usage)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::{LongPrice, PriceTable};
-use crate::diagram::Service;
+use crate::diagram::{Price, Service};
 use crate::nodes::ports::models::{Cost, ModelTool, ToolCall};
 use crate::nodes::ports::{ModelReply, Usage};
 
@@ -65,13 +65,39 @@ impl Prices {
     /// Returns what `reply` of `service` cost. `is_official`: the provider itself answered.
     pub(super) fn cost(&self, service: Service, is_official: bool, reply: &ModelReply) -> Cost {
         let Some(model) = reply.model.as_deref() else { return Cost::NotBilled };
-        let listed = || if is_official { find(&self.listed, service, model) } else { None };
-        match find(&self.own, service, model).or_else(listed) {
+        match self.find(service, is_official, model) {
             Some(price) => price_of(price, reply.usage, &reply.tool_calls).map_or(Cost::Unpriced, Cost::Usd),
-            None if matches!(service, Service::Scripted | Service::Caller | Service::Ollama) => Cost::NotBilled,
-            None => Cost::Unpriced,
+            None => unlisted(service),
         }
     }
+
+    /// Returns the most that a call of `model` with so many tokens can cost, however much of it is cached.
+    pub(super) fn most(&self, service: Service, is_official: bool, model: &str, usage: Usage) -> Cost {
+        let Some(price) = self.find(service, is_official, model) else { return unlisted(service) };
+        let at_most = [0, usage.input].map(|cached| price_of(price, Usage { cached, ..usage }, &[]));
+        match at_most {
+            [Some(fresh), Some(cached)] => Cost::Usd(fresh.max(cached)),
+            _ => Cost::Unpriced,
+        }
+    }
+
+    fn find(&self, service: Service, is_official: bool, model: &str) -> Option<&PriceTable> {
+        let listed = || if is_official { find(&self.listed, service, model) } else { None };
+        find(&self.own, service, model).or_else(listed)
+    }
+}
+
+/// What a model without a price costs.
+fn unlisted(service: Service) -> Cost {
+    match service {
+        Service::Scripted | Service::Caller | Service::Ollama => Cost::NotBilled,
+        _ => Cost::Unpriced,
+    }
+}
+
+/// What a scripted person pretends to cost.
+pub(super) fn pretended(price: Price, usage: Usage) -> Cost {
+    Cost::Usd((usage.input as f64 * price.input + usage.output as f64 * price.output) / UNIT)
 }
 
 impl Entry {

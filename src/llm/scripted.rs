@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::nodes::ports::{ModelReply, ModelRequest, Purpose, Usage, one_line_json};
 
 /// The name of the model when the person gives none.
-const MODEL: &str = "scripted";
+pub(super) const MODEL: &str = "scripted";
 
 /// Answers the `nth` call of the person by its script.
 ///

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Map, Value, json};
 
+use super::budget::{self, Purse};
 use super::lookup::{Inputs, Names, look_into};
 use super::policy::{repeat, timed_out};
 use super::report::{ItemDone, Report};
@@ -104,7 +105,10 @@ impl Batch {
         let ended = match answered(items.context(cx, index, 1), inner).await {
             Ok(Outcome::Done(output)) => Ended::Done(Box::new(item_done(index, 1, output))),
             Ok(Outcome::Wait(question)) => Ended::Asks(index, question),
-            Err(error) => Ended::Failed(index, 1, error),
+            Err(error) => match budget::question_of(&error) {
+                Some(question) => Ended::Asks(index, Box::new(question)),
+                None => Ended::Failed(index, 1, error),
+            },
         };
         match self.take(cx, items.values.len(), ended, &mut done)? {
             Some(asks) => Ok(waiting(asks.0, *asks.1)),
@@ -213,8 +217,9 @@ impl Items {
         inputs.insert("item", value);
         inputs.insert("_batch_index", Arc::new(index.into()));
         inputs.insert("_batch_total", Arc::new(self.values.len().into()));
+        let purse = cx.purse.as_ref().map(Purse::of_item);
         let ports = cx.ports.of_item(index, attempt);
-        NodeContext { attempt, ports, names: Names { inputs, ..cx.names.clone() }, ..cx.clone() }
+        NodeContext { attempt, ports, names: Names { inputs, ..cx.names.clone() }, purse, ..cx.clone() }
     }
 }
 
@@ -223,15 +228,20 @@ async fn attempts<'a>(cx: &'a NodeContext, items: &Items, index: usize, run_item
     let mut attempt = 1;
     loop {
         let item = Item { index, value: items.values[index].clone(), attempt };
-        let work = run_item(items.context(cx, index, attempt), item);
+        let item_cx = items.context(cx, index, attempt);
+        let purse = item_cx.purse.clone();
+        let work = run_item(item_cx, item);
         let outcome = match cx.timeout {
-            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(timed_out(limit))),
+            Some(limit) => budget::within(limit, purse.as_ref(), work).await.unwrap_or_else(|| Err(timed_out(limit))),
             None => work.await,
         };
         match outcome {
             Ok(Outcome::Done(output)) => return Ended::Done(Box::new(item_done(index, attempt, output))),
             Ok(Outcome::Wait(question)) => return Ended::Asks(index, question),
             Err(error) => {
+                if let Some(question) = budget::question_of(&error) {
+                    return Ended::Asks(index, Box::new(question));
+                }
                 let attempts_max = cx.retry.max_attempts.min(limits::ATTEMPTS_MAX);
                 if attempt >= attempts_max || !repeat::may_repeat(&error, cx.retry_given) {
                     return Ended::Failed(index, attempt, error);

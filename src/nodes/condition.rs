@@ -35,6 +35,7 @@ pub(super) static TYPE: NodeType = NodeType {
         FieldSpec::new("memorize_to", Shape::Text, "Which messages the deciding person sees."),
         FieldSpec::new("at_most", Shape::Whole(1), "How many messages the deciding person sees."),
         FieldSpec::new("on_unclear", Shape::Any, "What an unclear answer counts as: `fail`, true or false."),
+        FieldSpec::new("budget", Shape::Map, "What its model calls may spend: `{usd, tokens, calls, seconds}`."),
         FieldSpec::new("expose_index_as", Shape::Text, "A variable that holds how often this condition ran before."),
         FieldSpec::new("skippable", Shape::Bool, "Do not wait for this condition if another source is there.")
             .or(Preset::Bool(false)),
@@ -179,6 +180,10 @@ impl Node for Condition {
 
     fn timeout_default(&self) -> Option<f64> {
         self.decision().map(|_| limits::MODEL_TIMEOUT_S)
+    }
+
+    fn calls_models(&self) -> bool {
+        self.decision().is_some()
     }
 
     fn retry_default(&self) -> Retry {

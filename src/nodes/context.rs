@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use super::budget::{Purse, pay};
 use super::lookup::Names;
 use super::memory::Message;
 use super::output::ChatMessage;
@@ -51,6 +52,8 @@ pub struct NodeContext {
     /// Who hears what models say while they say it.
     pub tokens: Option<TokenSink>,
     pub reports: Reports,
+    /// What model calls are paid from; `None`: nobody limits them.
+    pub purse: Option<Purse>,
     /// Items of this batch that were done before the process died.
     pub items_done: Arc<Vec<ItemDone>>,
     /// Whether this execution is the child of another.
@@ -157,20 +160,16 @@ impl NodeContext {
         self.models_override.or(person.service)
     }
 
-    /// A call of `person`'s model for this node, and counts it: a script goes by how many there were.
+    /// A call of `person`'s model for this node.
     pub fn model_request(
         &self,
         (person, service): (&Arc<Person>, Service),
         messages: Vec<ChatMessage>,
         purpose: Purpose,
     ) -> ModelRequest {
-        let (nth, sink) = match purpose {
-            Purpose::Reply => (self.calls.next(&person.id), self.tokens.clone()),
-            Purpose::Selection { .. } => (self.calls.next(&format!("{}#selection", person.id)), None),
-        };
+        let sink = if purpose == Purpose::Reply { self.tokens.clone() } else { None };
         ModelRequest {
             node_label: self.label.to_string(),
-            nth,
             purpose,
             rights: Arc::clone(&self.rights),
             sink,
@@ -178,13 +177,27 @@ impl NodeContext {
         }
     }
 
-    /// Calls the model, and passes on to the run's log what is to be said of the call.
+    /// Calls the model, within the budgets there are, and passes on to the run's log what is to be said of the
+    /// call. Counts it as well: a script goes by how many there were.
     ///
     /// # Errors
     ///
-    /// As `Models::call`.
-    pub async fn call_model(&self, request: ModelRequest) -> Result<ModelReply, Error> {
-        let reply = self.ports.models.call(request).await?;
+    /// As `Models::call`; `BUDGET_EXCEEDED`.
+    pub async fn call_model(&self, mut request: ModelRequest) -> Result<ModelReply, Error> {
+        let paid = match &self.purse {
+            Some(purse) => Some(pay::reserve(self, purse, &mut request).await?),
+            None => None,
+        };
+        request.nth = self.calls.next(&match request.purpose {
+            Purpose::Reply => request.person.id.clone(),
+            Purpose::Selection { .. } => format!("{}#selection", request.person.id),
+        });
+        let service = request.service;
+        let outcome = self.ports.models.call(request).await;
+        if let Some(paid) = paid {
+            pay::settle(self, paid, service, &outcome);
+        }
+        let reply = outcome?;
         for warning in &reply.warnings {
             self.notes.log("warning", warning.clone());
         }

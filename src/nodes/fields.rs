@@ -57,6 +57,11 @@ pub trait Surroundings: Send + Sync {
     /// The model a person of `service` gets when it names none (W505).
     fn default_model(&self, service: crate::diagram::Service) -> Option<String>;
 
+    /// Whether it is known what a call of this person costs (W507).
+    fn is_priced(&self, _person: &crate::diagram::Person) -> bool {
+        true
+    }
+
     /// The manifest of a provider of `integrated_api` (E403).
     ///
     /// # Errors

@@ -91,6 +91,7 @@ impl Harness {
             notes: Notes::default(),
             tokens: None,
             reports: Reports::default(),
+            purse: None,
             items_done: Arc::default(),
             is_child: false,
             goes_on: false,

@@ -194,6 +194,13 @@ fn persons() -> Value {
             "max_tokens": {"type": ["integer", "null"], "minimum": 1},
             "tools": {},
             "llm_config": {"type": ["object", "null"]},
+            "budget": budget("What this person's calls may spend in one run."),
+            "price": {
+                "description": "What a scripted person pretends to cost, in US dollars per million tokens.",
+                "type": ["object", "null"],
+                "properties": {"input": {"type": "number", "minimum": 0}, "output": {"type": "number", "minimum": 0}},
+                "additionalProperties": false
+            },
             "replies": {"description": "What a scripted person answers.", "type": ["array", "null"]},
             "selections": {"type": ["array", "null"]},
             "when_exhausted": {"enum": ["fail", "repeat_last", "cycle", null], "default": "fail"},
@@ -219,13 +226,25 @@ fn settings() -> Value {
             "max_node_executions": count,
             "max_node_iterations": count,
             "max_parallel": count,
-            "budget": {
-                "type": ["object", "null"],
-                "properties": {"usd": {"type": "number", "exclusiveMinimum": 0}, "tokens": {"type": "integer", "minimum": 1}},
-                "additionalProperties": false
-            },
+            "budget": budget("What all model calls of a run may spend."),
         },
         "patternProperties": {"^__": {}},
+        "additionalProperties": false,
+    })
+}
+
+fn budget(about: &str) -> Value {
+    json!({
+        "description": about,
+        "type": ["object", "null"],
+        "properties": {
+            "usd": {"type": ["number", "null"], "exclusiveMinimum": 0},
+            "tokens": {"type": ["integer", "null"], "minimum": 1},
+            "calls": {"type": ["integer", "null"], "minimum": 1},
+            "seconds": {"type": ["number", "null"], "exclusiveMinimum": 0},
+            "on_limit": {"enum": ["pause", "fail", null], "default": "pause"},
+            "human_only": {"description": "No model may raise it.", "type": ["boolean", "null"], "default": false},
+        },
         "additionalProperties": false,
     })
 }

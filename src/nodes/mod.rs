@@ -4,6 +4,7 @@
 
 pub mod addresses;
 pub mod batch;
+pub mod budget;
 pub mod content;
 pub mod context;
 pub mod diff_patch;
@@ -54,7 +55,7 @@ pub use context::NodeContext;
 pub use fields::{ChildFile, Fields, ReadContext, Surroundings, prompt_file_hint};
 pub use light_schema::light_schema;
 pub use lookup::{Inputs, Names};
-pub use output::{ChildQuestion, Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
+pub use output::{BudgetQuestion, ChildQuestion, Forms, NewMessage, Outcome, Output, PauseReason, Published, Question};
 pub use policy::{Backoff, OnError, Policy, Retry};
 pub use rights::{FileScope, Origin, Rights};
 pub use spec::{COMMON, FieldSpec, Preset, Shape};
@@ -147,6 +148,11 @@ pub trait Node: Send + Sync {
     /// Time limit of one attempt in seconds when the node gives none.
     fn timeout_default(&self) -> Option<f64> {
         None
+    }
+
+    /// Whether it calls models, itself or through children it waits for: then it may have a `budget`.
+    fn calls_models(&self) -> bool {
+        false
     }
 
     /// How failures are repeated when the node gives no `retry`.

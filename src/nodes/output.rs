@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::budget::estimate::Estimate;
+use super::budget::{Amount, Dimension, Exceeded, Ledger, Scope, Usd};
 use super::memory::Message;
 use super::ports::blobs::BlobRef;
 use crate::clock::Timestamp;
@@ -156,6 +158,9 @@ pub struct Question {
     /// The child execution that asks: it is answered there, and the node goes on by itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub child: Option<ChildQuestion>,
+    /// `budget`: what does not fit into which.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub budget: Option<BudgetQuestion>,
     /// When the question expires.
     #[serde(skip_serializing_if = "Option::is_none", default, with = "rfc3339")]
     pub deadline: Option<Timestamp>,
@@ -172,6 +177,39 @@ pub struct ChildQuestion {
     pub seq: u64,
 }
 
+/// The call behind a question about a budget: when it fits, its node goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetQuestion {
+    /// The execution whose budget it is: the asking one, or one above it.
+    pub execution_id: String,
+    pub scope: Scope,
+    /// What of it is used up.
+    pub limit: Dimension,
+    /// The node of that execution whose call it is.
+    pub node: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<String>,
+    /// The most the call can spend; no calls: a node that has not begun.
+    pub wanted: Amount,
+    /// What nobody can say of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unbounded: Vec<Dimension>,
+}
+
+impl BudgetQuestion {
+    /// Says why it does not fit into these books; `None`: it does, or may when others have settled.
+    pub fn refusal(&self, ledger: &Ledger, run_ms: u64) -> Option<Exceeded> {
+        if self.wanted.calls == 0 {
+            return ledger.out_of_time(run_ms);
+        }
+        let bound = |dimension, amount| (!self.unbounded.contains(&dimension)).then_some(amount);
+        let (tokens, usd) = (self.wanted.tokens, self.wanted.usd);
+        let estimate =
+            Estimate { tokens: bound(Dimension::Tokens, tokens), usd: bound(Dimension::Usd, usd.0).map(Usd) };
+        ledger.refusal(&self.node, self.person.as_deref(), &estimate, run_ms)
+    }
+}
+
 impl Question {
     /// A question with nothing but its reason and text.
     pub fn new(reason: PauseReason, prompt: impl Into<String>) -> Self {
@@ -184,6 +222,7 @@ impl Question {
             options: None,
             human_only: false,
             child: None,
+            budget: None,
             deadline: None,
             state: Value::Null,
         }

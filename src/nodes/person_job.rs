@@ -64,6 +64,7 @@ pub(super) static TYPE: NodeType = NodeType {
         ),
         FieldSpec::new("temperature", Shape::Within(0.0, 2.0), "How freely the model answers; the person's if absent."),
         FieldSpec::new("max_tokens", Shape::Whole(1), "The longest reply; the person's if absent."),
+        FieldSpec::new("budget", Shape::Map, "What its model calls may spend: `{usd, tokens, calls, seconds}`."),
         FieldSpec::new("batch", Shape::Bool, "Run once per item of a list.").or(Preset::Bool(false)),
         FieldSpec::new("batch_input_key", Shape::Text, "The input that holds the list.").or(Preset::Text("items")),
         FieldSpec::new("batch_parallel", Shape::Bool, "Whether items run at the same time.").or(Preset::Bool(true)),
@@ -118,6 +119,10 @@ impl Node for PersonJob {
 
     fn is_batch(&self) -> bool {
         self.batch.is_some()
+    }
+
+    fn calls_models(&self) -> bool {
+        true
     }
 
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::diagram::Budget;
 use crate::error::Error;
 use crate::limits;
 
@@ -75,6 +76,8 @@ pub struct Policy {
     pub on_error: OnError,
     pub at_most_once: bool,
     pub strict_templates: bool,
+    /// What the node's model calls may spend in one run.
+    pub budget: Option<Budget>,
     /// Kept for `mode: mock`.
     pub mock_response: Option<Value>,
 }

@@ -42,6 +42,11 @@ pub(super) static TYPE: NodeType = NodeType {
             .or(Preset::Bool(false)),
         FieldSpec::new("wait_for_completion", Shape::Bool, "false: publish `{execution_id}` at once.")
             .or(Preset::Bool(true)),
+        FieldSpec::new(
+            "budget",
+            Shape::Map,
+            "What the model calls of its children may spend: `{usd, tokens, calls, seconds}`.",
+        ),
         FieldSpec::new("batch", Shape::Bool, "Run one child for each item of a list.").or(Preset::Bool(false)),
         FieldSpec::new("batch_input_key", Shape::Text, "The input that holds the list.").or(Preset::Text("items")),
         FieldSpec::new("batch_parallel", Shape::Bool, "false: one item after the other.").or(Preset::Bool(true)),
@@ -79,6 +84,10 @@ impl Node for SubDiagram {
 
     fn is_batch(&self) -> bool {
         self.batch.is_some()
+    }
+
+    fn calls_models(&self) -> bool {
+        self.is_awaited
     }
 
     fn run<'a>(&'a self, cx: &'a NodeContext) -> BoxFuture<'a, Result<Outcome, Error>> {
@@ -168,6 +177,8 @@ impl SubDiagram {
             is_awaited: self.is_awaited,
             goes_on: cx.goes_on,
             replay_of: None,
+            // What nobody waits for goes on when this run has ended, and pays for itself.
+            purse: cx.purse.clone().filter(|_| self.is_awaited),
         })
     }
 

@@ -139,6 +139,8 @@ impl Timeline {
             Event::ExecutionAborted(_) => self.end(Status::Aborted, at),
             Event::NodeSkipped(_)
             | Event::Control(_)
+            | Event::BudgetReserved(_)
+            | Event::BudgetSettled(_)
             | Event::ToolCallStarted(_)
             | Event::ToolCallFinished(_)
             | Event::ExecutionLog(_) => {}

@@ -123,6 +123,7 @@ impl Bench {
             options: RunOptions::default(),
             log: self.log(),
             messages: self.journal.messages.lock().expect("whole").clone(),
+            above: None,
             on_token: None,
             awaits_order: false,
             recorded: None,

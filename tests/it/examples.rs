@@ -13,8 +13,12 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness;
 
-/// Answers given to examples that ask.
-const ANSWERS: &[(&str, &str, &str)] = &[("human_input", "reviewer", "Ann"), ("human_input", "ship it", "yes")];
+/// What is done to examples that wait: action, node, value.
+const ANSWERS: &[(&str, &str, &str, &str)] = &[
+    ("budget", "resume", "review", r#"{"usd": 0.1}"#),
+    ("human_input", "answer", "reviewer", "\"Ann\""),
+    ("human_input", "answer", "ship it", "\"yes\""),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_gives_its_golden_result() {
@@ -57,12 +61,12 @@ async fn run(app: &App, caller: &Caller, name: &str, path: &Path, address: Optio
     let request = Request { diagram: Some(path.display().to_string()), input_data, ..Request::default() };
     let extras = Extras { unbounded_wait: true, ..Extras::default() };
     let mut object = run_diagram(app, caller, request, extras, Waiting::default()).await.expect("runs");
-    for (_, node, answer) in ANSWERS.iter().filter(|it| it.0 == name) {
+    for (_, action, node, value) in ANSWERS.iter().filter(|it| it.0 == name) {
         let request = control_execution::Request {
             execution_id: object.execution_id.clone(),
-            action: "answer".into(),
+            action: (*action).to_owned(),
             node: Some((*node).to_owned()),
-            value: Some(json!(answer)),
+            value: Some(serde_json::from_str(value).expect("JSON")),
             ..Default::default()
         };
         object = control_execution(app, caller, request, Waiting::default()).await.expect("is taken");

@@ -429,9 +429,9 @@ fn what_has_no_equal_is_refused_with_every_reason_and_nothing_is_written() {
     let workspace = harness::workspace();
     saved(
         &workspace,
-        "version: light\nsettings: {budget: {usd: 1}}\npersons:\n  Ann: {service: caller}\n  Ben: {service: scripted}\nnodes:\n\
+        "version: light\nsettings: {budget: {usd: 1}}\npersons:\n  Ann: {service: caller}\n  Ben: {service: scripted}\n  Cyd: {budget: {calls: 9}}\nnodes:\n\
          - {label: s, type: start}\n\
-         - {label: a, type: person_job, person: Ann, default_prompt: hi, max_iteration: 1}\n\
+         - {label: a, type: person_job, person: Ann, default_prompt: hi, max_iteration: 1, budget: {calls: 2}}\n\
          - {label: b, type: person_job, person: Ben, default_prompt: hi, max_iteration: 1, memorize_to: what matters}\n\
          - {label: f, type: person_job, person: Ben, default_prompt: hi, max_iteration: 1, text_format: {type: object}}\n\
          - {label: j, type: code_job, language: javascript, code: 'return 1'}\n\
@@ -447,12 +447,21 @@ fn what_has_no_equal_is_refused_with_every_reason_and_nothing_is_written() {
     assert_eq!(answer["error"]["code"], "NOT_EXPORTABLE");
     let reasons: Vec<&str> =
         answer["error"]["details"]["reasons"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
-    for part in
-        ["settings.budget", "node `b`", "node `f`", "node `j`", "node `v`", "node `y`", "node `e`", "person `Ann`"]
-    {
+    for part in [
+        "settings.budget",
+        "node `a`",
+        "node `b`",
+        "node `f`",
+        "node `j`",
+        "node `v`",
+        "node `y`",
+        "node `e`",
+        "person `Ann`",
+        "person `Cyd`",
+    ] {
         assert_eq!(reasons.iter().filter(|it| it.contains(part)).count(), 1, "{part}: {reasons:#?}");
     }
-    assert_eq!(reasons.len(), 8, "{reasons:#?}");
+    assert_eq!(reasons.len(), 10, "{reasons:#?}");
 }
 
 #[test]

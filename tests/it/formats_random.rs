@@ -1,6 +1,7 @@
 //! Random diagrams, as reading a text could give them: odd names, texts that look like other things, values
 //! of every shape.
 
+use dipeo::diagram::budget::{Budget, OnLimit, Price};
 use dipeo::diagram::model::Script;
 use dipeo::diagram::model::WhenExhausted;
 use dipeo::diagram::{
@@ -207,6 +208,8 @@ fn person() -> impl Strategy<Value = Person> {
             temperature,
             max_tokens,
             tools: tools.map(tree),
+            budget: max_tokens.map(|it| Budget { calls: Some(it), seconds: Some(1.5), ..Budget::default() }),
+            price: (service == Service::Scripted).then_some(Price { input: 1.0, output: 0.5 }),
             script: Script { replies: script.0, selections: script.1, when_exhausted: script.2 },
             span: Span::default(),
         }
@@ -260,7 +263,12 @@ fn settings() -> impl Strategy<Value = Settings> {
             timeout,
             max_node_executions: executions,
             max_parallel: parallel,
-            budget: parallel.map(|it| json!({"usd": 0.5, "tokens": it})),
+            budget: parallel.map(|it| Budget {
+                usd: Some(0.5),
+                tokens: Some(it.into()),
+                on_limit: strict_templates.then_some(OnLimit::Fail),
+                ..Budget::default()
+            }),
             ..Settings::default()
         },
     )

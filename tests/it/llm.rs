@@ -37,6 +37,8 @@ fn person(service: Service) -> Person {
         temperature: None,
         max_tokens: None,
         tools: None,
+        budget: None,
+        price: None,
         script: Script::default(),
         span: Span::default(),
     }

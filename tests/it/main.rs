@@ -2,6 +2,7 @@
 
 mod access;
 mod ask;
+mod budgets;
 mod children;
 mod code;
 mod concurrency;

@@ -44,6 +44,7 @@ fn event(what: What) -> Event {
         options: None,
         human_only: false,
         child: None,
+        budget: None,
         deadline: None,
         state: Value::Null,
     };

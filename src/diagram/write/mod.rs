@@ -44,7 +44,7 @@ pub fn write(diagram: &Diagram, format: Format, catalogue: Catalogue<'_>) -> Str
 }
 
 /// Returns a number as the whole number it is, else as it is.
-fn number(value: f64) -> Value {
+pub(super) fn number(value: f64) -> Value {
     if is_whole(value) { Value::from(value as i64) } else { Value::from(value) }
 }
 

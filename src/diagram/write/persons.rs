@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::number;
 use super::sections::given;
+use crate::diagram::budget::{Budget, Price};
 use crate::diagram::model::{Person, WhenExhausted};
 
 /// Returns what a person's mapping holds besides id and label, in its order.
@@ -26,6 +27,8 @@ pub(super) fn fields(person: &Person) -> Map<String, Value> {
         ("temperature", person.temperature.map(number)),
         ("max_tokens", person.max_tokens.map(Value::from)),
         ("tools", person.tools.as_ref().map(|it| it.to_json())),
+        ("budget", person.budget.as_ref().map(Budget::to_json)),
+        ("price", person.price.map(Price::to_json)),
         ("replies", person.script.replies.clone().map(Value::Array)),
         ("selections", person.script.selections.clone().map(Value::Array)),
         ("when_exhausted", when_exhausted.map(Value::from)),

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::number;
 use super::yaml::Doc;
+use crate::diagram::budget::Budget;
 use crate::diagram::kinds::Format;
 use crate::diagram::model::{Diagram, InputDeclaration, Settings};
 
@@ -30,7 +31,7 @@ pub(super) fn settings(settings: &Settings) -> Map<String, Value> {
         ("max_node_executions", settings.max_node_executions.map(Value::from)),
         ("max_node_iterations", settings.max_node_iterations.map(Value::from)),
         ("max_parallel", settings.max_parallel.map(Value::from)),
-        ("budget", settings.budget.clone()),
+        ("budget", settings.budget.as_ref().map(Budget::to_json)),
     ];
     given(entries)
 }

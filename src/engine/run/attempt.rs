@@ -12,7 +12,7 @@ use super::record::Gate;
 use crate::compile::{NodeIdx, Plan};
 use crate::error::Error;
 use crate::nodes::policy::timed_out;
-use crate::nodes::{NodeContext, Outcome, Question};
+use crate::nodes::{NodeContext, Outcome, Question, budget};
 
 /// What came out of an attempt.
 pub(super) struct Finished {
@@ -55,10 +55,9 @@ impl Attempt {
         let guarded = AssertUnwindSafe(work).catch_unwind();
         // The items of a batch have their time limits one by one.
         let outcome = match self.cx.timeout.filter(|_| !node.is_batch()) {
-            Some(limit) => match tokio::time::timeout(limit, guarded).await {
-                Ok(outcome) => outcome,
-                Err(_) => Ok(Err(timed_out(limit))),
-            },
+            Some(limit) => budget::within(limit, self.cx.purse.as_ref(), guarded)
+                .await
+                .unwrap_or_else(|| Ok(Err(timed_out(limit)))),
             None => guarded.await,
         };
         let result = outcome.unwrap_or_else(|_| {

@@ -9,7 +9,7 @@ use super::{End, Run};
 use crate::compile::NodeIdx;
 use crate::engine::event::{ControlApplied, Event, ExecutionResumed, InteractiveResponse, Status};
 use crate::error::Error;
-use crate::nodes::{PauseReason, Question};
+use crate::nodes::Question;
 
 /// A request with the way back.
 pub struct Command {
@@ -73,7 +73,15 @@ impl Run {
             Control::Abort { reason } => self.abort(reason, &command.by),
             Control::Complete { reason } => self.complete_run(reason, &command.by),
             Control::Pause => self.pause(&command.by),
-            Control::Resume { node, value: _ } => self.resume(node.as_deref(), by),
+            Control::Resume { node, value } => {
+                let value = Some(value).filter(|it| !it.is_null());
+                match self.budget_meant(node.as_deref(), value.as_ref()) {
+                    Some(meant) => {
+                        meant.and_then(|it| self.raise_budget(it, value, (&command.by, command.is_by_model)))
+                    }
+                    None => self.resume(node.as_deref(), by),
+                }
+            }
             Control::SetOutput { node, value } => self.set_output(node.as_deref(), value, by),
             Control::Step => self.step_once(&command.by),
             Control::SetBreakpoints { nodes } => self.set_breakpoints(&nodes, &command.by),
@@ -131,6 +139,9 @@ impl Run {
     fn check(&self, node: NodeIdx, value: Value, by: Asker<'_>) -> Result<Value, Error> {
         self.check_asker(node, by)?;
         let question = self.question(node)?;
+        if is_decided_by_operator(&question) {
+            return Err(self.not_waiting(node, &self.plan.nodes[node].label, None));
+        }
         self.plan.nodes[node].node.check_answer(&question, value)
     }
 
@@ -169,7 +180,7 @@ impl Run {
             self.check_value(node, value)?;
         }
         let by = by.name;
-        let is_held = self.question(node)?.reason == PauseReason::Breakpoint;
+        let is_held = !self.has_begun(node);
         let action = if value.is_some() { "set_output" } else { "resume" };
         self.note_control(ControlApplied::new(action, by), Some(node));
         self.wake(by);
@@ -199,7 +210,11 @@ impl Run {
     }
 
     /// Finds the waiting node that is meant: the named one, or the only one.
-    fn waiting_node(&self, reference: Option<&str>, fits: impl Fn(&Question) -> bool) -> Result<NodeIdx, Error> {
+    pub(super) fn waiting_node(
+        &self,
+        reference: Option<&str>,
+        fits: impl Fn(&Question) -> bool,
+    ) -> Result<NodeIdx, Error> {
         let open: Vec<_> =
             self.state.open_questions().into_iter().filter(|(_, it)| fits(&it.question)).map(|(idx, _)| idx).collect();
         let labels =

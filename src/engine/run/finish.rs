@@ -19,6 +19,7 @@ use crate::engine::schedule::Input;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
+use crate::nodes::budget::question_of;
 use crate::nodes::context::Note;
 use crate::nodes::memory::{Message, message_id};
 use crate::nodes::policy::repeat;
@@ -109,6 +110,10 @@ impl Run {
 
     /// Repeats a failed attempt or lets the failure stand.
     fn failed(&mut self, node: NodeIdx, error: Error) -> Result<(), Error> {
+        if let Some(question) = question_of(&error) {
+            self.ask(node, question);
+            return Ok(());
+        }
         let policy = &self.plan.nodes[node].policy;
         let (retry, retry_given) = (policy.retry, policy.retry_given);
         let live = self.live.get_mut(&node).expect("only live nodes fail");
@@ -155,7 +160,12 @@ impl Run {
     fn ask(&mut self, node: NodeIdx, question: Question) {
         let iteration = self.live[&node].iteration;
         self.watch_child_of(node, &question);
+        let was_raised = question.child.is_none() && question.budget.as_ref().is_some_and(|it| self.fits(it));
         self.note_event(Event::InteractivePrompt(InteractivePrompt { iteration, question }), Some(node));
+        if was_raised {
+            // Somebody raised the budget while the refusal was on its way here.
+            self.try_again("budget");
+        }
     }
 
     /// Children that this run waits with have nobody to wait for them any more.
@@ -171,6 +181,9 @@ impl Run {
     /// Looks out for the end of a question that a child execution asks.
     pub(super) fn watch_child_of(&mut self, node: NodeIdx, question: &Question) {
         if let Some(asked) = &question.child {
+            if let (Some(purse), Ok(child)) = (self.purse(node), ExecutionId::parse(&asked.execution_id)) {
+                self.ports.children.pay(&child, purse);
+            }
             let moved = self.ports.children.moved(asked.clone());
             self.watched.push(Box::pin(moved.map(move |by| (node, by))));
         }
@@ -204,6 +217,9 @@ impl Run {
     /// Ends the execution: cancels what runs, records the end and waits until it is durable.
     pub(super) async fn close(&mut self, end: End) -> Result<(), Error> {
         self.in_flight.clear();
+        while let Ok((node, report)) = self.reports.listen.try_recv() {
+            self.note_report(node, report);
+        }
         self.keep_broken_off_calls();
         self.abandon_children();
         let skipped = self.note_skipped(&end);
@@ -226,6 +242,10 @@ impl Run {
             End::Completed { by, reason } => {
                 (closing.by, closing.reason) = (Some(by), reason);
                 Event::ExecutionCompleted(closing)
+            }
+            End::OverBudget(error) => {
+                closing.error = Some(error.to_json());
+                Event::ExecutionError(closing)
             }
             End::Aborted { by, reason } => {
                 (closing.by, closing.reason) = (Some(by), reason);
@@ -353,7 +373,7 @@ impl Run {
             End::Schedule(crate::engine::schedule::Ending::Completed) => "nothing reached it",
             End::Completed { .. } => "the execution was completed before",
             End::Aborted { .. } => "the execution was aborted",
-            End::Schedule(_) | End::TimedOut => "the execution failed",
+            End::Schedule(_) | End::TimedOut | End::OverBudget(_) => "the execution failed",
         };
         let never: Vec<NodeIdx> = (0..self.plan.nodes.len()).filter(|it| self.state.nodes[*it].started == 0).collect();
         for node in &never {
@@ -371,6 +391,7 @@ impl Run {
             total_duration_ms: now.since_ms(self.state.started_at),
             counts: self.state.counts(),
             llm_usage: self.state.usage,
+            budgets: self.state.spent_budgets(now),
             messages_count: self.own_messages().count() as u64,
             last_message: self.own_messages().last().map(|it| self.shown(it)),
             handled_errors: self.state.handled_errors.clone(),

@@ -20,6 +20,7 @@ use crate::engine::state::ExecutionState;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::Rights;
+use crate::nodes::budget::{Above, Account, Ledger};
 use crate::nodes::context::{CallCounter, History, Mode};
 use crate::nodes::memory::Message;
 use crate::nodes::ports::Ports;
@@ -37,6 +38,8 @@ pub struct Launch {
     pub messages: Vec<Message>,
     /// What a replay repeats.
     pub recorded: Option<Recorded>,
+    /// Who pays as well, for a child whose parent has a budget.
+    pub above: Option<Above>,
     /// Who hears what models say while they say it: node label and text.
     pub on_token: Option<OnToken>,
     /// Somebody asked to pause or end it, so nothing starts before that command has come.
@@ -99,6 +102,7 @@ impl Run {
             (None, Mode::Mock) => super::mock::ports(&ports),
             (None, Mode::Full | Mode::Debug) => ports,
         };
+        let execution_id = launch.execution_id.clone();
         let mut run = Self {
             schedule: Schedule::new(Arc::clone(&plan.graph), schedule_limits),
             state: ExecutionState::new(),
@@ -116,6 +120,8 @@ impl Run {
             replaced: BTreeMap::new(),
             watched: FuturesUnordered::new(),
             reports: Hearing::new(),
+            account: Arc::new(Account::new(execution_id, Ledger::default())),
+            above: launch.above,
             on_token: launch.on_token,
             after_end: Vec::new(),
             passes_breakpoints: false,

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod breakpoint;
+mod budget;
 mod command;
 mod finish;
 mod inspect;
@@ -38,13 +39,14 @@ use self::record::Recorder;
 pub use self::replay::Recorded;
 use self::replay::Replay;
 use self::tape::Written;
-use super::event::{Event, NodeOutput};
+use super::event::{BudgetSettled, Event, NodeOutput};
 use super::journal::Journal;
 use super::schedule::{Action, Ending, Input, Schedule};
 use super::state::ExecutionState;
 use crate::clock::Timestamp;
 use crate::compile::{EdgeIdx, NodeIdx, Plan};
 use crate::error::Error;
+use crate::nodes::budget::{Above, Account};
 pub use crate::nodes::context::Mode;
 use crate::nodes::context::{CallCounter, History, Notes};
 use crate::nodes::memory::Message;
@@ -87,6 +89,10 @@ struct Run {
     watched: FuturesUnordered<BoxFuture<'static, (NodeIdx, Option<String>)>>,
     /// What nodes say while they run.
     reports: Hearing,
+    /// What model calls may spend, and what they have spent.
+    account: Arc<Account>,
+    /// Who pays as well, for a child whose parent has a budget.
+    above: Option<Above>,
     on_token: Option<OnToken>,
     /// Who asked for the end, and what to answer once it is durable.
     after_end: Vec<(oneshot::Sender<Answer>, Answer)>,
@@ -181,6 +187,7 @@ enum End {
     Completed { by: String, reason: Option<String> },
     Aborted { by: String, reason: Option<String> },
     TimedOut,
+    OverBudget(Error),
 }
 
 /// Runs an execution until it ends, its process stops, or another process took it over.
@@ -226,10 +233,19 @@ pub async fn run(
             () = stop.cancelled() => return run.release().await,
             Some((node, by)) = run.watched.next() => run.child_moved(node, by),
             Some((node, report)) = run.reports.listen.recv() => run.note_report(node, report),
+            () = moved_above(&mut run.above) => run.raised_above(),
             () = tokio::time::sleep(timer.unwrap_or(IDLE_FLUSH)), if timer.is_some() => run.timer_fired()?,
             Some(finished) = run.in_flight.next() => run.finished.push_back(finished),
             () = tokio::time::sleep(IDLE_FLUSH), if unwritten => run.flush(false).await?,
         }
+    }
+}
+
+/// Returns when a budget above was raised.
+async fn moved_above(above: &mut Option<Above>) {
+    match above {
+        Some(above) => above.moved().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -256,8 +272,8 @@ impl Run {
     /// Lets others run, then looks at what a long stretch of pure nodes would otherwise starve.
     async fn take_turn(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Error> {
         tokio::task::yield_now().await;
-        if self.remaining().is_some_and(|it| it.is_zero()) {
-            self.ending = Some(End::TimedOut);
+        if let Some(end) = self.out_of_time() {
+            self.ending = Some(end);
         }
         if let Ok(command) = commands.try_recv() {
             self.command(command).await?;
@@ -299,6 +315,12 @@ impl Run {
         Some(limit.saturating_sub(Duration::from_millis(used)))
     }
 
+    /// The end of a run that has used up its time.
+    fn out_of_time(&self) -> Option<End> {
+        let is_over = self.remaining().is_some_and(|it| it.is_zero());
+        if is_over { Some(End::TimedOut) } else { self.end_of_time() }
+    }
+
     /// How long until the run's limit or a question's deadline.
     fn next_timer(&self) -> Option<Duration> {
         let now = self.ports.clock.now();
@@ -309,15 +331,15 @@ impl Run {
             .filter_map(|(_, it)| it.question.deadline)
             .min()
             .map(|it| Duration::from_millis(u64::try_from(it.since_ms(now)).unwrap_or(0)));
-        match (self.remaining().filter(|_| !self.is_paused()), question) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let own = self.remaining().into_iter().chain(self.time_left()).filter(|_| !self.is_paused());
+        own.chain(question).min()
     }
 
     fn timer_fired(&mut self) -> Result<(), Error> {
-        if !self.is_paused() && self.remaining().is_some_and(|it| it.is_zero()) {
-            self.ending = Some(End::TimedOut);
+        if !self.is_paused()
+            && let Some(end) = self.out_of_time()
+        {
+            self.ending = Some(end);
             return Ok(());
         }
         self.expire_questions()
@@ -337,9 +359,13 @@ impl Run {
 
     /// Records what a running node says; it is written with the next batch.
     fn note_report(&mut self, node: NodeIdx, report: Report) {
-        let Some(live) = self.live.get_mut(&node) else { return };
         match report {
+            Report::Reserved(promise) => self.note_reserved(node, promise),
+            Report::Settled { id, spent } => {
+                self.note_event(Event::BudgetSettled(BudgetSettled { id, spent }), Some(node));
+            }
             Report::Item(item) => {
+                let Some(live) = self.live.get_mut(&node) else { return };
                 live.items.push(item.clone());
                 let iteration = live.iteration;
                 self.keep_calls(node, Some(item.index));
@@ -354,6 +380,7 @@ impl Run {
         scrub::event(&mut event, self.ports.secrets.scrubber());
         let at = self.ports.clock.now();
         self.state.apply(&event, node, at);
+        self.set_account_clock();
         let node_id = node.map(|it| Arc::clone(&self.plan.nodes[it].id));
         if let (Some(replay), Some(node_id)) = (&mut self.replay, &node_id) {
             replay.passed(&event, node_id);

@@ -61,6 +61,7 @@ impl Run {
         for node in self.lost_nodes() {
             self.revive(node);
         }
+        self.try_again(by);
         self.step(Input::Release)
     }
 
@@ -171,5 +172,5 @@ impl Run {
 
 /// Whether a question is no question to a person or model, but one that `resume` or `set_output` decides.
 pub(super) fn is_decided_by_operator(question: &Question) -> bool {
-    matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint)
+    matches!(question.reason, PauseReason::Operator | PauseReason::Breakpoint | PauseReason::Budget)
 }

@@ -57,6 +57,7 @@ pub(super) fn replay(run: &mut Run, log: Vec<LogEntry>) -> Point {
         }
     }
     run.calls = Arc::new(CallCounter::starting_at(calls));
+    run.open_account();
     point
 }
 
@@ -89,7 +90,7 @@ fn replay_of_node(run: &mut Run, node: NodeIdx, event: &Event, at: Timestamp, ca
             count_calls(it.attempt, &it.meta, calls);
             replay_completion(run, node, it);
         }
-        Event::InteractivePrompt(it) if it.question.reason == PauseReason::Breakpoint => {
+        Event::InteractivePrompt(it) if is_before_start(run, node, it) => {
             let held = NodeStarted {
                 kind: String::new(),
                 iteration: it.iteration,
@@ -118,6 +119,15 @@ fn replay_failure(run: &mut Run, node: NodeIdx) {
     if let Some(live) = run.live.get_mut(&node) {
         live.stage = Stage::Failed;
         live.items.retain(|it| it.error.is_none());
+    }
+}
+
+/// Whether a question holds a node that has not begun: by a breakpoint, or because the time of the run is up.
+fn is_before_start(run: &Run, node: NodeIdx, prompt: &InteractivePrompt) -> bool {
+    match prompt.question.reason {
+        PauseReason::Breakpoint => true,
+        PauseReason::Budget => !run.live.contains_key(&node),
+        PauseReason::Input | PauseReason::Approval | PauseReason::Model | PauseReason::Operator => false,
     }
 }
 
@@ -176,11 +186,14 @@ impl Run {
         let lost = self.lost_nodes();
         let only_waits = self.state.is_held || lost.is_empty() && !self.live.is_empty();
         if self.state.status == Status::Paused && only_waits {
+            self.note_lost_calls();
             return Ok(());
         }
         if point == Point::UnderWay {
             self.note_event(Event::ExecutionResumed(ExecutionResumed { by: "recovery".into() }), None);
         }
+        // The time that passed before this was no running time.
+        self.note_lost_calls();
         if self.state.is_held {
             return Ok(());
         }

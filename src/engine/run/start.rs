@@ -32,6 +32,12 @@ impl Run {
             self.hold(node);
             return Ok(());
         }
+        if problem.is_none()
+            && let Some(exceeded) = self.time_is_up()
+        {
+            self.hold_for_time(node, &exceeded);
+            return Ok(());
+        }
         self.note_start(node);
         match (problem, given) {
             (Some(problem), _) => self.finished.push_back(Finished { node, result: Err(problem) }),
@@ -136,6 +142,7 @@ impl Run {
             notes: live.notes.clone(),
             tokens: self.token_sink(node),
             reports: Reports::new(node, self.reports.speak.clone()),
+            purse: self.purse(node),
             items_done: Arc::new(live.items.clone()),
             is_child: self.options.depth > 0,
             goes_on: live.earlier > 0 && live.attempt == live.earlier + 1,

@@ -140,6 +140,8 @@ impl Walked {
             | Event::InteractivePrompt(_)
             | Event::ExecutionPaused(_)
             | Event::Control(_)
+            | Event::BudgetReserved(_)
+            | Event::BudgetSettled(_)
             | Event::ToolCallStarted(_)
             | Event::ToolCallFinished(_)
             | Event::ExecutionLog(_) => {}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Fields;
+use crate::diagram::budget::{self, Budget};
 use crate::diagram::kinds::fold;
 use crate::diagram::render::{source, spelled_like};
 use crate::diagram::{Diagnostic, Handle, Span, Spanned, Tree, TreeKind};
@@ -28,8 +29,22 @@ impl Fields<'_> {
             on_error: self.on_error(),
             at_most_once: self.boolean("at_most_once", false),
             strict_templates: self.boolean("strict_templates", self.cx.diagram.settings.strict_templates),
+            budget: if node.calls_models() { self.budget() } else { None },
             mock_response: self.value("mock_response"),
         }
+    }
+
+    fn budget(&mut self) -> Option<Budget> {
+        let tree = self.tree("budget")?;
+        if !tree.is_map() {
+            self.wrong_type("budget", tree, "a mapping like `{usd: 1, tokens: 10000}`");
+            return None;
+        }
+        let (budget, problems) = budget::of_node(self.source, self.cx.diagram.format, tree);
+        for problem in problems {
+            self.report(problem);
+        }
+        Some(budget)
     }
 
     fn timeout(&mut self) -> Option<Duration> {

@@ -160,6 +160,8 @@ mod tests {
             temperature: None,
             max_tokens: None,
             tools: None,
+            budget: None,
+            price: None,
             script: Script::default(),
             span: Span::default(),
         })

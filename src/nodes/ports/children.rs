@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 use crate::diagram::{Format, Service};
 use crate::error::Error;
 use crate::ids::ExecutionId;
+use crate::nodes::budget::Purse;
 use crate::nodes::context::Mode;
 use crate::nodes::memory::Message;
 use crate::nodes::output::{ChildQuestion, Question};
 use crate::nodes::rights::Rights;
 
 /// A diagram to run as a child.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ChildRequest {
     pub parent: ExecutionId,
     /// `<node id>:<iteration>`, with `:<index>` for an item of a batch. A node that starts again after a
@@ -35,6 +36,8 @@ pub struct ChildRequest {
     pub goes_on: bool,
     /// In a replay: the execution that the child repeats.
     pub replay_of: Option<ExecutionId>,
+    /// What its model calls are paid from besides its own budget.
+    pub purse: Option<Purse>,
 }
 
 /// Where a child's diagram comes from.
@@ -87,6 +90,9 @@ pub trait Children: Send + Sync {
     /// Waits until a child that asked something no longer waits for the answer, and returns who answered it;
     /// `None` when nobody did.
     fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, Option<String>>;
+
+    /// Gives a child that goes on what its model calls are paid from.
+    fn pay(&self, _child: &ExecutionId, _purse: Purse) {}
 
     /// Aborts the child unless it has ended; returns at once. Nothing happens while this process stops: the
     /// child goes on with its parent elsewhere.

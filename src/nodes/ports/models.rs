@@ -218,6 +218,11 @@ pub trait Models: Send + Sync {
     ///
     /// `LLM_FAILED` (retryable for rate limits, timeouts, 5xx and lost connections), `NO_MODEL`.
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>>;
+
+    /// What a call of this size would cost, at the most; before it is made.
+    fn price(&self, _request: &ModelRequest, _usage: Usage) -> Cost {
+        Cost::NotBilled
+    }
 }
 
 /// Returns `value` as a model writes JSON when asked for it: on one line, with a blank after each comma

@@ -14,14 +14,16 @@ use super::children::{ChildRequest, ChildSource, ChildState, Children};
 use super::classes::Class;
 use super::commands::{CommandJob, CommandResult, Commands};
 use super::http::{Http, HttpReply, HttpRequest};
+use super::models::Cost;
 use super::outline::{Outline, OutlineJob};
 use super::{
     Change, CodeFacts, CodeJob, CodeResult, CodeRunner, Files, Language, Languages, ModelReply, ModelRequest, Models,
-    Ports, RenderJob, Runtime, SyntaxProblem, Truth,
+    Ports, RenderJob, Runtime, SyntaxProblem, Truth, Usage,
 };
 use crate::diagram::Service;
 use crate::error::Error;
 use crate::ids::ExecutionId;
+use crate::nodes::budget::Purse;
 use crate::nodes::memory::Message;
 use crate::nodes::output::ChildQuestion;
 use crate::nodes::rights::Rights;
@@ -161,6 +163,10 @@ impl Models for Taped {
             }
             Ok(reply)
         })
+    }
+
+    fn price(&self, request: &ModelRequest, usage: Usage) -> Cost {
+        self.below.models.price(request, usage)
     }
 }
 
@@ -302,6 +308,10 @@ impl Children for Taped {
 
     fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, Option<String>> {
         self.below.children.moved(asked)
+    }
+
+    fn pay(&self, child: &ExecutionId, purse: Purse) {
+        self.below.children.pay(child, purse);
     }
 
     fn abandon(&self, child: ExecutionId, reason: &'static str) {

@@ -237,6 +237,7 @@ impl<'a> Scenario<'a> {
             messages,
             awaits_order: false,
             recorded: None,
+            above: None,
             on_token: None,
         };
         let (commands, receiver) = mpsc::channel(256);

@@ -54,6 +54,8 @@ pub fn person(id: &str, label: &str, service: Service, system_prompt: Option<&st
         temperature: Some(0.5),
         max_tokens: None,
         tools: None,
+        budget: None,
+        price: None,
         script: Script::default(),
         span: Span::default(),
     }
@@ -151,6 +153,7 @@ impl Talk {
             notes: self.notes.clone(),
             tokens: None,
             reports: Reports::default(),
+            purse: None,
             items_done: Arc::default(),
             is_child: false,
             goes_on: false,
