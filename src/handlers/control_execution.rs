@@ -36,7 +36,7 @@ pub struct Request {
     /// By id or label; needed when several wait.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
-    /// Answer (to several prompts: node to reply), output, breakpoints, budget; for `fork` {set, output, inputs, diagram}, for `diff` an id.
+    /// Answer (to several: node to reply), output, breakpoints, budget; `fork`: {set, output, inputs, diagram}; `diff`: an id.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<Value>,
     /// Seconds to wait for what comes next (20).
