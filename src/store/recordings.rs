@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Store;
 use super::columns::Whole;
 use super::failure::Failure;
+use super::large_values::{self, whole};
 use crate::engine::{Batch, Recording};
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -29,7 +30,12 @@ impl Store {
                          LEFT JOIN recorded_texts p ON r.reply IS NULL AND p.sha256 = r.reply_sha256
                         WHERE r.execution_id = ?1 ORDER BY r.seq, r.n";
             let mut statement = connection.prepare_cached(sql)?;
-            Ok(statement.query_map([execution_id.as_str()], read_recording)?.collect::<Result<_, _>>()?)
+            let rows = statement.query_and_then([execution_id.as_str()], |row| {
+                let it = read_recording(row)?;
+                let reply = it.reply.map(|text| whole(connection, text)).transpose()?;
+                Ok(Recording { request: whole(connection, it.request)?, reply, ..it })
+            })?;
+            rows.collect()
         })
     }
 }
@@ -48,11 +54,15 @@ fn read_recording(row: &Row<'_>) -> Result<Recording, rusqlite::Error> {
 
 /// Writes the recordings of a batch; those of one that is handed in again are there already.
 pub(super) fn insert_recordings(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
+    let id = batch.execution_id.as_str();
     for (n, recording) in batch.recordings.iter().enumerate() {
-        let (request_sha256, request) = keep(connection, &recording.request)?;
-        let (reply_sha256, reply) = match &recording.reply {
+        // What was heard is often what the node gives on: a large value in both is kept once.
+        let request = large_values::keep(connection, id, &recording.request)?;
+        let reply = recording.reply.as_deref().map(|it| large_values::keep(connection, id, it)).transpose()?;
+        let (request_sha256, request) = keep(connection, &request)?;
+        let (reply_sha256, reply) = match reply.as_deref() {
             // A reply in its row needs no name.
-            Some(text) if text.len() <= INLINE_BYTES_MAX => (None, Some(text.as_str())),
+            Some(text) if text.len() <= INLINE_BYTES_MAX => (None, Some(text)),
             Some(text) => keep(connection, text).map(|(sha256, text)| (Some(sha256), text))?,
             None => (None, None),
         };
@@ -60,7 +70,7 @@ pub(super) fn insert_recordings(connection: &Connection, batch: &Batch) -> Resul
                                            request_sha256, reply, reply_sha256)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
         connection.prepare_cached(sql)?.execute(params![
-            batch.execution_id.as_str(),
+            id,
             Whole(batch.summary.last_seq),
             Whole(n as u64),
             recording.node_id,

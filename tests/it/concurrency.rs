@@ -147,7 +147,9 @@ impl Client {
     async fn call(&self, tool: &str, arguments: Value) -> Result<Value, Value> {
         let result = self.connection.call(tool, arguments).await;
         let content = result["structuredContent"].clone();
-        if result["isError"] == true { Err(content["error"].clone()) } else { Ok(content) }
+        // A run that was aborted meanwhile is an error for a model; the operation itself was none.
+        let is_execution = content["execution_id"].is_string();
+        if result["isError"] == true && !is_execution { Err(content["error"].clone()) } else { Ok(content) }
     }
 
     fn failed(&self, begun: u64, id: &str, error: &Value) {
