@@ -142,7 +142,7 @@ async fn write(store: &Arc<Store>, template: &Template, n: u32) -> Outcome<()> {
         messages: Vec::new(),
         recordings: Vec::new(),
         summary: Summary {
-            status: if n % 10 == 0 { Status::Failed } else { Status::Completed },
+            status: if n.is_multiple_of(10) { Status::Failed } else { Status::Completed },
             pause_reason: None,
             error_code: None,
             ended_at,

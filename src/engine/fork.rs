@@ -138,7 +138,7 @@ pub fn failed_round(log: &[LogEntry]) -> Option<Round> {
     let ended: HashSet<&Round> = all().filter(|(event, _)| is_end(event)).map(|(_, round)| round).collect();
     let is_failure = |event: &Event| matches!(event, Event::NodeError(it) if !it.handled);
     let mut unfinished = all().filter(|(_, round)| !ended.contains(round));
-    let failed = unfinished.clone().filter(|(event, _)| is_failure(event)).next_back();
+    let failed = unfinished.clone().rfind(|(event, _)| is_failure(event));
     failed.or_else(|| unfinished.next()).map(|(_, round)| round.clone())
 }
 

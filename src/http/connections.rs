@@ -187,7 +187,7 @@ mod tests {
         let patience = Arc::new(Patience::default());
         let wait = |status: u16, n: u32| {
             let status = StatusCode::from_u16(status).expect("a status");
-            (0..n).map(|_| patience.after(status)).last().flatten()
+            (0..n).fold(None, |_, _| patience.after(status))
         };
         for (status, n, expected) in [
             (400, REFUSALS_FREE, None),
