@@ -61,7 +61,8 @@ fn it_tells_of_a_database_and_of_keys_by_their_names_alone() {
 #[test]
 fn whatever_needs_somebody_is_found_with_what_to_do() {
     type Spoil = fn(&Workspace);
-    let cases: [(&str, Spoil, &[(&str, &str)], &str, &str); 4] = [
+    type Variables = &'static [(&'static str, &'static str)];
+    let cases: [(&str, Spoil, Variables, &str, &str); 4] = [
         ("a variable", |_| {}, &[("DIPEO_PROT", "1")], "`DIPEO_PROT` is unknown", "unset it"),
         (
             "a key others may read",

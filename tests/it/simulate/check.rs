@@ -237,10 +237,10 @@ impl<'a> Legality<'a> {
                 (Event::NodeStarted(it), Some(node)) if begun.insert((node, it.iteration)) => {
                     self.starts(node, it.iteration);
                 }
-                (Event::InteractivePrompt(it), Some(node)) if it.question.reason == PauseReason::Breakpoint => {
-                    if begun.insert((node, it.iteration)) {
-                        self.starts(node, it.iteration);
-                    }
+                (Event::InteractivePrompt(it), Some(node))
+                    if it.question.reason == PauseReason::Breakpoint && begun.insert((node, it.iteration)) =>
+                {
+                    self.starts(node, it.iteration);
                 }
                 (Event::NodeCompleted(it), Some(node)) => self.done(node, it.handles),
                 (Event::NodeError(it), Some(node)) if it.handled => self.done(node, Published::Error),
@@ -291,8 +291,11 @@ impl<'a> Legality<'a> {
     }
 }
 
+/// The end of a run: its status, and two maps of what it left behind.
+pub type Outcome = (Status, Map<String, Value>, Map<String, Value>);
+
 /// What came of a run, as far as luck has no part in it; `None` when it has.
-pub fn outcome(sketch: &Sketch, story: &Story) -> Option<(Status, Map<String, Value>, Map<String, Value>)> {
+pub fn outcome(sketch: &Sketch, story: &Story) -> Option<Outcome> {
     let is_luck = |text: String| ["it fails once", "it fails twice"].iter().any(|it| text.contains(it));
     let has_luck = story.kept.log.iter().any(|it| match &it.event {
         Event::NodeError(failed) => is_luck(failed.error.to_string()),
