@@ -323,7 +323,7 @@ fn n_operations(library: &Path, weakness: Option<Weakness>) -> Option<u64> {
     n_operations
 }
 
-/// The faults to try: each kind at every `every`-th operation, and no power once the program is done.
+/// The faults to try: each kind at every `every`-th operation, and the power gone when the program ends.
 fn cases(n_operations: u64, every: u64) -> Vec<(Fault, u64)> {
     let mut cases = Vec::new();
     for (nth, fault) in (0..).zip(FAULTS) {
@@ -371,7 +371,8 @@ fn wherever_the_disk_fails_what_was_acknowledged_is_there_and_the_rest_is_said()
     assert!(n_failed.load(Ordering::Relaxed) * 2 > cases.len() as u64, "hardly any fault was hit: {report}");
 }
 
-/// Without syncs a power loss takes what was acknowledged; a check that does not notice proves nothing.
+/// Without syncs, or with syncs that are none, a power loss takes what was acknowledged; a check that does not
+/// notice proves nothing.
 #[test]
 fn a_store_that_does_not_wait_for_the_disk_is_found_out() {
     if !harness::has("bash") {
