@@ -23,6 +23,8 @@ use crate::harness::{self, Workspace};
 
 /// Operations tried per kind of fault unless `FAULTS_EVERY` says otherwise.
 const SPREAD: u64 = 7;
+/// More operations than any run has: the power goes when the program ends.
+const AT_THE_END: u64 = 1_000_000;
 /// Seconds after which a run counts as hanging.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
@@ -78,6 +80,14 @@ const FAULTS: [Fault; 9] = [
     Fault { kind: "power", for_good: false, keep: "head" },
 ];
 
+/// A setting that makes the store or the disk break its promise.
+type Weakness = (&'static str, &'static str);
+
+/// The store commits without waiting for the disk.
+const DOES_NOT_WAIT: Weakness = ("DIPEO_DURABILITY", "normal");
+/// The store waits, and the disk says too early that it is done.
+const LIES: Weakness = ("FAULT_LIES", "1");
+
 /// The disk, built once; `None` (said aloud) where that is not possible.
 fn disk() -> Option<&'static Path> {
     static DISK: OnceLock<Option<(TempDir, PathBuf)>> = OnceLock::new();
@@ -114,13 +124,13 @@ struct Run {
 }
 
 impl Run {
-    fn new(library: &Path, fault: Option<(Fault, u64)>, more: &[&str]) -> Self {
+    fn new(library: &Path, fault: Option<(Fault, u64)>, weakness: Option<Weakness>) -> Self {
         let workspace = harness::workspace();
         workspace.write("d.light.yaml", DIAGRAM);
         workspace.write("files/ledger", "");
         let log = workspace.home().with_extension("disk");
         let mut command = workspace.command();
-        command.args(["run", "d.light.yaml", "--json", "--no-interactive"]).args(more);
+        command.args(["run", "d.light.yaml", "--json", "--no-interactive"]).envs(weakness);
         command.env("LD_PRELOAD", library).env("FAULT_PATH", database(&workspace)).env("FAULT_LOG", &log);
         if let Some((fault, at)) = fault {
             command.env("FAULT_KIND", fault.kind).env("FAULT_KEEP", fault.keep);
@@ -289,8 +299,8 @@ fn check_file(path: &Path) -> Vec<String> {
 }
 
 /// Tries one fault and returns what is wrong, and whether the disk failed at all.
-fn try_fault(library: &Path, fault: Fault, at: u64, more: &[&str]) -> (Vec<String>, bool) {
-    let run = Run::new(library, Some((fault, at)), more);
+fn try_fault(library: &Path, fault: Fault, at: u64, weakness: Option<Weakness>) -> (Vec<String>, bool) {
+    let run = Run::new(library, Some((fault, at)), weakness);
     let mut wrong = run.check_end();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     wrong.extend(runtime.block_on(check_second_start(&run)));
@@ -302,8 +312,8 @@ fn try_fault(library: &Path, fault: Fault, at: u64, more: &[&str]) -> (Vec<Strin
 }
 
 /// How many operations a sound run has, and with it that the disk is in its place.
-fn n_operations(library: &Path) -> Option<u64> {
-    let run = Run::new(library, None, &[]);
+fn n_operations(library: &Path, weakness: Option<Weakness>) -> Option<u64> {
+    let run = Run::new(library, None, weakness);
     assert_eq!(run.check_end(), Vec::<String>::new());
     assert_eq!(run.exit_code, Some(0));
     let n_operations = run.n_operations();
@@ -313,7 +323,7 @@ fn n_operations(library: &Path) -> Option<u64> {
     n_operations
 }
 
-/// The faults to try: each kind at every `every`-th operation.
+/// The faults to try: each kind at every `every`-th operation, and the power gone when the program ends.
 fn cases(n_operations: u64, every: u64) -> Vec<(Fault, u64)> {
     let mut cases = Vec::new();
     for (nth, fault) in (0..).zip(FAULTS) {
@@ -321,6 +331,7 @@ fn cases(n_operations: u64, every: u64) -> Vec<(Fault, u64)> {
         let first = 1 + nth * every.div_ceil(FAULTS.len() as u64) % every;
         cases.extend((first..=n_operations).step_by(usize::try_from(every).expect("small")).map(|at| (fault, at)));
     }
+    cases.extend(FAULTS.into_iter().filter(|it| it.kind == "power").map(|it| (it, AT_THE_END)));
     cases
 }
 
@@ -330,7 +341,7 @@ fn wherever_the_disk_fails_what_was_acknowledged_is_there_and_the_rest_is_said()
         return;
     }
     let Some(library) = disk() else { return };
-    let Some(n_operations) = n_operations(library) else { return };
+    let Some(n_operations) = n_operations(library, None) else { return };
     let every = std::env::var_os("FAULTS_EVERY").and_then(|it| it.to_string_lossy().parse().ok());
     let cases = cases(n_operations, every.unwrap_or(n_operations.div_ceil(SPREAD)).max(1));
     let (next, n_failed) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -339,7 +350,7 @@ fn wherever_the_disk_fails_what_was_acknowledged_is_there_and_the_rest_is_said()
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some((fault, at)) = cases.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let (found, has_failed) = try_fault(library, *fault, *at, &[]);
+                    let (found, has_failed) = try_fault(library, *fault, *at, None);
                     n_failed.fetch_add(u64::from(has_failed), Ordering::Relaxed);
                     if !found.is_empty() {
                         wrong.lock().expect("no thread panics with it").push(found.join("\n"));
@@ -360,19 +371,31 @@ fn wherever_the_disk_fails_what_was_acknowledged_is_there_and_the_rest_is_said()
     assert!(n_failed.load(Ordering::Relaxed) * 2 > cases.len() as u64, "hardly any fault was hit: {report}");
 }
 
-/// Without syncs a power loss takes what was acknowledged; a check that does not notice proves nothing.
+/// Without syncs, or with syncs that are none, a power loss takes what was acknowledged; a check that does not
+/// notice proves nothing.
 #[test]
 fn a_store_that_does_not_wait_for_the_disk_is_found_out() {
     if !harness::has("bash") {
         return;
     }
     let Some(library) = disk() else { return };
-    let Some(n_operations) = n_operations(library) else { return };
-    let power = Fault { kind: "power", for_good: false, keep: "none" };
-    // From the end of the run backwards: that is where most was acknowledged.
-    let caught = (1..=n_operations).rev().step_by(3).find(|at| {
-        let (wrong, _) = try_fault(library, power, *at, &["--durability", "normal"]);
-        wrong.iter().any(|it| it.contains("is lost") || it.contains("ran again"))
-    });
-    assert!(caught.is_some(), "no power loss of {n_operations} takes anything with it");
+    let planted = [
+        (DOES_NOT_WAIT, "none", "the execution is lost"),
+        (DOES_NOT_WAIT, "head", "was committed and ran again"),
+        (LIES, "none", "it printed"),
+    ];
+    for (weakness, keep, complaint) in planted {
+        // Also shows that the program takes the weakness and runs with it.
+        let Some(n_operations) = n_operations(library, Some(weakness)) else { return };
+        let power = Fault { kind: "power", for_good: false, keep };
+        // From the end of the run backwards: that is where most was acknowledged.
+        let mut places = std::iter::once(AT_THE_END).chain((1..=n_operations).rev().step_by(3));
+        let caught = places.find(|at| {
+            let (wrong, has_failed) = try_fault(library, power, *at, Some(weakness));
+            assert!(has_failed, "the power did not go at {at} of {n_operations} operations: {wrong:?}");
+            wrong.iter().any(|it| it.contains(complaint))
+        });
+        let caught = caught.unwrap_or_else(|| panic!("{weakness:?}, {keep}: nowhere of {n_operations}: {complaint}"));
+        println!("{weakness:?}, {keep}: {complaint}, when the power goes at {caught} of {n_operations}");
+    }
 }

@@ -2,13 +2,15 @@
    to the files of one database (its own, its log, its journal, its folder) and lets the n-th operation fail.
 
    FAULT_PATH  the database; every path that begins with it counts, and its folder
-   FAULT_AT    which operation fails, from 1; 0 counts alone
+   FAULT_AT    which operation fails, from 1; 0 counts alone; power that is to go after the last one goes when
+               the program ends
    FAULT_KIND  enospc, eio: the operation fails; short: half of it is written, and the next one finds no space;
                power: everything not synced is lost, and the process is gone
    FAULT_FROM  1: every later operation fails as well
    FAULT_KEEP  power: none, some (each unsynced write with even chances, some of them torn) or head (the first
                ones) of what was not synced reached the disk all the same
    FAULT_SEED  decides which
+   FAULT_LIES  1: the disk says that it synced, and did not
    FAULT_LOG   where the number of operations, and what failed, is written
 
    A write is kept with what it replaced until its file is synced, so power loss can take it back. A new name is
@@ -62,7 +64,7 @@ static char folder[PATH_LEN];
 static char log_path[PATH_LEN];
 static long fault_at, n_operations;
 static enum kind fault_kind;
-static int fault_from, is_space_gone;
+static int fault_from, fault_lies, is_space_gone;
 static char fault_keep[16] = "none";
 static uint64_t seed;
 static struct file files[FILES_MAX];
@@ -345,8 +347,9 @@ static int synced(int fd, long call) {
     pthread_mutex_lock(&lock);
     int error = fault("sync", name_of(n), 0);
     int result = error ? fail_with(error) : 0;
-    if (!error && n > 0) forget_changes(&files[n - 1]);
-    if (!error && n < 0)
+    int is_done = !error && !fault_lies;
+    if (is_done && n > 0) forget_changes(&files[n - 1]);
+    if (is_done && n < 0)
         for (int k = 0; k < n_files; k++) files[k].is_new = 0;
     pthread_mutex_unlock(&lock);
     return result;
@@ -393,6 +396,7 @@ __attribute__((constructor)) static void begin(void) {
     if (end) *end = 0;
     fault_at = read_number("FAULT_AT");
     fault_from = (int)read_number("FAULT_FROM");
+    fault_lies = (int)read_number("FAULT_LIES");
     seed = (uint64_t)read_number("FAULT_SEED");
     const char *kinds[] = {"", "enospc", "eio", "short", "power"};
     for (int n = 1; n < 5; n++)
@@ -401,4 +405,9 @@ __attribute__((constructor)) static void begin(void) {
     unsetenv("LD_PRELOAD");
 }
 
-__attribute__((destructor)) static void end(void) { note("operations %ld\n", n_operations); }
+__attribute__((destructor)) static void end(void) {
+    pthread_mutex_lock(&lock);
+    if (fault_kind == POWER_FAULT && n_operations < fault_at) lose_power();
+    note("operations %ld\n", n_operations);
+    pthread_mutex_unlock(&lock);
+}
