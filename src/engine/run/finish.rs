@@ -129,7 +129,7 @@ impl Run {
             let object = self.error_object(node, &error, attempt - 1);
             self.note_event(Event::NodeRetry(NodeRetry { iteration, attempt, error: object, delay_ms }), Some(node));
             let delay = if self.replay.is_some() { Duration::ZERO } else { delay };
-            self.attempt(node, Work::Run, Some(delay));
+            self.attempt_after(node, delay);
             return Ok(());
         }
         self.fail(node, &error)

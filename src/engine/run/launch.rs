@@ -119,6 +119,7 @@ impl Run {
             calls: Arc::new(CallCounter::starting_at(HashMap::new())),
             replaced: BTreeMap::new(),
             watched: FuturesUnordered::new(),
+            pausing: FuturesUnordered::new(),
             reports: Hearing::new(),
             account: Arc::new(Account::new(execution_id, Ledger::default())),
             above: launch.above,

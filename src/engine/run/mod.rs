@@ -87,6 +87,8 @@ struct Run {
     replaced: BTreeMap<EdgeIdx, u32>,
     /// Nodes whose child execution waits for somebody: done when it does so no longer.
     watched: FuturesUnordered<BoxFuture<'static, (NodeIdx, Option<String>)>>,
+    /// Nodes that must not be repeated unasked and pause before their next attempt: done when it may begin.
+    pausing: FuturesUnordered<BoxFuture<'static, NodeIdx>>,
     /// What nodes say while they run.
     reports: Hearing,
     /// What model calls may spend, and what they have spent.
@@ -233,6 +235,7 @@ pub async fn run(
             () = stop.cancelled() => return run.release().await,
             Some((node, by)) = run.watched.next() => run.child_moved(node, by),
             Some((node, report)) = run.reports.listen.recv() => run.note_report(node, report),
+            Some(node) = run.pausing.next() => run.begin_repetition(node),
             () = moved_above(&mut run.above) => run.raised_above(),
             () = tokio::time::sleep(timer.unwrap_or(IDLE_FLUSH)), if timer.is_some() => run.timer_fired()?,
             Some(finished) = run.in_flight.next() => run.finished.push_back(finished),

@@ -227,7 +227,7 @@ impl Run {
             Stage::Failed => self.repeat(node),
             Stage::Lost => match self.rest_of_pause(node) {
                 // It had not begun, so nothing of it is lost.
-                Some(rest) => self.attempt(node, Work::Run, Some(rest)),
+                Some(rest) => self.attempt_after(node, rest),
                 None => self.repeat_or_ask(node),
             },
         }
@@ -240,12 +240,17 @@ impl Run {
         u64::try_from(ms).ok().filter(|it| *it > 0).map(Duration::from_millis)
     }
 
-    fn repeat_or_ask(&mut self, node: NodeIdx) {
+    /// Whether what `node` does outside may have happened is for an operator to judge, when its attempt is lost.
+    pub(super) fn must_not_repeat(&self, node: NodeIdx) -> bool {
         let plan_node = &self.plan.nodes[node];
-        let has_effect = plan_node.node.effect() == Effect::Outside && self.replay.is_none();
-        if !plan_node.policy.at_most_once || !has_effect {
+        plan_node.policy.at_most_once && plan_node.node.effect() == Effect::Outside && self.replay.is_none()
+    }
+
+    fn repeat_or_ask(&mut self, node: NodeIdx) {
+        if !self.must_not_repeat(node) {
             return self.repeat(node);
         }
+        let plan_node = &self.plan.nodes[node];
         let prompt = format!(
             "`{}` had started when its process died or it was stopped; it may or may not have had its effect. \
              `resume` runs it again, `set_output` gives its value, `abort` ends the run",

@@ -110,6 +110,27 @@ impl Run {
         self.in_flight.push(future);
     }
 
+    /// Runs the next attempt of a live node after a pause. Whoever took the execution over meanwhile waits for the
+    /// end of the same pause: what must not be repeated begins only once the log has taken its start, and it takes
+    /// that of one process.
+    pub(super) fn attempt_after(&mut self, node: NodeIdx, delay: Duration) {
+        if !self.must_not_repeat(node) {
+            return self.attempt(node, Work::Run, Some(delay));
+        }
+        if let Some(live) = self.live.get_mut(&node) {
+            live.stage = Stage::Active;
+        }
+        self.pausing.push(tokio::time::sleep(delay).map(move |()| node).boxed());
+    }
+
+    /// The pause of a node is over.
+    pub(super) fn begin_repetition(&mut self, node: NodeIdx) {
+        if self.live.contains_key(&node) {
+            self.note_start(node);
+            self.attempt(node, Work::Run, None);
+        }
+    }
+
     /// What the node may ask for in this attempt.
     fn context(&self, node: NodeIdx, ports: Arc<Ports>) -> NodeContext {
         let live = &self.live[&node];

@@ -163,6 +163,10 @@ impl Walked {
         }
         let cause = if self.resumed.contains(&key) { Cause::Decision } else { Cause::Started };
         let attempts = self.attempts.entry(key.clone()).or_default();
+        if attempts.last().is_some_and(|it| it.cause == Cause::Failure && it.n == started.attempt) {
+            // The repetition that the failure announced.
+            return;
+        }
         let expected = attempts.last().map_or(1, |it| it.n + 1);
         attempts.push(Attempt { n: started.attempt, at, cause });
         if started.attempt != expected {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dipeo::engine::event::{Event, Status};
 use dipeo::engine::run::LogEntry;
-use dipeo::engine::state::ExecutionState;
+use dipeo::engine::state::{ExecutionState, WaitingNode};
 use dipeo::engine::{Batch, Journal, Projection, Summary, Ticket, Transition};
 use dipeo::error::Error;
 use dipeo::nodes::PauseReason;
@@ -275,6 +275,14 @@ impl Kept {
     /// Whether the execution has ended.
     pub fn has_ended(&self) -> bool {
         self.reader.status.has_ended()
+    }
+
+    /// Whether a round has begun, and nothing holds it or the execution.
+    pub fn goes_on(&self, (node, iteration): &Round) -> bool {
+        let is_asking = |it: &WaitingNode| it.answer.is_none() && it.iteration == *iteration;
+        let is_held =
+            self.reader.node_idx(node).and_then(|it| self.reader.nodes[it].waiting.as_ref()).is_some_and(is_asking);
+        self.begun.contains_key(&(node.clone(), *iteration)) && !is_held && !self.is_paused()
     }
 
     /// Whether it waits for somebody, visibly.

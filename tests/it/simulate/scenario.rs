@@ -98,8 +98,16 @@ struct Process {
 struct Plan {
     at: Instant,
     what: Control,
-    /// The round it is about.
+    /// The round that is to begin, or to begin again.
     round: Option<Round>,
+    /// Whether an effect may happen once more.
+    is_repetition: bool,
+}
+
+impl Plan {
+    fn new(at: Instant, what: Control) -> Self {
+        Self { at, what, round: None, is_repetition: false }
+    }
 }
 
 /// A command on its way.
@@ -107,6 +115,17 @@ struct Asked {
     by: String,
     reply: oneshot::Receiver<Result<(), Error>>,
     is_abort: bool,
+    /// The round that was to begin.
+    round: Option<Round>,
+}
+
+impl Asked {
+    /// Whether what was asked for holds in what is durable. Who asks that a round goes on which somebody else let go
+    /// adds nothing to the log: then it must show that the round has begun.
+    fn is_durable(&self, kept: &Kept) -> bool {
+        let goes_on = self.round.as_ref().is_some_and(|it| kept.goes_on(it));
+        (kept.actors.contains(&self.by) || goes_on) && (kept.has_ended() || !self.is_abort)
+    }
 }
 
 struct Scenario<'a> {
@@ -180,7 +199,7 @@ impl<'a> Scenario<'a> {
         }
         if self.random.chance(8) {
             let at = self.soon(4_000);
-            self.plans.push(Plan { at, what: Control::Abort { reason: None }, round: None });
+            self.plans.push(Plan::new(at, Control::Abort { reason: None }));
             self.is_meddled = true;
         }
     }
@@ -395,13 +414,13 @@ impl<'a> Scenario<'a> {
         let by = format!("somebody {}", self.n_commands);
         let (reply, receiver) = oneshot::channel();
         let is_abort = matches!(plan.what, Control::Abort { .. });
-        if let (Control::Resume { .. }, Some(round)) = (&plan.what, plan.round) {
-            self.world.allow_repetition(round);
+        if let (true, Some(round)) = (plan.is_repetition, &plan.round) {
+            self.world.allow_repetition(round.clone());
         }
         let command = Command { control: plan.what, by: by.clone(), is_by_model: false, reply };
         // A full queue refuses, and whoever asked asks again.
         if process.commands.try_send(command).is_ok() {
-            self.asked.push(Asked { by, reply: receiver, is_abort });
+            self.asked.push(Asked { by, reply: receiver, is_abort, round: plan.round });
         }
     }
 
@@ -411,9 +430,7 @@ impl<'a> Scenario<'a> {
         for mut it in asked {
             match it.reply.try_recv() {
                 Ok(Ok(())) => {
-                    let is_durable =
-                        self.journal.read(|kept| kept.actors.contains(&it.by) && (kept.has_ended() || !it.is_abort));
-                    if !is_durable {
+                    if !self.journal.read(|kept| it.is_durable(kept)) {
                         self.world.violation(format!("`{}` got an answer to what is not durable", it.by));
                     }
                 }
@@ -479,10 +496,11 @@ impl<'a> Scenario<'a> {
             let again_at = self.soon(6_000);
             let node = Some(format!("{}:{}", round.0, round.1));
             let value = if self.random.chance(50) { json!([1]) } else { answer(reason, prompt) };
-            self.plans.push(Plan { at: again_at, what: Control::Answer { node, value }, round: None });
+            self.plans.push(Plan::new(again_at, Control::Answer { node, value }));
         }
-        let is_operator = reason == PauseReason::Operator;
-        self.plans.push(Plan { at, what, round: is_operator.then_some(round) });
+        let lets_go = matches!(what, Control::Resume { .. });
+        let is_repetition = lets_go && reason == PauseReason::Operator;
+        self.plans.push(Plan { at, what, round: lets_go.then_some(round), is_repetition });
     }
 
     fn story(self) -> Story {
