@@ -21,7 +21,7 @@ use self::scenario::{Chaos, Life, Story, play};
 use self::sketch::{Sketch, sketch};
 
 /// Seeds that are tried unless `SIMULATE_SEEDS` says otherwise.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 1_000;
 /// Seeds that once showed a mistake, of the engine or of the simulation.
 const ONCE_FAILED: [u64; 4] = [
     806, 1198, 1494, // Somebody asks that a node goes on which a step has just let go.
