@@ -302,8 +302,11 @@ impl<'a> Legality<'a> {
     }
 }
 
+/// The status, the outputs and how often each node ran.
+type Outcome = (Status, Map<String, Value>, Map<String, Value>);
+
 /// What came of a run, as far as luck has no part in it; `None` when it has.
-pub fn outcome(sketch: &Sketch, story: &Story) -> Option<(Status, Map<String, Value>, Map<String, Value>)> {
+pub fn outcome(sketch: &Sketch, story: &Story) -> Option<Outcome> {
     let is_luck = |text: String| ["it fails once", "it fails twice"].iter().any(|it| text.contains(it));
     let has_luck = story.kept.log.iter().any(|it| match &it.event {
         Event::NodeError(failed) => is_luck(failed.error.to_string()) || was_interrupted(&story.kept.log, it, failed),

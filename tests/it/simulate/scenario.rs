@@ -521,7 +521,7 @@ impl<'a> Scenario<'a> {
 fn answer(reason: PauseReason, prompt: &str) -> Value {
     let sum = hash(&[prompt]);
     match reason {
-        PauseReason::Approval => json!(sum % 2 == 0),
+        PauseReason::Approval => json!(sum.is_multiple_of(2)),
         _ => json!(format!("a{:x}", sum % 0xFFFF)),
     }
 }
