@@ -359,11 +359,14 @@ async fn after_the_end(
             .hint("the first valid answer wins")
             .details(json!({"answer": first.value, "by": first.by})));
     }
-    if action == "resume" && matches!(status, Status::Failed | Status::Aborted) {
-        let by = caller.by();
-        reopen(app.supervisor()?, id, by, request.reason.clone()).await?;
+    if action == "resume"
+        && matches!(status, Status::Failed | Status::Aborted)
+        && reopen(app.supervisor()?, id, caller.by(), request.reason.clone()).await?
+    {
+        // It may have failed again by now.
+        return Ok(());
     }
-    // Opened again: by this request, or by another just before.
+    // Another request may have opened it just before.
     let status = app.store()?.status(id)?.unwrap_or(status);
     if action == "resume" && !status.has_ended() {
         return Ok(());

@@ -22,6 +22,8 @@ pub(super) enum Cause {
     Started,
     /// The one before had failed.
     Failure,
+    /// The one before had failed, and the log says when the pause after that was over.
+    FailureAndPause,
     /// Somebody said so.
     Decision,
 }
@@ -163,8 +165,9 @@ impl Walked {
         }
         let cause = if self.resumed.contains(&key) { Cause::Decision } else { Cause::Started };
         let attempts = self.attempts.entry(key.clone()).or_default();
-        if attempts.last().is_some_and(|it| it.cause == Cause::Failure && it.n == started.attempt) {
-            // The repetition that the failure announced.
+        let announced = attempts.last_mut().filter(|it| it.cause == Cause::Failure && it.n == started.attempt);
+        if let Some(announced) = announced {
+            announced.cause = Cause::FailureAndPause;
             return;
         }
         let expected = attempts.last().map_or(1, |it| it.n + 1);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use dipeo::compile::NodeIdx;
-use dipeo::engine::event::{Closing, Event, NodeStarted, Status, TokenUsage};
+use dipeo::engine::event::{Closing, Event, NodeError, NodeStarted, Status, TokenUsage};
 use dipeo::engine::run::LogEntry;
 use dipeo::engine::schedule::{Action, Ending, Input, Limits, Schedule};
 use dipeo::engine::state::ExecutionState;
@@ -144,9 +144,20 @@ fn usage(kept: &Kept, ledger: &Summed) -> Vec<String> {
             _ => None,
         })
         .collect();
+    // A reply that died with its process is not that of the item, should that fail afterwards.
+    let answered: BTreeSet<(Round, usize)> = kept
+        .log
+        .iter()
+        .filter_map(|it| match &it.event {
+            Event::NodeOutput(done) if done.item.error.is_none() => {
+                Some(((it.node_id.clone()?, done.iteration), done.item.index))
+            }
+            _ => None,
+        })
+        .collect();
     for ((round, item), usage) in &ledger.usage {
         let is_kept = match item {
-            Some(item) => kept.items.contains(&(round.clone(), *item)),
+            Some(item) => answered.contains(&(round.clone(), *item)),
             None => true,
         };
         if completed.contains(round) && is_kept && !was_set_by_hand(kept, round) {
@@ -291,14 +302,14 @@ impl<'a> Legality<'a> {
     }
 }
 
-/// The end of a run: its status, and two maps of what it left behind.
+/// The status, the outputs and how often each node ran.
 pub type Outcome = (Status, Map<String, Value>, Map<String, Value>);
 
 /// What came of a run, as far as luck has no part in it; `None` when it has.
 pub fn outcome(sketch: &Sketch, story: &Story) -> Option<Outcome> {
     let is_luck = |text: String| ["it fails once", "it fails twice"].iter().any(|it| text.contains(it));
     let has_luck = story.kept.log.iter().any(|it| match &it.event {
-        Event::NodeError(failed) => is_luck(failed.error.to_string()),
+        Event::NodeError(failed) => is_luck(failed.error.to_string()) || was_interrupted(&story.kept.log, it, failed),
         Event::NodeOutput(it) => it.item.error.as_ref().is_some_and(|it| is_luck(it.to_string())),
         _ => false,
     });
@@ -313,4 +324,13 @@ pub fn outcome(sketch: &Sketch, story: &Story) -> Option<Outcome> {
         _ => Default::default(),
     };
     Some((status, outputs, counts))
+}
+
+/// Whether attempts of a round died before one failed for good: the error says how many there were.
+fn was_interrupted(log: &[LogEntry], entry: &LogEntry, failed: &NodeError) -> bool {
+    let is_of_round = |it: &&LogEntry| {
+        it.node_id == entry.node_id
+            && matches!(&it.event, Event::NodeRetry(retry) if retry.iteration == failed.iteration)
+    };
+    failed.error["attempts"] != log.iter().filter(is_of_round).count() + 1
 }

@@ -220,6 +220,19 @@ fn what_must_happen_at_most_once_may_be_repeated_only_by_decision() {
 }
 
 #[test]
+fn a_repetition_that_a_failure_announced_may_start_once() {
+    let begun = |starts: usize| {
+        let repeated = std::iter::repeat_n(("n", started(1, 2)), starts);
+        let events = [("n", started(1, 1)), ("n", retry(1, 2))].into_iter().chain(repeated);
+        history(log(events.chain([("n", completed(1, 2)), ("", end())]).collect()), &["n:1 1", "n:1 2"])
+    };
+    for starts in [0, 1] {
+        assert_eq!(kinds(&begun(starts)), [], "{starts}");
+    }
+    assert!(kinds(&begun(2)).contains(&Broken::LogBroken));
+}
+
+#[test]
 fn a_broken_log_is_found() {
     let gap = |mut it: History| {
         it.logs[0].entries.remove(3);
