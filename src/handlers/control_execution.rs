@@ -405,18 +405,21 @@ const ACTIONS: [(&str, &[&str]); 9] = [
     ("inspect", &[]),
 ];
 
+/// Requests of their own that stand beside the actions: they make or compare executions.
+const BESIDE: [&str; 3] = ["fork", "replay", "diff"];
+
 /// Reads an action and its other names.
 fn action_of(text: &str) -> Result<&'static str, Error> {
     if let Some((action, _)) = ACTIONS.iter().find(|(name, others)| *name == text || others.contains(&text)) {
         return Ok(action);
     }
-    if ["fork", "diff"].contains(&text) {
+    if BESIDE.contains(&text) {
         // They are other requests, and so are their answers: adapters hand them to the handlers of that name.
         return Err(Error::invalid("INVALID_INPUT", format!("`{text}` does not act on one execution"))
             .hint(format!("use `dipeo {text}`")));
     }
     let words = ACTIONS.iter().flat_map(|(name, others)| std::iter::once(name).chain(others.iter()));
-    let words = words.chain(&["fork", "diff"]);
+    let words = words.chain(&BESIDE);
     let near = nearest(text, words.copied()).map(|it| format!("did you mean `{it}`? ")).unwrap_or_default();
     let all: Vec<String> = ACTIONS
         .iter()
@@ -427,5 +430,5 @@ fn action_of(text: &str) -> Result<&'static str, Error> {
         .collect();
     let shown: String = text.chars().take(60).collect();
     Err(Error::invalid("INVALID_INPUT", format!("there is no action `{shown}`"))
-        .hint(format!("{near}the actions are {}", all.join(", "))))
+        .hint(format!("{near}the actions are {}; beside them {}", all.join(", "), BESIDE.join(", "))))
 }
