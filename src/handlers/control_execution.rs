@@ -429,6 +429,9 @@ fn action_of(text: &str) -> Result<&'static str, Error> {
         })
         .collect();
     let shown: String = text.chars().take(60).collect();
-    Err(Error::invalid("INVALID_INPUT", format!("there is no action `{shown}`"))
-        .hint(format!("{near}the actions are {}; beside them {}", all.join(", "), BESIDE.join(", "))))
+    Err(Error::invalid("INVALID_INPUT", format!("there is no action `{shown}`")).hint(format!(
+        "{near}the actions are {}; beside them {}",
+        all.join(", "),
+        BESIDE.join(", ")
+    )))
 }
