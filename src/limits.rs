@@ -128,7 +128,8 @@ pub const SUBSCRIPTIONS_PER_PRINCIPAL_MAX: usize = 2_000;
 /// Resources that one subscription may follow.
 pub const SUBSCRIBED_URIS_MAX: usize = 1_000;
 
-/// Requests in a row that one connection may have refused before it is slowed down: a client that learns needs few.
+/// Requests more than were answered that one connection may have refused before it is slowed down: a client that
+/// learns needs few.
 pub const REFUSALS_FREE: u32 = 20;
 /// How long each further refusal waits: what is sent without end as fast as it is refused costs others little.
 pub const REFUSAL_PAUSE: Duration = Duration::from_millis(5);

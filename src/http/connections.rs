@@ -105,7 +105,8 @@ async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
     }
 }
 
-/// How many requests in a row were refused on one connection.
+/// By how much the refusals outnumber the answers on one connection: a request that is answered makes good for one
+/// that was refused.
 #[derive(Default)]
 struct Patience(AtomicU32);
 
@@ -113,10 +114,13 @@ impl Patience {
     /// How long this answer has to wait.
     fn after(&self, status: StatusCode) -> Option<Duration> {
         if !status.is_client_error() {
-            self.0.store(0, Ordering::Relaxed);
+            let n_before = self.0.load(Ordering::Relaxed);
+            self.0.store(n_before.saturating_sub(1), Ordering::Relaxed);
             return None;
         }
-        let n_before = self.0.fetch_add(1, Ordering::Relaxed);
+        // Never far above the bound: who stops is soon trusted again.
+        let n_before = self.0.load(Ordering::Relaxed).min(REFUSALS_FREE);
+        self.0.store(n_before + 1, Ordering::Relaxed);
         (n_before >= REFUSALS_FREE).then_some(REFUSAL_PAUSE)
     }
 }
@@ -183,8 +187,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_refusals_without_end_have_to_wait() {
-        let patience = Arc::new(Patience::default());
+    fn only_who_is_refused_far_more_often_than_answered_has_to_wait() {
+        let patience = Patience::default();
         let wait = |status: u16, n: u32| {
             let status = StatusCode::from_u16(status).expect("a status");
             (0..n).fold(None, |_, _| patience.after(status))
@@ -194,10 +198,12 @@ mod tests {
             (403, 1, Some(REFUSAL_PAUSE)),
             (429, 1_000_000, Some(REFUSAL_PAUSE)),
             (200, 1, None),
-            (404, REFUSALS_FREE, None),
-            (500, 1, None),
-            (404, REFUSALS_FREE, None),
+            (404, 1, Some(REFUSAL_PAUSE)),
+            (500, 2, None),
+            (404, 1, None),
             (401, 1, Some(REFUSAL_PAUSE)),
+            (200, 2 * REFUSALS_FREE, None),
+            (404, REFUSALS_FREE, None),
         ] {
             assert_eq!(wait(status, n), expected, "{status} {n} times");
         }
