@@ -134,6 +134,8 @@ struct Token {
 /// A node that has started and not completed.
 struct Live {
     iteration: u32,
+    /// How many node executions of the run had begun then, this one included.
+    began: u32,
     attempt: u32,
     /// How many of the attempts were made before the execution was opened again.
     earlier: u32,
@@ -153,9 +155,10 @@ struct Live {
 }
 
 impl Live {
-    fn new(iteration: u32, stage: Stage, inputs: Inputs, sources: BTreeMap<String, String>) -> Self {
+    fn new(iteration: u32, began: u32, stage: Stage, inputs: Inputs, sources: BTreeMap<String, String>) -> Self {
         Self {
             iteration,
+            began,
             attempt: 1,
             earlier: 0,
             failures: 0,

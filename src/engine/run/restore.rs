@@ -143,7 +143,7 @@ fn replay_start(run: &mut Run, node: NodeIdx, started: &NodeStarted) {
     let (inputs, sources) = run.take_inputs(&edges);
     let inputs = inputs.unwrap_or_else(|_| Inputs::default());
     Arc::make_mut(&mut run.history).started[node] = started.iteration;
-    let live = Live::new(started.iteration, Stage::Lost, inputs, sources);
+    let live = Live::new(started.iteration, run.schedule.n_started(), Stage::Lost, inputs, sources);
     run.live.insert(node, Live { attempt: started.attempt, ..live });
 }
 
@@ -209,8 +209,11 @@ impl Run {
         self.live.get(&node).is_some_and(|it| it.stage != Stage::Active) && !self.state.is_asking(node)
     }
 
+    /// In the order in which they had begun, so that what they publish comes in the order in which it would have.
     pub(super) fn lost_nodes(&self) -> Vec<NodeIdx> {
-        self.live.keys().copied().filter(|it| self.is_lost(*it)).collect()
+        let mut lost: Vec<NodeIdx> = self.live.keys().copied().filter(|it| self.is_lost(*it)).collect();
+        lost.sort_by_key(|it| self.live[it].began);
+        lost
     }
 
     /// Takes up a lost node where it was.

@@ -26,7 +26,7 @@ impl Run {
             Ok(inputs) => (inputs, None),
             Err(problem) => (Inputs::default(), Some(problem)),
         };
-        self.live.insert(node, Live::new(iteration, Stage::Active, inputs, sources));
+        self.live.insert(node, Live::new(iteration, self.schedule.n_started(), Stage::Active, inputs, sources));
         let given = self.state.nodes[node].given.clone();
         if problem.is_none() && given.is_none() && self.holds(node) {
             self.hold(node);
