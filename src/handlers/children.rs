@@ -16,8 +16,8 @@ use super::supervisor::Supervisor;
 use super::surroundings::World;
 use super::workspace::{Source, Workspace};
 use super::{inputs, present, repeat};
+use crate::compile::Compiled;
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, compile};
 use crate::diagram::Service;
 use crate::engine::Status;
 use crate::engine::event::{Event, TokenUsage};
@@ -64,7 +64,7 @@ impl Children for ChildRuns {
     fn settled<'a>(&'a self, child: &'a ExecutionId) -> BoxFuture<'a, Result<ChildState, Error>> {
         async move {
             let supervisor = self.supervisor()?;
-            let mut changes = supervisor.store().changes();
+            let mut changes = supervisor.store().turns();
             loop {
                 changes.mark_unchanged();
                 match supervisor.store().status(child)? {
@@ -89,7 +89,7 @@ impl Children for ChildRuns {
     fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, Option<String>> {
         let supervisor = self.0.clone();
         async move {
-            let Some(mut changes) = supervisor.upgrade().map(|it| it.store().changes()) else {
+            let Some(mut changes) = supervisor.upgrade().map(|it| it.store().turns()) else {
                 return std::future::pending().await;
             };
             loop {
@@ -262,7 +262,7 @@ fn compile_child(
         needs_no_keys: request.models.is_some(),
         ..World::new(supervisor, options.base_dir.clone(), rights.clone())
     };
-    let compiled = compile(&source.text, format, &world);
+    let compiled = supervisor.parsed.compile(&source.text, format, &world);
     options.texts = world.into_read();
     Ok(compiled)
 }

@@ -292,7 +292,7 @@ pub(super) fn first_question(store: &Store, child: &ExecutionId) -> Result<Optio
 /// Writes the request down, makes sure somebody alive owns the execution, and waits for the outcome.
 async fn carry_out(app: &App, id: &ExecutionId, new: NewControl) -> Result<(), Error> {
     let store = app.store()?;
-    let mut changes = store.changes();
+    let mut changes = store.turns();
     let control = store.add_control(new).await?;
     app.supervisor()?.adopt(id).await?;
     app.supervisor()?.look_at_controls()?;

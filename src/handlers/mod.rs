@@ -35,6 +35,7 @@ pub mod mcp_bundle;
 pub mod mcp_install;
 pub mod mcp_manifest;
 mod opened;
+mod parsed;
 mod pictures;
 mod present;
 pub mod questions;

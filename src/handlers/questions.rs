@@ -84,7 +84,7 @@ pub fn open_questions(app: &App, caller: &Caller, execution_id: &str) -> Result<
 /// returns when that cannot be found out any more.
 pub async fn gone(app: &App, asked: &Asked) {
     let Ok(store) = app.store() else { return std::future::pending().await };
-    let mut changes = store.changes();
+    let mut changes = store.turns();
     loop {
         changes.mark_unchanged();
         match still_waits(store, asked) {

@@ -14,8 +14,8 @@ use super::launch::StoredOptions;
 use super::surroundings::World;
 use super::workspace::Source;
 use super::{App, Caller, inputs, present, wait};
+use crate::compile::Compiled;
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, compile};
 use crate::config::sha256;
 use crate::diagram::{Format, Person, Service};
 use crate::engine::Status;
@@ -196,7 +196,7 @@ impl Prepared {
             needs_no_keys: options.models.is_some(),
             ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
         };
-        let compiled = compile(&source.text, format, &world);
+        let compiled = app.parsed.compile(&source.text, format, &world);
         options.texts = world.into_read();
         if let Some(own) = compiled.plan.as_ref().and_then(|it| it.settings.timeout) {
             // What the caller asked for can only shorten what the diagram allows itself.

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::broken_off::BrokenOff;
 use super::children::ChildRuns;
+use super::parsed::ParsedTexts;
 use super::{caller, launch};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -39,6 +40,8 @@ pub struct Supervisor {
     store: Arc<Store>,
     ports: Arc<Ports>,
     languages: Arc<dyn Languages>,
+    /// What the texts of diagrams were read as.
+    pub(super) parsed: Arc<ParsedTexts>,
     config: Config,
     role: &'static str,
     owner: Arc<str>,
@@ -72,6 +75,7 @@ impl Supervisor {
         store: Arc<Store>,
         ports: Arc<Ports>,
         languages: Arc<dyn Languages>,
+        parsed: Arc<ParsedTexts>,
         config: Config,
         role: &'static str,
         runtime: Option<Handle>,
@@ -84,6 +88,7 @@ impl Supervisor {
             }),
             store,
             languages,
+            parsed,
             config,
             role,
             owner: owner_id().into(),
@@ -414,7 +419,7 @@ impl Supervisor {
 
     /// Renews the lease, takes over what is open and carries control requests, until the process stops.
     async fn keep_house(self: Arc<Self>) {
-        let mut changes = self.store.changes();
+        let mut changes = self.store.turns();
         let mut renewal = tokio::time::interval(limits::LEASE_RENEWAL);
         renewal.tick().await;
         let mut look = tokio::time::interval(limits::DEAD_OWNER_LOOK);
@@ -535,7 +540,7 @@ impl Supervisor {
     pub async fn drained(self: &Arc<Self>, idle: Duration) {
         let mut idle_since = None;
         loop {
-            let mut changes = self.store.changes();
+            let mut changes = self.store.turns();
             let is_busy = self.store.busy(&self.owner).unwrap_or(0) > 0;
             if is_busy || self.store.unowned_open().unwrap_or(0) > 0 {
                 idle_since = None;

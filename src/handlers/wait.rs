@@ -48,7 +48,8 @@ pub async fn until_settled(
         return Ok(());
     }
     let store = app.store()?;
-    let mut changes = store.changes();
+    // Only who tells of each node has to look after each commit.
+    let mut changes = if waiting.on_progress.is_some() { store.changes() } else { store.turns() };
     let mut progress = waiting.on_progress.map(ProgressReader::new);
     let mut on_token = waiting.on_token;
     let mut tokens = app.started_supervisor().filter(|_| on_token.is_some()).map(|it| it.tokens());

@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Durability;
@@ -108,6 +109,8 @@ pub(super) fn without_waiting<T>(connection: &mut Connection, work: impl FnOnce(
 fn prepare_any(connection: &mut Connection) -> Result<(), Failure> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.busy_handler(Some(patience()))?;
+    // Plans must not depend on the values that are asked for: SQLite would prepare a statement again for each.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

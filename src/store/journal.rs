@@ -16,10 +16,29 @@ use crate::error::Error;
 impl Journal for Store {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Ticket, Error>> {
         Box::pin(async move {
-            let result = self.writer.enqueue(move |connection| write_batch(connection, &batch)).await?;
+            let is_turn = is_turn(&batch);
+            let result = self.writer.enqueue_as(is_turn, move |connection| write_batch(connection, &batch)).await?;
             Ok(Ticket(result))
         })
     }
+}
+
+/// Phases that take a running execution further and change nothing that others wait for.
+const ON_THE_WAY: [&str; 9] = [
+    "node_started",
+    "node_completed",
+    "node_output",
+    "node_retry",
+    "tool_call_started",
+    "tool_call_finished",
+    "execution_log",
+    "budget_reserved",
+    "budget_settled",
+];
+
+/// Whether a batch does more than take a running execution further.
+fn is_turn(batch: &Batch) -> bool {
+    batch.projection.is_some() || batch.transitions.iter().any(|it| !ON_THE_WAY.contains(&it.phase))
 }
 
 /// What the row says before the batch.

@@ -32,7 +32,7 @@ use super::run_diagram::{Waiting, may_run};
 use super::surroundings::World;
 use super::{App, Caller, caller, inputs, present, wait};
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, Plan, compile};
+use crate::compile::{Compiled, Plan};
 use crate::diagram::NodeKind;
 use crate::engine::event::{Event, ForkedFrom};
 use crate::engine::fork::{Round, kept};
@@ -237,7 +237,7 @@ fn compiled(
         read: Mutex::new(read),
         ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
     };
-    let compiled = compile(&text.source.text, text.format, &world);
+    let compiled = app.parsed.compile(&text.source.text, text.format, &world);
     options.texts = world.into_read();
     if let Some(plan) = &compiled.plan {
         options.breakpoints.retain(|it| plan.find(it).is_some());
