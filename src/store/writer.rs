@@ -236,7 +236,12 @@ impl Service {
         if jobs.is_empty() {
             return;
         }
-        match self.commit_together(&mut jobs) {
+        // A point to go back to for each job costs a copy of every page it touches, so that is the second try.
+        let outcome = match self.commit_together(&mut jobs, false) {
+            Err(Broken::Later(_)) if jobs.len() > 1 => self.commit_together(&mut jobs, true),
+            outcome => outcome,
+        };
+        match outcome {
             Ok(refusals) => self.acknowledge(jobs, refusals),
             Err(Broken::Begin(error)) => {
                 for job in jobs {
@@ -259,17 +264,17 @@ impl Service {
         }
     }
 
-    /// Returns, for each job, why it was refused; a refused one has left no trace.
-    fn commit_together(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Option<Failure>>, Broken> {
+    /// Returns, for each job, why it was refused; a refused one has left no trace. With `apart` each may be refused
+    /// alone, else a refusal of one undoes all.
+    fn commit_together(&mut self, jobs: &mut [Box<dyn Job>], apart: bool) -> Result<Vec<Option<Failure>>, Broken> {
         let n_changes_before = self.connection.total_changes();
         let is_turn = jobs.iter().any(|it| it.is_turn());
         self.begin()?;
         let mut refusals = Vec::with_capacity(jobs.len());
-        let is_shared = jobs.len() > 1;
         for job in jobs {
-            let written = if is_shared { self.write_apart(job.as_mut())? } else { job.write(&self.connection) };
+            let written = if apart { self.write_apart(job.as_mut())? } else { job.write(&self.connection) };
             if let Err(failure) = written {
-                if !is_shared {
+                if !apart {
                     self.roll_back();
                     return Err(Broken::Later(failure));
                 }
