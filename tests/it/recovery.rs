@@ -400,7 +400,7 @@ nodes:
   retry: {max_attempts: 2, delay_ms: 1}
   command: |
     echo try >> files/ledger
-    case $DIPEO_ATTEMPT in 1) while true; do sleep 0.05; done;; 2) exit 1;; *) echo made;; esac
+    case $DIPEO_ATTEMPT in 1) while test -e files/ledger; do sleep 0.05; done;; 2) exit 1;; *) echo made;; esac
 - {label: e, type: endpoint}
 connections:
 - {from: s, to: shaky}
