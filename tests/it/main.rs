@@ -12,6 +12,7 @@ mod corpus_compile;
 mod corpus_parse;
 mod corpus_run;
 mod crash;
+mod diagram_files;
 mod diagram_tools;
 mod diff_patch;
 mod dipeocc;
