@@ -50,6 +50,7 @@ mod questions;
 mod readme;
 mod recovery;
 mod replay;
+mod rest;
 mod same_answers;
 mod schedule_model;
 mod schedule_random;
