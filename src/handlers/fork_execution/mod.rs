@@ -221,7 +221,7 @@ fn prepared(app: &App, caller: &Caller, past: &Past, request: Request, extras: &
         inherited: Vec::new(),
         in_background: extras.background,
     };
-    let row = begin::new_row(supervisor, &beginning, &Event::ExecutionStarted(first), now);
+    let row = begin::new_row(supervisor, &beginning, &Event::ExecutionStarted(first), now)?;
     let copying = Copying { past, fork: &beginning.execution_id, names: &names, now };
     let (messages, ids) = copying.messages(store, &kept)?;
     let mut transitions = row.transitions;
