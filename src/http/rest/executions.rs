@@ -14,6 +14,7 @@ use crate::handlers::delete_execution::{self, delete_execution};
 use crate::handlers::diff_executions::{self, diff_executions};
 use crate::handlers::execution_logs::{self, LogFormat, NodeLog, StoredTransition};
 use crate::handlers::execution_messages::{self, StoredMessage, execution_messages};
+use crate::handlers::execution_metrics::{self, execution_metrics};
 use crate::handlers::execution_object::ExecutionObject;
 use crate::handlers::list_executions::{self, ListedExecution, list_executions};
 use crate::handlers::see_result::{self, Detail, see_result};
@@ -221,6 +222,26 @@ pub const OPERATIONS: &[Operation] = &[
         call: |asked| Box::pin(messages(asked)),
     },
     Operation {
+        id: "executionMetrics",
+        verb: Verb::Get,
+        path: "/api/v1/executions/{id}/metrics",
+        group: "executions",
+        summary: "Say where its time and tokens went",
+        handler: "execution_metrics",
+        scopes: READS,
+        request: Some(shape::<execution_metrics::Request>("ExecutionMetrics")),
+        names: &[("id", "execution_id")],
+        hidden: &[],
+        listens: Listens::ToIfNoneMatch,
+        successes: &[Success {
+            status: 200,
+            about: "Times, tokens, the critical path, what could be better.",
+            body: Some(shape::<execution_metrics::Response>("Metrics")),
+        }],
+        refusals: &[404],
+        call: |asked| Box::pin(metrics(asked)),
+    },
+    Operation {
         id: "compareExecutions",
         verb: Verb::Get,
         path: "/api/v1/executions/{id}/diff/{other}",
@@ -370,6 +391,10 @@ async fn messages(asked: Asked) -> Result<Answer, Error> {
     request.limit.get_or_insert(LIMIT);
     let found = execution_messages(&asked.app, &asked.caller, request).await?;
     Answer::ok(window.page(found.messages, found.total as u64))
+}
+
+async fn metrics(asked: Asked) -> Result<Answer, Error> {
+    Answer::ok(execution_metrics(&asked.app, &asked.caller, asked.request()?).await?)
 }
 
 async fn compare(asked: Asked) -> Result<Answer, Error> {

@@ -134,6 +134,9 @@ pub async fn tell_what_happened(rest: &Rest) {
     let said: Vec<&str> =
         messages.body["items"].as_array().expect("items").iter().filter_map(|it| it["content"].as_str()).collect();
     assert_eq!(said, ["How are you?", "fine"], "{}", messages.body);
+    let metrics = rest.get(&format!("/api/v1/executions/{id}/metrics")).await;
+    assert_eq!((&metrics.body["node_count"], &metrics.body["critical_path_length"]), (&json!(3), &json!(3)));
+    assert_eq!(metrics.body["node_breakdown"][1]["label"], "ask", "{}", metrics.body);
 }
 
 pub async fn are_steered(rest: &Rest) {
