@@ -19,6 +19,9 @@ use crate::handlers::mcp_manifest::{self, mcp_manifest};
 pub struct McpArgs {
     #[command(subcommand)]
     pub command: Option<McpCommand>,
+    /// Serve on HTTP instead, as `dipeo serve` does
+    #[arg(long)]
+    pub http: bool,
     #[command(flatten)]
     pub offered: OfferedArgs,
 }

@@ -8,6 +8,22 @@ use clap::{Parser, ValueEnum};
 use super::args::{Cli, Form};
 use crate::error::Error;
 
+/// The form of the output that arguments ask for which cannot be read: the error is printed in it.
+pub fn form_of(arguments: &[OsString]) -> Form {
+    let words: Vec<&str> = arguments.iter().map_while(|it| it.to_str().filter(|it| *it != "--")).collect();
+    let named = |form: &str| <Form as ValueEnum>::from_str(form, true).ok();
+    let mut form = Form::Text;
+    for (at, word) in words.iter().enumerate() {
+        let value = match *word {
+            "--json" => Some("json"),
+            "-o" | "--output" => words.get(at + 1).copied(),
+            other => other.strip_prefix("--output=").or_else(|| other.strip_prefix("-o")),
+        };
+        form = value.and_then(named).unwrap_or(form);
+    }
+    form
+}
+
 /// Reads the arguments.
 ///
 /// # Errors
@@ -75,9 +91,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
+    fn the_form_of_an_error_is_known_before_the_arguments_are() {
+        for (arguments, form) in [
+            ("run x --tiemout 3", Form::Text),
+            ("run x --tiemout 3 --json", Form::Json),
+            ("-o json rnu", Form::Json),
+            ("-ojson rnu", Form::Json),
+            ("--output=markdown rnu", Form::Markdown),
+            ("run -- --json", Form::Text),
+            ("fork x --output node=1", Form::Text),
+        ] {
+            let arguments: Vec<OsString> = arguments.split(' ').map(Into::into).collect();
+            assert_eq!(form_of(&arguments), form, "{arguments:?}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod integrations;
 mod launch;
 pub mod list_diagrams;
 pub mod list_executions;
+pub mod live_server;
 mod log_pages;
 pub mod maintenance;
 pub mod mcp_bundle;
