@@ -18,6 +18,7 @@ use super::doctor::DoctorArgs;
 use super::edit::EditArgs;
 use super::export::ExportArgs;
 use super::fork::ForkArgs;
+use super::history::{HistoryArgs, RestoreArgs};
 use super::integrations::IntegrationsArgs;
 use super::list::ListArgs;
 use super::maintenance::MaintenanceArgs;
@@ -137,6 +138,10 @@ pub enum Command {
     Edit(EditArgs),
     /// Show the diagrams of the workspace
     List(ListArgs),
+    /// Show the saved versions of a diagram
+    History(HistoryArgs),
+    /// Make an earlier version of a diagram the present one
+    Restore(RestoreArgs),
     /// Show or raise the rights of a diagram that a client submitted
     Trust(TrustArgs),
     /// Providers that diagrams call: write, check, try and list their manifests
@@ -197,6 +202,8 @@ impl Command {
             | Self::Ask(_)
             | Self::Stats(_)
             | Self::List(_)
+            | Self::History(_)
+            | Self::Restore(_)
             | Self::Trust(_)
             | Self::Integrations(_)
             | Self::Doctor(_)

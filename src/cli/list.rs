@@ -21,7 +21,7 @@ pub struct ListArgs {
 
 /// Shows the diagrams of the workspace.
 pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
-    let request = Request { format: args.format, search: args.search };
+    let request = Request { format: args.format, search: args.search, ..Request::default() };
     let response = list_diagrams(context.app, &context.caller, request).await?;
     context.output.show(&response, shown)?;
     Ok(0)

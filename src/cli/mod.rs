@@ -17,6 +17,7 @@ mod edit;
 mod events;
 mod export;
 mod fork;
+mod history;
 mod integrations;
 mod list;
 mod log;
@@ -116,6 +117,8 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Secrets(args) => secrets::secrets(context, args).await,
         Command::Tokens(args) => tokens::tokens(context, args).await,
         Command::Maintenance(args) => maintenance::maintenance(context, args).await,
+        Command::History(args) => history::history(context, args).await,
+        Command::Restore(args) => history::restore(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,

@@ -186,7 +186,7 @@ pub(super) async fn newest(
         Some(name) => format!("there is no execution of `{name}`"),
         None => "there is no execution yet".to_owned(),
     };
-    let request = list_executions::Request { status, diagram, limit: None };
+    let request = list_executions::Request { status, diagram, ..Default::default() };
     let found = newest_execution(context.app, &context.caller, request).await?;
     found
         .map(|it| it.execution_id)
@@ -204,8 +204,12 @@ fn status_of(args: &ResultsArgs) -> Result<Option<Status>, Error> {
 }
 
 async fn list(context: &Context<'_>, args: &ResultsArgs) -> Result<u8, Error> {
-    let request =
-        list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: Some(args.limit) };
+    let request = list_executions::Request {
+        status: status_of(args)?,
+        diagram: args.diagram.clone(),
+        limit: Some(args.limit),
+        ..Default::default()
+    };
     let response = list_executions(context.app, &context.caller, request).await?;
     context.output.show(&response, listed)?;
     Ok(0)
