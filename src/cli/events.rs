@@ -1,5 +1,7 @@
 //! One event of an execution as a line.
 
+use std::fmt::{Display, Formatter};
+
 use serde_json::{Map, Value};
 
 use super::print::readable;
@@ -9,22 +11,40 @@ use crate::shown;
 /// Characters of a value that stand in a line.
 const EXCERPT_CHARS: usize = 60;
 
-/// The cells of an event in a table: number, time of day, what happened, the node, and what is worth knowing of it.
-pub fn cells(it: &EventRecord) -> [String; 5] {
-    let time = text(&it.data, "ts").split(['T', 'Z']).nth(1).unwrap_or_default().to_owned();
-    [it.seq.to_string(), time, it.event.clone(), node(it).to_owned(), detail(it)]
+/// What is shown of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    pub seq: u64,
+    /// RFC 3339.
+    pub at: &'a str,
+    pub event: &'a str,
+    /// The label of its node, else the id.
+    pub node: &'a str,
+    /// What the event carries.
+    pub data: &'a Map<String, Value>,
 }
 
-/// An event on one line.
-pub fn line(it: &EventRecord) -> String {
-    let [seq, time, event, node, detail] = cells(it);
-    format!("{seq:>5}  {time}  {event:<21} {:<16} {detail}", shown::line(&node, usize::MAX)).trim_end().to_owned()
+impl<'a> Line<'a> {
+    /// Of an event that is followed.
+    pub fn of(it: &'a EventRecord) -> Self {
+        let label = text(&it.data, "label");
+        let node = if label.is_empty() { text(&it.data, "node_id") } else { label };
+        Self { seq: it.seq, at: text(&it.data, "ts"), event: &it.event, node, data: &it.data }
+    }
+
+    /// The cells of a table: number, time of day, what happened, the node, and what is worth knowing of it.
+    pub fn cells(self) -> [String; 5] {
+        let time = self.at.split(['T', 'Z']).nth(1).unwrap_or_default().to_owned();
+        [self.seq.to_string(), time, self.event.to_owned(), self.node.to_owned(), detail(self.event, self.data)]
+    }
 }
 
-/// The label of the event's node, else its id.
-pub fn node(it: &EventRecord) -> &str {
-    let label = text(&it.data, "label");
-    if label.is_empty() { text(&it.data, "node_id") } else { label }
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let [seq, time, event, node, detail] = self.cells();
+        let line = format!("{seq:>5}  {time}  {event:<21} {:<16} {detail}", shown::line(&node, usize::MAX));
+        f.write_str(line.trim_end())
+    }
 }
 
 /// Whether the event is about this node, by label or id.
@@ -36,12 +56,11 @@ fn text<'a>(data: &'a Map<String, Value>, key: &str) -> &'a str {
     data.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn detail(it: &EventRecord) -> String {
-    let data = &it.data;
+fn detail(event: &str, data: &Map<String, Value>) -> String {
     let ms = |key: &str| data.get(key).and_then(Value::as_i64).map(|it| format!("{it} ms")).unwrap_or_default();
     let round = data.get("iteration").and_then(Value::as_u64).filter(|it| *it > 1);
     let round = round.map(|it| format!("run {it}")).unwrap_or_default();
-    let parts = match it.event.as_str() {
+    let parts = match event {
         "execution_started" => vec![text(data, "diagram").to_owned()],
         "node_started" => vec![round, attempt(data)],
         "node_completed" => vec![round, ms("duration_ms"), output(data)],
@@ -110,8 +129,7 @@ mod tests {
             ("written_by_somebody_else", json!({"payload": [1]}), ""),
         ] {
             let Value::Object(data) = more else { panic!("no map") };
-            let record = EventRecord { seq: 1, event: event.to_owned(), data };
-            assert_eq!(detail(&record), expected, "{event}");
+            assert_eq!(detail(event, &data), expected, "{event}");
         }
     }
 
@@ -120,6 +138,6 @@ mod tests {
         let data = json!({"ts": "2026-01-02T03:04:05.678Z", "label": "a\u{1b}[2J\nb", "reason": "x\u{7}"});
         let Value::Object(data) = data else { panic!("no map") };
         let record = EventRecord { seq: 12, event: "node_skipped".to_owned(), data };
-        assert_eq!(line(&record), "   12  03:04:05.678  node_skipped          a[2J b           x");
+        assert_eq!(Line::of(&record).to_string(), "   12  03:04:05.678  node_skipped          a[2J b           x");
     }
 }

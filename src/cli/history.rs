@@ -5,7 +5,6 @@ use clap::Args;
 use super::Context;
 use super::page::{Page, Table};
 use crate::error::Error;
-use crate::handlers::diagram_history::Expected;
 use crate::handlers::diagram_revisions::{self, ListRequest, ListResponse, RestoreRequest};
 use crate::shown;
 
@@ -58,7 +57,7 @@ fn page(name: &str, found: &ListResponse) -> Page {
 pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<u8, Error> {
     let (name, revision) = parts(&args.revision)?;
     let request = RestoreRequest { name: name.to_owned(), revision, message: args.message };
-    let restored = diagram_revisions::restore(context.app, &context.caller, request, Expected::default()).await?;
+    let restored = diagram_revisions::restore(context.app, &context.caller, request, Default::default()).await?;
     context.output.plain(&restored, "restore", |it| {
         format!("{name} is as revision {revision} again, which is revision {} now\n", it.revision)
     })?;

@@ -1,7 +1,6 @@
 //! `dipeo results`.
 
 use clap::{ArgGroup, Args};
-use serde::Serialize;
 
 use super::args::Form;
 use super::page::{Page, Table};
@@ -78,7 +77,7 @@ pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Err
     if args.logs {
         log::logs(context, &id, &args).await?;
     } else if args.messages {
-        context.output.show(&Conversation::of(&object), conversation_page)?;
+        log::messages(context, &id, &args).await?;
     } else {
         show(context, &object)?;
     }
@@ -87,11 +86,7 @@ pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Err
 
 /// The execution, after waiting for its end or a pause as long as was asked.
 async fn settled(context: &Context<'_>, id: &str, args: &ResultsArgs) -> Result<ExecutionObject, Error> {
-    let detail = match (args.verbose, args.messages) {
-        (true, _) => Some(Detail::Full),
-        (false, true) => Some(Detail::Conversation),
-        (false, false) => None,
-    };
+    let detail = args.verbose.then_some(Detail::Full);
     let mut left = args.wait.unwrap_or(0);
     loop {
         let step = left.min(limits::WAIT_SECONDS_MAX);
@@ -128,31 +123,6 @@ pub(super) fn show(context: &Context<'_>, object: &ExecutionObject) -> Result<()
             Ok(())
         }
     }
-}
-
-/// The conversation of an execution, alone.
-#[derive(Serialize)]
-struct Conversation<'a> {
-    execution_id: &'a str,
-    messages: &'a [ShownMessage],
-    total: u64,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    omitted: &'a [Omitted],
-}
-
-impl<'a> Conversation<'a> {
-    fn of(object: &'a ExecutionObject) -> Self {
-        let messages = object.conversation.as_deref().unwrap_or_default();
-        let total = object.messages_count.unwrap_or(messages.len() as u64);
-        Self { execution_id: &object.execution_id, messages, total, omitted: &object.omitted }
-    }
-}
-
-fn conversation_page(it: &Conversation<'_>) -> Page {
-    let mut page = Page::new(&format!("{}: {} messages", it.execution_id, it.total));
-    add_messages(&mut page, it.messages);
-    it.omitted.iter().for_each(|it| page.line(&left_out(it)));
-    page
 }
 
 fn add_messages(page: &mut Page, messages: &[ShownMessage]) {

@@ -1,5 +1,13 @@
 //! `dipeo metrics`: what it says of real executions.
 
+use std::sync::Arc;
+
+use dipeo::error::Error;
+use dipeo::handlers::Caller;
+use dipeo::handlers::execution_metrics::{self, FindingKind, execution_metrics};
+use dipeo::handlers::run_diagram::{self, Extras, Waiting, run_diagram};
+use dipeo::nodes::ports::{ModelReply, ModelRequest, Models, Usage};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::harness::{self, Workspace, json as printed};
@@ -61,8 +69,41 @@ fn the_metrics_of_a_run_are_those_of_what_it_did() {
     assert_eq!(groups[0].as_array().map(Vec::len), Some(4), "{groups:?}");
     let kinds: Vec<&str> =
         found["optimizations"].as_array().expect("a list").iter().filter_map(|it| it["kind"].as_str()).collect();
-    assert_eq!(kinds, ["repeated_call", "unused_output", "unused_output"], "{found:#}");
+    assert_eq!(kinds, ["unused_output", "unused_output"], "{found:#}");
     assert!(found["total_token_usage"]["total"].as_u64().is_some(), "{found:#}");
+}
+
+/// Says the same to everybody.
+struct Parrot;
+
+impl Models for Parrot {
+    fn call(&self, _: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
+        let usage = Usage { input: 7, output: 3, cached: 0 };
+        Box::pin(async move { Ok(ModelReply { text: "the same".into(), usage, ..ModelReply::default() }) })
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_was_asked_the_same_twice_is_found() {
+    let workspace = harness::workspace();
+    let app = workspace.app_with_models(Arc::new(Parrot));
+    let caller = Caller::Terminal { working_dir: workspace.root().to_path_buf() };
+    let content = TWO_WAYS.replace("service: scripted, replies: [one, one]", "service: ollama, model: m");
+    let request = run_diagram::Request { content: Some(content), ..Default::default() };
+    let extras = Extras { unbounded_wait: true, ..Extras::default() };
+    let object = run_diagram(&app, &caller, request, extras, Waiting::default()).await.expect("it runs");
+    let request = execution_metrics::Request { execution_id: object.execution_id };
+    let found = execution_metrics(&app, &caller, request).await.expect("it has metrics");
+    let repeated: Vec<_> = found.optimizations.iter().filter(|it| it.kind == FindingKind::RepeatedCall).collect();
+    assert_eq!(repeated.len(), 1, "{found:#?}");
+    assert_eq!(
+        repeated[0].message,
+        "`ask` and `ask again` asked the same model the same 2 times: ask once and pass the reply on"
+    );
+    let usage = found.total_token_usage;
+    assert_eq!((usage.input, usage.output, usage.total), (14, 6, 20));
+    app.shut_down_runs().await;
+    app.close().await;
 }
 
 #[test]

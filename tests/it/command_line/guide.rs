@@ -50,10 +50,10 @@ const LINES: &[(&str, u8, &str)] = &[
     ("dipeo compile review --light --json", 0, "\"valid\": true"),
     ("dipeo compile --stdin --light < projects/review.light.yaml", 0, "ok"),
     ("dipeo compile --stdin --light --check-only < projects/review.light.yaml", 0, "ok"),
-    ("dipeo compile --stdin --light --push-as pushed < projects/review.light.yaml", 0, "saved as pushed"),
-    ("dipeo compile --stdin --push-as other --target-dir projects/mine < projects/review.light.yaml", 0, "saved as"),
+    ("dipeo compile --stdin --light --push-as pushed < projects/pushed.light.yaml", 0, "saved as pushed"),
+    ("dipeo compile --stdin --push-as other --target-dir projects/mine < projects/pushed.light.yaml", 0, "saved as"),
     ("dipeo compile --stdin --push-as pushed --create-only < projects/other.light.yaml", 4, ""),
-    ("dipeo compile --stdin --push-as pushed --trust < projects/review.light.yaml", 2, "saved as pushed"),
+    ("dipeo compile --stdin --push-as pushed --trust < projects/pushed.light.yaml", 2, "saved as pushed"),
     ("dipeo compile projects/review.light.yaml --fix", 0, "version: light"),
     ("dipeo compile nothing", 3, ""),
     ("dipeo compile", 2, ""),
@@ -79,6 +79,11 @@ const LINES: &[(&str, u8, &str)] = &[
     ("dipeo diff ID ID", 0, "equal"),
     ("dipeo replay ID", 0, "equal"),
     ("dipeo fork ID --from make", 0, "a is 1"),
+    ("dipeo history pushed", 0, "1 of 1 revisions"),
+    ("dipeo restore pushed@1", 0, "pushed is as revision 1 again"),
+    ("dipeo restore pushed", 2, ""),
+    ("dipeo restore pushed@9", 3, ""),
+    ("dipeo history nothing", 3, ""),
     ("dipeo trust --list", 0, "trusted texts"),
     ("dipeo secrets list", 0, "0 secrets"),
     ("dipeo tokens list", 0, "0 tokens"),
@@ -94,6 +99,7 @@ fn every_command_of_the_guide_works_as_it_is_typed() {
     let workspace = workspace();
     workspace.write("inputs.json", "{\"a\": 5}");
     workspace.write("projects/other.light.yaml", &super::REVIEW.replace("a is", "b is"));
+    workspace.write("projects/pushed.light.yaml", &super::REVIEW.replace("a is", "c is"));
     let mut wrong = Vec::new();
     for (line, code, said) in LINES {
         let output = typed(&workspace, &line.replace("ID", ID).replace("EXEC_ID", ID));
@@ -120,6 +126,7 @@ fn every_command_answers_with_one_json_document_also_when_it_fails() {
     let workspace = workspace();
     workspace.write("inputs.json", "{\"a\": 5}");
     workspace.write("projects/other.light.yaml", &super::REVIEW.replace("a is", "b is"));
+    workspace.write("projects/pushed.light.yaml", &super::REVIEW.replace("a is", "c is"));
     let mut wrong = Vec::new();
     for (line, code, _) in LINES.iter().filter(|(line, ..)| !line.contains("--help") && !line.contains("--version")) {
         let line = line.replace("ID", ID);

@@ -74,21 +74,24 @@ fn what_is_followed_as_json_is_one_document_that_grows_line_by_line() {
 fn the_log_of_an_execution_is_shown_from_an_event_on_and_of_one_node() {
     let workspace = workspace();
     let id = waiting(&workspace);
-    let logs = |more: &[&str]| printed(&workspace, &[&["results", &id, "--logs"], more].concat());
-    let all = logs(&[]);
+    let shown = |more: &[&str]| printed(&workspace, &[&["results", id.as_str()], more].concat());
+    let phases = |found: &Value| -> Vec<String> {
+        let all = found["transitions"].as_array().expect("a list").iter();
+        all.filter_map(|it| it["phase"].as_str().map(str::to_owned)).collect()
+    };
+    let all = shown(&["--logs"]);
     let total = all["total"].as_u64().expect("a number");
-    assert_eq!(all["transitions"].as_array().map(|it| it.len() as u64), Some(total));
-    assert_eq!(all["transitions"][0]["event"], "execution_started");
-    assert_eq!(all["transitions"][total as usize - 1]["event"], "execution_paused");
-    let rest = logs(&["--since", "2"]);
+    assert_eq!(phases(&all).len() as u64, total);
+    assert_eq!(phases(&all).first().map(String::as_str), Some("execution_started"));
+    assert_eq!(phases(&all).last().map(String::as_str), Some("execution_paused"));
+    let rest = shown(&["--logs", "--since", "2"]);
     assert_eq!((&rest["total"], &rest["transitions"][0]["seq"]), (&json!(total - 2), &json!(3)));
-    let own = logs(&["--node", "gate"]);
-    let events: Vec<&str> =
-        own["transitions"].as_array().expect("a list").iter().filter_map(|it| it["event"].as_str()).collect();
-    assert_eq!(events, ["node_started", "interactive_prompt"]);
-    let output =
-        workspace.command().args(["results", &id, "--logs", "--since", "99", "--json"]).output().expect("runs");
-    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stdout));
+    let own = shown(&["--logs", "--node", "gate"]);
+    assert_eq!(phases(&own), ["node_started", "interactive_prompt"]);
+    for what in ["--logs", "--messages", "--follow"] {
+        let found = shown(&[what, "--node", "gat"]);
+        assert_eq!(found["error"]["code"], "NODE_NOT_FOUND", "{what}: {found:#}");
+    }
 }
 
 #[test]
