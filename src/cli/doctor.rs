@@ -1,10 +1,26 @@
 //! `dipeo doctor`.
 
+use clap::Args;
+
 use super::Context;
-use super::args::DoctorArgs;
 use crate::error::Error;
 use crate::handlers::doctor::{self, Fact};
 use crate::handlers::torture::{self, Request, torture};
+
+/// Example: dipeo doctor
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo doctor\n         dipeo doctor --torture 60")]
+pub struct DoctorArgs {
+    /// Kill engines on a scratch database for so long, then prove that nothing was lost and nothing committed ran again
+    #[arg(long, value_name = "SECONDS")]
+    pub torture: Option<u64>,
+    /// Decides which diagrams run and how long engines live
+    #[arg(long, value_name = "N", requires = "torture")]
+    pub seed: Option<u64>,
+    /// Stop killing after so many kills
+    #[arg(long, value_name = "N", requires = "torture")]
+    pub kills: Option<u64>,
+}
 
 /// Exit code when something is to be done.
 const ACTION: u8 = 2;
@@ -15,11 +31,7 @@ pub async fn doctor(context: &Context<'_>, args: DoctorArgs) -> Result<u8, Error
         return prove(context, Request { seconds, seed: args.seed, kills: args.kills }).await;
     }
     let found = doctor::doctor(context.app, &context.caller).await?;
-    if context.output.is_json() {
-        context.output.json(&found)?;
-    } else {
-        context.output.text(&shown(&found));
-    }
+    context.output.plain(&found, "doctor", shown)?;
     Ok(if found.ok { 0 } else { ACTION })
 }
 
@@ -55,11 +67,7 @@ async fn prove(context: &Context<'_>, request: Request) -> Result<u8, Error> {
         context.output.note(&format!("killing engines on a scratch database for {seconds} s, then all must end well"));
     }
     let seen = torture(context.app, request).await?;
-    if context.output.is_json() {
-        context.output.json(&seen)?;
-    } else {
-        context.output.text(&told(&seen));
-    }
+    context.output.plain(&seen, "torture", told)?;
     Ok(if seen.held { 0 } else { BROKEN })
 }
 

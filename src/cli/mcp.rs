@@ -7,10 +7,27 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Context;
+use super::serve::OfferedArgs;
 use crate::error::Error;
 use crate::handlers::mcp_bundle::{self, mcp_bundle};
 use crate::handlers::mcp_install::{self, Action, Change, mcp_install};
 use crate::handlers::mcp_manifest::{self, mcp_manifest};
+
+/// Example: dipeo mcp --read-only
+#[derive(Debug, Args)]
+#[command(
+    after_help = "By hand, in Claude Code: claude mcp add dipeo -- dipeo mcp\nExample: dipeo mcp --read-only",
+    args_conflicts_with_subcommands = true
+)]
+pub struct McpArgs {
+    #[command(subcommand)]
+    pub command: Option<McpCommand>,
+    /// Serve on HTTP instead, as `dipeo serve` does
+    #[arg(long)]
+    pub http: bool,
+    #[command(flatten)]
+    pub offered: OfferedArgs,
+}
 
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]

@@ -101,6 +101,30 @@ pub struct ProgressNote {
     pub duration_ms: Option<i64>,
 }
 
+impl ProgressNote {
+    /// Says in words what happened to the node `label`; `None` for what is not worth a line. `counts` are the node
+    /// executions committed, and in all.
+    pub fn of(phase: &str, label: String, counts: (u64, Option<u64>), duration_ms: Option<i64>) -> Option<Self> {
+        let verb = match phase {
+            "node_started" => "runs",
+            "node_completed" => "done",
+            "node_error" => "failed",
+            "node_retry" => "is tried again",
+            "interactive_prompt" => "waits",
+            "interactive_response" => "was answered",
+            _ => return None,
+        };
+        Some(Self {
+            done: counts.0,
+            total: counts.1,
+            message: format!("{label} {verb}"),
+            label,
+            duration_ms: duration_ms.filter(|_| phase == "node_completed"),
+            phase: phase.to_owned(),
+        })
+    }
+}
+
 /// How a caller waits.
 #[derive(Default)]
 pub struct Waiting {

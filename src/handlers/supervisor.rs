@@ -3,7 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -46,6 +46,8 @@ pub struct Supervisor {
     role: &'static str,
     owner: Arc<str>,
     registered: OnceCell<()>,
+    /// Where this process can be reached.
+    url: OnceLock<String>,
     running: Mutex<HashMap<ExecutionId, mpsc::Sender<Command>>>,
     broken_off: BrokenOff,
     /// Requests on their way to a loop.
@@ -93,6 +95,7 @@ impl Supervisor {
             role,
             owner: owner_id().into(),
             registered: OnceCell::new(),
+            url: OnceLock::new(),
             running: Mutex::default(),
             broken_off: BrokenOff::default(),
             carrying: Mutex::default(),
@@ -164,13 +167,24 @@ impl Supervisor {
             .copied()
     }
 
+    /// Tells others on this database where this process can be reached.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn reachable_at(&self, url: String) -> Result<(), Error> {
+        // A process listens in one place, so the first address stands.
+        let _ = self.url.set(url);
+        self.store.register_owner(self.as_owner()).await
+    }
+
     fn as_owner(&self) -> NewOwner {
         NewOwner {
             owner: self.owner.to_string(),
             pid: std::process::id(),
             host: host_name(),
             kind: self.role.to_owned(),
-            url: None,
+            url: self.url.get().cloned(),
         }
     }
 
@@ -599,7 +613,8 @@ pub fn is_alive(owner: &OwnerRow) -> bool {
     !is_shadow && pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH))
 }
 
-fn host_name() -> String {
+/// The name of this machine.
+pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -102,7 +102,12 @@ async fn next_token(tokens: &mut Option<broadcast::Receiver<TokenNote>>, executi
     }
 }
 
-fn is_settled(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
+/// Whether nothing happens any more by itself: the execution has ended, or is paused and somebody has to act.
+///
+/// # Errors
+///
+/// `EXECUTION_NOT_FOUND`, what the database says.
+pub(super) fn is_settled(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
     let row = store.status(execution_id)?.ok_or_else(|| not_found(execution_id))?;
     match row {
         Status::Paused => Ok(!waits_for_moving_child(store, execution_id)?),
@@ -149,31 +154,12 @@ impl ProgressReader {
             let (node_id, phase) = (row.node_id.clone(), row.phase.clone());
             self.last_seq = fold(&mut self.state, vec![row])?.max(self.last_seq);
             let Some(idx) = node_id.as_deref().and_then(|it| self.state.node_idx(it)) else { continue };
-            let Some(verb) = verb(&phase) else { continue };
             let node = &self.state.nodes[idx];
-            let note = ProgressNote {
-                done: self.state.done,
-                total: self.state.total,
-                message: format!("{} {verb}", node.outline.label),
-                label: node.outline.label.clone(),
-                duration_ms: node.duration_ms.filter(|_| phase == "node_completed"),
-                phase,
-            };
+            let counts = (self.state.done, self.state.total);
+            let note = ProgressNote::of(&phase, node.outline.label.clone(), counts, node.duration_ms);
+            let Some(note) = note else { continue };
             (self.on_progress)(&note);
         }
         Ok(())
-    }
-}
-
-/// What a phase means for whoever watches; `None` for what is not worth a line.
-fn verb(phase: &str) -> Option<&'static str> {
-    match phase {
-        "node_started" => Some("runs"),
-        "node_completed" => Some("done"),
-        "node_error" => Some("failed"),
-        "node_retry" => Some("is tried again"),
-        "interactive_prompt" => Some("waits"),
-        "interactive_response" => Some("was answered"),
-        _ => None,
     }
 }
