@@ -117,7 +117,8 @@ pub struct ResumeRequest {
 pub struct InputRequest {
     pub id: String,
     /// The answer; to several: node to answer.
-    pub value: Value,
+    #[serde(default)]
+    pub value: Option<Value>,
     /// The node that asks, when several do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
@@ -140,7 +141,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<list_executions::Request>("ListExecutions")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "Those that fit, without outputs.",
@@ -160,7 +161,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<ReadRequest>("ReadExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success { status: 200, about: "The execution, whatever became of it.", body: Some(EXECUTION) }],
         refusals: &[404],
         call: |asked| Box::pin(read(asked)),
@@ -176,7 +177,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<delete_execution::Request>("DeleteExecution")),
         names: &[("id", "execution_id")],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: &[Success { status: 204, about: "It is gone, with all that it started.", body: None }],
         refusals: &[404, 409],
         call: |asked| Box::pin(delete(asked)),
@@ -192,7 +193,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<LogsRequest>("ExecutionLogs")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The runs of nodes, or the events.",
@@ -212,7 +213,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<execution_messages::Request>("ExecutionMessages")),
         names: &[("id", "execution_id"), ("node_id", "node"), ("person_id", "person")],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The messages.",
@@ -232,7 +233,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<execution_metrics::Request>("ExecutionMetrics")),
         names: &[("id", "execution_id")],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "Times, tokens, the critical path, what could be better.",
@@ -252,7 +253,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<diff_executions::Request>("CompareExecutions")),
         names: &[("id", "a"), ("other", "b")],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The differences.",
@@ -272,7 +273,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<StopRequest>("StopExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(stop(asked)),
@@ -288,7 +289,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<ResumeRequest>("ResumeExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(resume(asked)),
@@ -304,7 +305,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<InputRequest>("AnswerExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(input(asked)),
@@ -320,7 +321,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<control_execution::Request>("ControlExecution")),
         names: &[("id", "execution_id"), ("wait", "wait_seconds")],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(control(asked)),
@@ -468,7 +469,7 @@ async fn input(asked: Asked) -> Result<Answer, Error> {
         execution_id: id,
         action: "answer".to_owned(),
         node,
-        value: Some(value),
+        value,
         wait_seconds: wait,
         reason: None,
     };
