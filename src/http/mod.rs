@@ -8,6 +8,7 @@ pub mod authentication;
 pub mod config;
 mod connections;
 mod error_body;
+pub mod events;
 mod front;
 pub mod guard;
 mod lanes;
@@ -16,5 +17,5 @@ mod plain;
 mod server;
 mod traffic;
 
-pub use config::{HttpConfig, Readiness};
+pub use config::{HttpConfig, Readiness, VitalSigns, Vitals};
 pub use server::serve;

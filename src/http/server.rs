@@ -82,7 +82,7 @@ fn front(
     bound: SocketAddr,
     stop: &CancellationToken,
 ) -> Result<Arc<Front>, Error> {
-    let routes = plain::routes(&config.routes, config.readiness.clone(), stop.clone()).merge(router);
+    let routes = plain::routes(config, stop.clone()).merge(router);
     let is_public = !config.is_local() || !bound.ip().is_loopback();
     let public_origin: Option<Arc<str>> = config.public_origin().map(Arc::from);
     let gate = config.access.as_ref().map(|access| Gate { access: Arc::clone(access), is_public, public_origin });
