@@ -23,6 +23,7 @@ pub mod fetch;
 pub mod finished;
 pub mod fork_execution;
 pub mod guide;
+mod held_children;
 mod inputs;
 mod inspect_execution;
 pub mod integrations;
