@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::held_children;
 use super::launch::{self, StoredOptions};
 use super::supervisor::Supervisor;
 use super::workspace::Source;
@@ -36,6 +37,8 @@ pub(super) struct Beginning {
     pub inherited: Vec<Message>,
     /// A living process of this database takes it, not this one.
     pub in_background: bool,
+    /// It begins paused, because its parent is.
+    pub is_held: bool,
 }
 
 /// Writes the row and starts the run. Returns the id, which is another one when the same request came before.
@@ -57,7 +60,10 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, mut beginning: Beginning
         Created::Same(existing) => return Ok(existing),
         Created::New => {}
     }
-    let Beginning { execution_id, mut compiled, options, rights, inherited, in_background, .. } = beginning;
+    let Beginning { execution_id, mut compiled, options, rights, inherited, in_background, is_held, .. } = beginning;
+    if is_held {
+        supervisor.store().add_control(held_children::pause_of(&execution_id)).await?;
+    }
     if let Some(plan) = compiled.plan.take().filter(|_| !in_background) {
         let launch = Launch {
             execution_id: execution_id.clone(),
@@ -70,9 +76,12 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, mut beginning: Beginning
             recorded,
             above: options.paid_above.then(|| supervisor.above(&execution_id)),
             on_token: None,
-            awaits_order: false,
+            awaits_order: is_held,
         };
         supervisor.start(execution_id.clone(), launch);
+        if is_held {
+            supervisor.look_at_controls()?;
+        }
     }
     Ok(execution_id)
 }

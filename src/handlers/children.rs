@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::app::rights_of_text;
 use super::begin::{Beginning, begin};
+use super::held_children::{holds_what_starts, pause_of};
 use super::launch::{self, StoredOptions, fold};
-use super::reopen::reopen;
+use super::reopen::{Reopening, reopen};
 use super::supervisor::Supervisor;
 use super::surroundings::World;
 use super::workspace::{Source, Workspace};
@@ -168,7 +169,8 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
         }
         match earlier.status {
             Status::Failed | Status::Aborted if request.goes_on => {
-                reopen(supervisor, &child, "parent".to_owned(), None).await?;
+                let by_parent = Reopening { by: "parent".to_owned(), reason: None, budget: None };
+                reopen(supervisor, &child, by_parent).await?;
                 return Ok(child);
             }
             Status::Failed | Status::Aborted => {}
@@ -187,16 +189,28 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
         return Err(Error::external("SUB_DIAGRAM_FAILED", message).hint("let a condition end the recursion"));
     }
     let purse = request.purse.clone();
+    let place = request.is_awaited.then(|| (request.parent.clone(), request.place.clone()));
+    let holds = || place.as_ref().map_or(Ok(false), |(parent, place)| holds_what_starts(store, parent, place));
+    let is_held = holds()?;
     let beginning = match request.replay_of.clone() {
         Some(source) => repeat::repetition(supervisor, &source, parent_of(&request))?,
         None => prepare(supervisor, request, &above)?,
     };
     let options = StoredOptions { paid_above: purse.is_some(), ..beginning.options };
-    let beginning = Beginning { principal: parent.head.principal, options, ..beginning };
+    let beginning = Beginning { principal: parent.head.principal, options, is_held, ..beginning };
     if let Some(purse) = purse {
         supervisor.pay(&beginning.execution_id, purse);
     }
-    begin(supervisor, beginning).await
+    let child = begin(supervisor, beginning).await?;
+    // Its parent may have been paused while it began: whoever did that did not know of it yet.
+    if !is_held && holds()? {
+        match store.add_control(pause_of(&child)).await {
+            Ok(_) => supervisor.look_at_controls()?,
+            Err(e) if e.code() == "EXECUTION_ENDED" => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(child)
 }
 
 fn parent_of(request: &ChildRequest) -> Parent {
@@ -244,6 +258,7 @@ fn prepare(supervisor: &Supervisor, request: ChildRequest, above: &StoredOptions
         idempotency: None,
         inherited,
         in_background: false,
+        is_held: false,
     })
 }
 

@@ -372,6 +372,7 @@ pub async fn give_up(
         }],
         messages: Vec::new(),
         recordings: Vec::new(),
+        carried_out: Vec::new(),
         summary: Summary {
             status: Status::Failed,
             pause_reason: None,

@@ -33,6 +33,7 @@ pub mod follow_execution;
 pub mod follow_executions;
 pub mod fork_execution;
 pub mod guide;
+mod held_children;
 mod inputs;
 mod inspect_execution;
 pub mod integrations;

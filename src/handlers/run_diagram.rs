@@ -272,6 +272,7 @@ impl Prepared {
             idempotency: self.idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
             inherited: Vec::new(),
             in_background,
+            is_held: false,
         }
     }
 }

@@ -226,7 +226,7 @@ impl Supervisor {
             match outcome {
                 Ok(Stopped::Ended) => {
                     me.purses().remove(&execution_id);
-                    me.log(me.after_the_end(&execution_id).await);
+                    me.log(me.go_on_if_open(&execution_id).await);
                     me.log(me.wake_parent(&execution_id).await);
                 }
                 Ok(Stopped::Released) => {}
@@ -241,22 +241,11 @@ impl Supervisor {
         });
     }
 
-    /// Answers what was asked too late of an execution that has ended; one that was opened again meanwhile runs on.
-    async fn after_the_end(self: &Arc<Self>, execution_id: &ExecutionId) -> Result<(), Error> {
+    /// An execution that was opened again while its loop ended here runs on.
+    async fn go_on_if_open(self: &Arc<Self>, execution_id: &ExecutionId) -> Result<(), Error> {
         let Some(head) = self.store.head(execution_id)? else { return Ok(()) };
-        if !head.status.has_ended() {
-            if head.owner.as_deref() == Some(&*self.owner) {
-                self.take_over_boxed(execution_id.clone()).await;
-            }
-            return Ok(());
-        }
-        let late: Vec<ControlRow> = {
-            let carrying = self.carrying();
-            let pending = self.store.pending_controls(execution_id)?;
-            pending.into_iter().filter(|it| !carrying.contains(&it.id)).collect()
-        };
-        for control in late {
-            self.store.finish_control(control.id, &outcome_text(Err(ended()))).await?;
+        if !head.status.has_ended() && head.owner.as_deref() == Some(&*self.owner) {
+            self.take_over_boxed(execution_id.clone()).await;
         }
         Ok(())
     }
@@ -546,7 +535,7 @@ impl Supervisor {
             None => self.has_ended(&control).then(|| Err(ended())),
         };
         if let Some(outcome) = outcome {
-            self.log(self.store.finish_control(control.id, &outcome_text(outcome)).await);
+            self.log(self.store.finish_control(control.id, &self.owner, outcome).await);
         }
         self.carrying().remove(&control.id);
     }
@@ -641,18 +630,10 @@ fn ended() -> Error {
     Error::conflict("EXECUTION_ENDED", "the execution has ended").hint("look at its result with `see_result`")
 }
 
-/// An outcome as it is stored.
-fn outcome_text(outcome: Result<(), Error>) -> String {
-    let Err(e) = outcome else { return "{\"ok\":true}".to_owned() };
-    let mut object = e.to_json();
-    object["kind"] = format!("{:?}", e.kind()).into();
-    serde_json::json!({ "error": object }).to_string()
-}
-
 fn command_of(row: &ControlRow, reply: oneshot::Sender<Result<(), Error>>) -> Result<Command, Error> {
     let by = row.actor.clone().unwrap_or_default();
     let is_by_model = caller::is_model(&by);
-    Ok(Command { control: control_of(row)?, by, is_by_model, reply })
+    Ok(Command { control: control_of(row)?, by, is_by_model, request: Some(row.id), reply })
 }
 
 /// Reads a stored request.

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::Store;
 use super::columns::{Moment, StatusWord, Whole, no_execution};
+use super::controls::finish_with;
 use super::failure::Failure;
 use super::large_values::keep;
 use super::messages::insert_message;
@@ -64,6 +65,7 @@ fn write_batch(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
         insert_message(connection, &batch.execution_id, message, None, batch.summary.last_activity_at)?;
     }
     insert_recordings(connection, batch)?;
+    finish_with(connection, batch)?;
     // A batch handed in again after later ones must not turn the row back.
     if batch.summary.last_seq < before.last_seq {
         return Ok(());

@@ -30,6 +30,7 @@ mod formats_random;
 mod frugality;
 mod handoff;
 mod harness;
+mod held_children;
 mod hostile;
 mod hostile_fields;
 mod integrations;

@@ -220,6 +220,7 @@ fn prepared(app: &App, caller: &Caller, past: &Past, request: Request, extras: &
         idempotency: None,
         inherited: Vec::new(),
         in_background: extras.background,
+        is_held: false,
     };
     let row = begin::new_row(supervisor, &beginning, &Event::ExecutionStarted(first), now)?;
     let copying = Copying { past, fork: &beginning.execution_id, names: &names, now };
