@@ -495,7 +495,8 @@ pub fn last_message(messages: &[Message], timestamps: &BTreeMap<u64, Timestamp>)
     })
 }
 
-fn usage_of(facts: &Map<String, Value>) -> Option<TokenUsage> {
+/// What the facts of an attempt say it used: those of a completion, or the details of a failure that was billed.
+pub fn usage_of(facts: &Map<String, Value>) -> Option<TokenUsage> {
     let tokens: Option<TokenUsage> = facts.get("llm_usage").and_then(|it| serde_json::from_value(it.clone()).ok());
     let cost = facts.get("cost");
     if tokens.is_none() && cost.is_none() {

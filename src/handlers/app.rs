@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 
+use super::api_keys::available_models::KnownModels;
 use super::caller::{Caller, Scopes};
 use super::diagram_tools::Seen;
 use super::finished::Finished;
@@ -33,6 +34,8 @@ pub struct App {
     /// What was read of diagrams that ask to be tools.
     pub(super) seen_tools: Seen,
     pub(super) finished: Finished,
+    /// What services said of their models.
+    pub(super) known_models: KnownModels,
     /// Who wants to hear of changes.
     pub(super) watch: Watch,
     /// Where everything runs that outlives the request that began it; absent outside of a runtime.
@@ -53,6 +56,7 @@ impl App {
             config,
             seen_tools: Seen::default(),
             finished: Finished::default(),
+            known_models: KnownModels::default(),
             watch: Watch::default(),
             runtime: Handle::try_current().ok(),
             store: OnceLock::new(),

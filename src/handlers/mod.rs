@@ -1,6 +1,8 @@
 //! One file per use case: `Request`, `Response`, one async function. Every adapter calls these and
 //! nothing else, so the same request has the same effect, error code and message everywhere.
 
+pub mod about;
+pub mod api_keys;
 pub mod app;
 pub mod ask_diagram;
 pub mod authenticate;
@@ -17,9 +19,13 @@ pub mod diagram_tools;
 pub mod diff_executions;
 pub mod doctor;
 pub mod edit_diagram;
+pub mod execution_history;
 pub mod execution_object;
+pub mod execution_order;
 pub mod export_diagram;
+pub mod external;
 pub mod fetch;
+pub mod files;
 pub mod finished;
 pub mod fork_execution;
 pub mod guide;
@@ -27,6 +33,7 @@ mod inputs;
 mod inspect_execution;
 pub mod integrations;
 mod launch;
+pub mod list_conversations;
 pub mod list_diagrams;
 pub mod list_executions;
 mod log_pages;
@@ -35,6 +42,7 @@ pub mod mcp_bundle;
 pub mod mcp_install;
 pub mod mcp_manifest;
 mod opened;
+pub mod persons;
 mod pictures;
 mod present;
 pub mod questions;

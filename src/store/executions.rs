@@ -90,7 +90,8 @@ pub struct ListFilter {
 }
 
 /// The columns of [`ExecutionHead`], in the order [`read_head`] reads them.
-const HEAD: &str = "execution_id, status, pause_reason, error_code, diagram_id, revision, kind, mode, started_at,
+pub(super) const HEAD: &str =
+    "execution_id, status, pause_reason, error_code, diagram_id, revision, kind, mode, started_at,
     ended_at, last_activity_at, last_seq, owner, principal, parent_execution_id, parent_relation";
 
 /// The other columns, in the order [`read_row`] reads them.
@@ -208,7 +209,16 @@ impl Store {
     /// Failures of the database.
     pub fn newest_execution(&self, filter: &ListFilter) -> Result<Option<ExecutionHead>, Error> {
         let filter = ListFilter { limit: Some(1), ..filter.clone() };
-        Ok(self.readers.read(|connection| heads(connection, &filter))?.pop())
+        Ok(self.newest_executions(&filter)?.pop())
+    }
+
+    /// Returns the executions that fit, newest first, without counting them.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn newest_executions(&self, filter: &ListFilter) -> Result<Vec<ExecutionHead>, Error> {
+        self.readers.read(|connection| heads(connection, filter))
     }
 }
 
@@ -263,7 +273,7 @@ fn heads(connection: &Connection, filter: &ListFilter) -> Result<Vec<ExecutionHe
     Ok(statement.query_map(params, read_head)?.collect::<Result<_, _>>()?)
 }
 
-fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
+pub(super) fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
     Ok(ExecutionHead {
         execution_id: row.get(0)?,
         status: row.get::<_, StatusWord>(1)?.0,
