@@ -7,7 +7,7 @@ use crate::handlers::list_diagrams::{Request, list_diagrams};
 
 /// Shows the diagrams of the workspace.
 pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
-    let request = Request { format: args.format, search: args.search };
+    let request = Request { format: args.format, search: args.search, ..Request::default() };
     let response = list_diagrams(context.app, &context.caller, request).await?;
     if context.output.is_json() {
         context.output.json(&response)?;

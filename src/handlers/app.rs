@@ -36,6 +36,8 @@ pub struct App {
     pub(super) finished: Finished,
     /// What services said of their models.
     pub(super) known_models: KnownModels,
+    /// Held while a diagram's file and its history are changed together: one change after the other.
+    pub(super) saving: tokio::sync::Mutex<()>,
     /// Who wants to hear of changes.
     pub(super) watch: Watch,
     /// Where everything runs that outlives the request that began it; absent outside of a runtime.
@@ -57,6 +59,7 @@ impl App {
             seen_tools: Seen::default(),
             finished: Finished::default(),
             known_models: KnownModels::default(),
+            saving: tokio::sync::Mutex::default(),
             watch: Watch::default(),
             runtime: Handle::try_current().ok(),
             store: OnceLock::new(),

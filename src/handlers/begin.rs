@@ -53,7 +53,7 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, mut beginning: Beginning
     }
     let now = supervisor.now();
     let event = first_event(&beginning);
-    match supervisor.store().create_execution(new_row(supervisor, &beginning, &event, now)).await? {
+    match supervisor.store().create_execution(new_row(supervisor, &beginning, &event, now)?).await? {
         Created::Same(existing) => return Ok(existing),
         Created::New => {}
     }
@@ -83,9 +83,18 @@ fn first_event(it: &Beginning) -> Event {
 }
 
 /// The row of a new execution whose log begins with `event`.
-pub(super) fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, now: Timestamp) -> NewExecution {
+///
+/// # Errors
+///
+/// What the database says.
+pub(super) fn new_row(
+    supervisor: &Supervisor,
+    it: &Beginning,
+    event: &Event,
+    now: Timestamp,
+) -> Result<NewExecution, Error> {
     let is_child = it.parent.as_ref().is_some_and(|it| it.place.is_some());
-    NewExecution {
+    Ok(NewExecution {
         execution_id: it.execution_id.clone(),
         diagram_id: it.source.diagram_id.clone(),
         source: store::Source {
@@ -93,7 +102,7 @@ pub(super) fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, no
             format: it.compiled.format.map_or("light", Format::name).to_owned(),
             content: it.source.text.clone(),
         },
-        revision: None,
+        revision: revision_of(supervisor, &it.source)?,
         origin: it.rights.origin,
         rights: serde_json::to_string(&it.rights).unwrap_or_default(),
         options: serde_json::to_string(&it.options).unwrap_or_default(),
@@ -113,5 +122,14 @@ pub(super) fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, no
             created_at: now,
         }],
         messages: Vec::new(),
+    })
+}
+
+/// The saved version of a diagram of the workspace that this text is, if it is the newest.
+fn revision_of(supervisor: &Supervisor, source: &Source) -> Result<Option<u64>, Error> {
+    if !source.is_in_workspace {
+        return Ok(None);
     }
+    let newest = supervisor.store().revision(&source.diagram_id, None)?;
+    Ok(newest.filter(|it| it.sha256 == source.sha256).map(|it| it.n))
 }

@@ -44,7 +44,7 @@ pub enum Audience {
 
 impl Audience {
     /// Whoever comes by the protocol reads as a model does; at the terminal and over plain HTTP programs read.
-    fn of(caller: &Caller) -> Self {
+    pub fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Terminal { .. } => Self::Program,
             Caller::Client(client) => match client.door {
@@ -454,7 +454,7 @@ fn shown_budget(budgets: &[SpentBudget]) -> Option<ShownBudget> {
 }
 
 /// A billionth of a dollar is enough; sums of prices have digits that mean nothing.
-fn rounded(usd: f64) -> f64 {
+pub(super) fn rounded(usd: f64) -> f64 {
     (usd * 1e9).round() / 1e9
 }
 

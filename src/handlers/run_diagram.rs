@@ -233,7 +233,12 @@ impl Prepared {
     ) -> Result<Self, Error> {
         // How long the caller waits is no part of what is asked for.
         let asked = Request { wait_seconds: None, ..request.clone() };
-        let request_hash = sha256(&serde_json::to_string(&asked).unwrap_or_default());
+        let mut asked = serde_json::to_string(&asked).unwrap_or_default();
+        if extras.strict || extras.mode.is_some() || !extras.breakpoints.is_empty() || extras.max_iterations.is_some() {
+            let Extras { strict, mode, breakpoints, max_iterations, .. } = extras;
+            asked.push_str(&format!(" {strict} {mode:?} {breakpoints:?} {max_iterations:?}"));
+        }
+        let request_hash = sha256(&asked);
         let format = format_of(request.format_type.as_deref())?;
         let mut options = options_of(&request, extras, &source)?;
         let world = World {
