@@ -21,6 +21,8 @@ pub mod execution_object;
 pub mod export_diagram;
 pub mod fetch;
 pub mod finished;
+pub mod follow_execution;
+pub mod follow_executions;
 pub mod fork_execution;
 pub mod guide;
 mod inputs;
