@@ -175,13 +175,18 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     config.check()?;
     let asks = config.access.as_ref().map_or(Ok(false), |it| it.is_required())?;
     config.routes = mcp::ROUTES.to_vec();
+    if !app.config.is_production {
+        config.routes.extend(http::rest::PAGES);
+    }
+    config.hints = http::rest::paths();
     config.readiness = Some(readiness(app));
     app.supervisor()?.register().await?;
     app.supervisor()?.claim_open().await?;
     let router = mcp::router(
         Arc::clone(app),
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
-    );
+    )
+    .merge(http::rest::routes(Arc::clone(app), stop.clone()));
     let pruning = stop.child_token();
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
     let served = http::serve(config, router, stop.clone(), move |address| {

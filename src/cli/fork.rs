@@ -49,7 +49,7 @@ pub struct ForkArgs {
 pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
     let request = request(&args, &context.working_dir)?;
     let base_dir = args.diagram.as_ref().and_then(|it| context.working_dir.join(it).parent().map(Path::to_path_buf));
-    let extras = Extras { background: args.background, unbounded_wait: true, base_dir };
+    let extras = Extras { background: args.background, unbounded_wait: true, base_dir, idempotency_key: None };
     if args.background {
         let object = fork_execution(context.app, &context.caller, request, extras, Waiting::default()).await?;
         let id = &object.execution_id;

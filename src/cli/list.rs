@@ -20,7 +20,7 @@ pub struct ListArgs {
 
 /// Shows the diagrams of the workspace.
 pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
-    let request = Request { format: args.format, search: args.search };
+    let request = Request { format: args.format, search: args.search, ..Request::default() };
     let response = list_diagrams(context.app, &context.caller, request).await?;
     if context.output.is_json() {
         context.output.json(&response)?;

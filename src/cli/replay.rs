@@ -26,7 +26,7 @@ pub struct ReplayArgs {
 /// Runs an execution once more from its recordings and says whether the same came out.
 pub async fn replay(context: &Context<'_>, args: ReplayArgs) -> Result<u8, Error> {
     let request = Request { execution_id: args.execution_id, wait_seconds: None };
-    let extras = Extras { background: args.background, unbounded_wait: true };
+    let extras = Extras { background: args.background, unbounded_wait: true, idempotency_key: None };
     let object = replay_execution(context.app, &context.caller, request, extras, Waiting::default()).await?;
     if args.background {
         let line = json!({"session_id": object.execution_id, "execution_id": object.execution_id, "status": "started"});

@@ -79,7 +79,8 @@ pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Err
 }
 
 async fn latest(context: &Context<'_>, args: &ResultsArgs) -> Result<String, Error> {
-    let request = list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: None };
+    let request =
+        list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), ..Default::default() };
     let found = newest_execution(context.app, &context.caller, request).await?;
     found.map(|it| it.execution_id).ok_or_else(|| {
         Error::not_found("EXECUTION_NOT_FOUND", "there is no execution yet").hint("start one with `dipeo run`")
@@ -97,8 +98,12 @@ fn status_of(args: &ResultsArgs) -> Result<Option<Status>, Error> {
 }
 
 async fn list(context: &Context<'_>, args: &ResultsArgs) -> Result<u8, Error> {
-    let request =
-        list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: Some(args.limit) };
+    let request = list_executions::Request {
+        status: status_of(args)?,
+        diagram: args.diagram.clone(),
+        limit: Some(args.limit),
+        ..Default::default()
+    };
     let response = list_executions(context.app, &context.caller, request).await?;
     if context.output.is_json() {
         context.output.json(&response)?;

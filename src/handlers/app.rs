@@ -33,6 +33,8 @@ pub struct App {
     /// What was read of diagrams that ask to be tools.
     pub(super) seen_tools: Seen,
     pub(super) finished: Finished,
+    /// Held while a diagram's file and its history are changed together: one change after the other.
+    pub(super) saving: tokio::sync::Mutex<()>,
     /// Who wants to hear of changes.
     pub(super) watch: Watch,
     /// Where everything runs that outlives the request that began it; absent outside of a runtime.
@@ -53,6 +55,7 @@ impl App {
             config,
             seen_tools: Seen::default(),
             finished: Finished::default(),
+            saving: tokio::sync::Mutex::default(),
             watch: Watch::default(),
             runtime: Handle::try_current().ok(),
             store: OnceLock::new(),

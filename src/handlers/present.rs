@@ -44,7 +44,7 @@ pub enum Audience {
 
 impl Audience {
     /// Whoever comes by the protocol reads as a model does; at the terminal and over plain HTTP programs read.
-    fn of(caller: &Caller) -> Self {
+    pub fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Terminal { .. } => Self::Program,
             Caller::Client(client) => match client.door {

@@ -179,7 +179,11 @@ impl Prepared {
     fn new(app: &App, caller: &Caller, request: Request, extras: &Extras) -> Result<Self, Error> {
         // How long the caller waits is no part of what is asked for.
         let asked = Request { wait_seconds: None, ..request.clone() };
-        let request_hash = sha256(&serde_json::to_string(&asked).unwrap_or_default());
+        let mut asked = serde_json::to_string(&asked).unwrap_or_default();
+        if extras.strict || extras.mode.is_some() || !extras.breakpoints.is_empty() {
+            asked.push_str(&format!(" {} {:?} {:?}", extras.strict, extras.mode, extras.breakpoints));
+        }
+        let request_hash = sha256(&asked);
         let format = format_of(request.format_type.as_deref())?;
         if request.content.is_some() {
             may_run(app, caller, None)?;

@@ -13,8 +13,9 @@ use crate::error::{Error, ErrorKind};
 use crate::handlers::authenticate::Access;
 use crate::handlers::caller::{Identity, Scope, Scopes};
 
-/// The one route that says nothing about anything, so that a supervisor needs no token.
-const OPEN_ROUTE: &str = "/health/live";
+/// What is the same for everybody and says nothing about anything that is here: a supervisor needs no token, and a
+/// browser that opens the page of the description has none.
+const OPEN_ROUTES: [&str; 6] = ["/health/live", "/openapi.json", "/docs", "/docs/page.css", "/docs/page.js", "/redoc"];
 /// Where clients ask which authorization server they need, with the path of the resource behind it (RFC 9728).
 const METADATA_ROUTE: &str = "/.well-known/oauth-protected-resource";
 const RESOURCES: [&str; 3] = ["", "/mcp", "/mcp/messages"];
@@ -55,7 +56,7 @@ impl Gate {
                 _ => next(request).await,
             };
         }
-        if request.uri().path() == OPEN_ROUTE {
+        if OPEN_ROUTES.contains(&request.uri().path()) {
             return next(request).await;
         }
         match self.asks() {

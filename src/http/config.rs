@@ -45,13 +45,15 @@ pub struct HttpConfig {
     pub limits: LimitSettings,
     /// Paths of the routers handed over, for `GET /` and for the hint of a 404.
     pub routes: Vec<&'static str>,
+    /// Other paths of these routers, for the hint of a 404 alone.
+    pub hints: Vec<&'static str>,
     /// Absent means always ready.
     pub readiness: Option<Readiness>,
 }
 
 impl HttpConfig {
     /// Takes the settings of the process. Pages of the usual development servers may call a local server
-    /// unless other origins are set (surface.md 3.3).
+    /// unless other origins are set or it is in production (surface.md 3.3).
     pub fn from_config(config: &Config) -> Self {
         let mut http = Self {
             host: config.host.clone(),
@@ -62,7 +64,7 @@ impl HttpConfig {
             limits: config.limits,
             ..Self::local(config.port)
         };
-        if http.allowed_origins.is_empty() && http.is_local() {
+        if http.allowed_origins.is_empty() && http.is_local() && !config.is_production {
             http.allowed_origins = DEVELOPMENT_ORIGINS.map(str::to_owned).to_vec();
         }
         http
@@ -79,6 +81,7 @@ impl HttpConfig {
             access: None,
             limits: LimitSettings::default(),
             routes: Vec::new(),
+            hints: Vec::new(),
             readiness: None,
         }
     }

@@ -15,6 +15,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::authentication::Gate;
 use super::error_body::{error_response, explained};
 use super::guard::Guard;
+use super::headers::Headers;
 use super::traffic::Traffic;
 
 /// What an answer depends on, whether or not a page asked: caches must not hand it to another page.
@@ -23,6 +24,7 @@ const VARY: HeaderValue =
 
 /// Everything in front of the routes, and the routes.
 pub struct Front {
+    headers: Headers,
     guard: Arc<Guard>,
     cors: CorsLayer,
     /// Absent where nobody is asked who they are.
@@ -33,15 +35,20 @@ pub struct Front {
 
 impl Front {
     /// Puts the rules in front of `routes`.
-    pub fn new(guard: Guard, gate: Option<Gate>, traffic: Arc<Traffic>, routes: Router) -> Arc<Self> {
+    pub fn new(headers: Headers, guard: Guard, gate: Option<Gate>, traffic: Arc<Traffic>, routes: Router) -> Arc<Self> {
         let guard = Arc::new(guard);
         // Once here instead of for each request.
         let routes = routes.with_state::<()>(());
-        Arc::new(Self { cors: cors(Arc::clone(&guard)), guard, gate, traffic, routes })
+        Arc::new(Self { headers, cors: cors(Arc::clone(&guard)), guard, gate, traffic, routes })
     }
 
     /// Answers a request: with what its route says, or with why it does not get there.
-    pub async fn answer(self: Arc<Self>, request: Request) -> Response {
+    pub async fn answer(self: Arc<Self>, mut request: Request) -> Response {
+        let named = self.headers.named(&mut request);
+        named.dressed(self.guarded(request).await)
+    }
+
+    async fn guarded(self: Arc<Self>, request: Request) -> Response {
         if let Err(error) = self.guard.check(request.uri(), request.headers()) {
             return error_response(&error);
         }
@@ -91,6 +98,10 @@ fn cors(rules: Arc<Guard>) -> CorsLayer {
         .expose_headers([
             HeaderName::from_static("mcp-session-id"),
             HeaderName::from_static("mcp-protocol-version"),
+            HeaderName::from_static("x-request-id"),
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
             header::WWW_AUTHENTICATE,
         ])
         .max_age(Duration::from_secs(600))

@@ -1,7 +1,7 @@
 //! The HTTP server: it binds, guards every route, answers the plain ones and joins the routers it is handed
 //! as values. It must not know what they serve, nor any other adapter.
 //!
-//! Order of a request, in `front`: [`guard`] (Host, Origin, forwarded headers) → CORS → [`authentication`] → `traffic` (rate, number,
+//! Order of a request, in `front`: `headers` → [`guard`] (Host, Origin, forwarded headers) → CORS → [`authentication`] → `traffic` (rate, number,
 //! size and time) → route.
 
 pub mod authentication;
@@ -10,9 +10,11 @@ mod connections;
 mod error_body;
 mod front;
 pub mod guard;
+mod headers;
 mod lanes;
 mod origin;
 mod plain;
+pub mod rest;
 mod server;
 mod traffic;
 

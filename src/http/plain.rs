@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::config::Readiness;
+use super::config::{HttpConfig, Readiness};
 use super::error_body::error_response;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -22,20 +22,23 @@ pub(super) const OWN_ROUTES: [&str; 4] = ["/", "/health", "/health/live", "/heal
 #[derive(Clone)]
 struct Plain {
     routes: Arc<[&'static str]>,
+    /// Other paths that there are.
+    hints: Arc<[&'static str]>,
     readiness: Option<Readiness>,
     stop: CancellationToken,
 }
 
 /// `GET /`, `/health`, `/health/live`, `/health/ready` and the answer for every other path.
-pub fn routes(others: &[&'static str], readiness: Option<Readiness>, stop: CancellationToken) -> Router {
-    let routes = OWN_ROUTES.into_iter().chain(others.iter().copied()).collect();
+pub fn routes(config: &HttpConfig, stop: CancellationToken) -> Router {
+    let routes = OWN_ROUTES.into_iter().chain(config.routes.iter().copied()).collect();
+    let (hints, readiness) = (config.hints.as_slice().into(), config.readiness.clone());
     Router::new()
         .route("/", get(about))
         .route("/health", get(health))
         .route("/health/live", get(async || Json(json!({"status": "alive"}))))
         .route("/health/ready", get(ready))
         .fallback(not_found)
-        .with_state(Plain { routes, readiness, stop })
+        .with_state(Plain { routes, hints, readiness, stop })
 }
 
 async fn about(State(plain): State<Plain>) -> Response {
@@ -78,7 +81,8 @@ async fn ready(State(plain): State<Plain>) -> Response {
 }
 
 async fn not_found(State(plain): State<Plain>, uri: Uri) -> Response {
-    error_response(&no_route(uri.path(), &plain.routes))
+    let all: Vec<&'static str> = plain.routes.iter().chain(&*plain.hints).copied().collect();
+    error_response(&no_route(uri.path(), &all))
 }
 
 fn no_route(path: &str, routes: &[&'static str]) -> Error {
