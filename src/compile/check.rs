@@ -34,7 +34,7 @@ impl Compiled {
 pub fn compile(text: &str, asked: Option<Format>, surroundings: &dyn Surroundings) -> Compiled {
     let parsed = diagram::parse(text, asked);
     let mut diagnostics = parsed.diagnostics;
-    let Some(diagram) = parsed.diagram else {
+    let Some(mut diagram) = parsed.diagram else {
         return Compiled {
             diagram: None,
             format: parsed.format,
@@ -43,6 +43,8 @@ pub fn compile(text: &str, asked: Option<Format>, surroundings: &dyn Surrounding
             capabilities: None,
         };
     };
+    diagnostics.extend(persons::tools(&diagram));
+    persons::adopt(&mut diagram, surroundings);
     let sound = read_all(text, &diagram, surroundings, &mut diagnostics);
     let capabilities = Some(capabilities(&diagram, surroundings));
     let plan =

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 
+use super::api_keys::available_models::KnownModels;
 use super::caller::{Caller, Scopes};
 use super::diagram_tools::Seen;
 use super::finished::Finished;
@@ -35,6 +36,8 @@ pub struct App {
     pub(super) finished: Finished,
     /// Held while a diagram's file and its history are changed together: one change after the other.
     pub(super) saving: tokio::sync::Mutex<()>,
+    /// What services said of their models.
+    pub(super) known_models: KnownModels,
     /// Who wants to hear of changes.
     pub(super) watch: Watch,
     /// Where everything runs that outlives the request that began it; absent outside of a runtime.
@@ -56,6 +59,7 @@ impl App {
             seen_tools: Seen::default(),
             finished: Finished::default(),
             saving: tokio::sync::Mutex::default(),
+            known_models: KnownModels::default(),
             watch: Watch::default(),
             runtime: Handle::try_current().ok(),
             store: OnceLock::new(),

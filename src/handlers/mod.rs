@@ -1,6 +1,8 @@
 //! One file per use case: `Request`, `Response`, one async function. Every adapter calls these and
 //! nothing else, so the same request has the same effect, error code and message everywhere.
 
+pub mod about;
+pub mod api_keys;
 pub mod app;
 pub mod arguments;
 pub mod ask_diagram;
@@ -22,12 +24,16 @@ pub mod diagram_tools;
 pub mod diff_executions;
 pub mod doctor;
 pub mod edit_diagram;
+pub mod execution_history;
 pub mod execution_logs;
 pub mod execution_messages;
 pub mod execution_metrics;
 pub mod execution_object;
+pub mod execution_order;
 pub mod export_diagram;
+pub mod external;
 pub mod fetch;
+pub mod files;
 pub mod finished;
 pub mod follow_execution;
 pub mod follow_executions;
@@ -37,6 +43,7 @@ mod inputs;
 mod inspect_execution;
 pub mod integrations;
 mod launch;
+pub mod list_conversations;
 pub mod list_diagrams;
 pub mod list_executions;
 pub mod list_models;
@@ -47,6 +54,7 @@ pub mod mcp_install;
 pub mod mcp_manifest;
 pub mod metrics_history;
 mod opened;
+pub mod persons;
 mod pictures;
 mod present;
 pub mod questions;

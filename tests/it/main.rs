@@ -1,6 +1,8 @@
 //! The one integration test binary: every file of this folder is a module here.
 
+mod about;
 mod access;
+mod api_keys;
 mod ask;
 mod budgets;
 mod children;
@@ -20,6 +22,7 @@ mod doctor;
 mod edits;
 mod examples;
 mod export;
+mod external;
 mod faults;
 mod fork;
 mod formats;
@@ -27,6 +30,7 @@ mod formats_random;
 mod frugality;
 mod handoff;
 mod harness;
+mod history;
 mod hostile;
 mod hostile_fields;
 mod integrations;
@@ -46,6 +50,7 @@ mod mistakes;
 mod oauth;
 mod offered;
 mod output_is_data;
+mod persons;
 mod questions;
 mod readme;
 mod recovery;
@@ -66,3 +71,4 @@ mod tokens;
 mod torture;
 mod tunnel;
 mod typescript_ast;
+mod uploads;
