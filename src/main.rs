@@ -14,8 +14,9 @@ use dipeo::config::{Config, Environment};
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
 use dipeo::handlers::maintenance::keep_small::keep_small;
+use dipeo::handlers::readiness::Probe;
 use dipeo::handlers::supervisor::release_dead;
-use dipeo::handlers::{App, Caller, list_executions};
+use dipeo::handlers::{App, Caller};
 use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
 use dipeo::nodes::integrated_api::providers::Providers;
@@ -180,6 +181,9 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     }
     config.hints = http::rest::paths();
     config.readiness = Some(readiness(app));
+    let events = http::events::Events::new(Arc::clone(app), stop.clone());
+    config.routes.extend(http::events::ROUTES);
+    config.vitals = Some(vitals(app, &events));
     app.supervisor()?.register().await?;
     app.supervisor()?.claim_open().await?;
     let router = mcp::router(
@@ -189,6 +193,7 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     .merge(http::rest::routes(Arc::clone(app), stop.clone()));
     let pruning = stop.child_token();
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
+    let router = router.merge(events.routes());
     let served = http::serve(config, router, stop.clone(), move |address| {
         output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
     })
@@ -198,15 +203,21 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     served
 }
 
-/// The server is ready when the database answers.
+/// The server is ready when the database takes reads and writes.
 fn readiness(app: &Arc<App>) -> http::Readiness {
-    let app = Arc::clone(app);
+    let probe = Probe::new(Arc::clone(app));
     Arc::new(move || {
-        let app = Arc::clone(&app);
-        Box::pin(async move {
-            let request = list_executions::Request::default();
-            list_executions::newest_execution(&app, &Caller::owner_client(), request).await.map(|_| ())
-        })
+        let probe = Arc::clone(&probe);
+        Box::pin(async move { probe.look().await })
+    })
+}
+
+/// What is under way.
+fn vitals(app: &Arc<App>, events: &http::events::Events) -> http::Vitals {
+    let (app, events) = (Arc::clone(app), events.clone());
+    Arc::new(move || http::VitalSigns {
+        n_running: app.started_supervisor().map_or(0, |it| it.running_count()),
+        n_streams: events.n_open(),
     })
 }
 

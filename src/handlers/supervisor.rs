@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::broken_off::BrokenOff;
 use super::children::ChildRuns;
+use super::speaking::{Speaker, Speaking};
 use super::{caller, launch};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -55,6 +56,8 @@ pub struct Supervisor {
     stop: CancellationToken,
     /// What models say just now, for whoever watches; nobody has to keep up.
     tokens: broadcast::Sender<TokenNote>,
+    /// The same as a text that grows, for those who come late.
+    speaking: Arc<Speaking>,
 }
 
 /// A piece of a model's reply while it comes. It is never stored.
@@ -96,6 +99,7 @@ impl Supervisor {
             runtime,
             stop: CancellationToken::new(),
             tokens: broadcast::channel(TOKENS_KEPT).0,
+            speaking: Speaking::new(),
         })
     }
 
@@ -275,14 +279,28 @@ impl Supervisor {
         self.tokens.subscribe()
     }
 
+    /// What models are saying in the executions of this process.
+    pub fn speaking(&self) -> &Arc<Speaking> {
+        &self.speaking
+    }
+
     fn on_token(&self, execution_id: ExecutionId) -> OnToken {
-        let tokens = self.tokens.clone();
-        Arc::new(move |label, text| {
-            if tokens.receiver_count() > 0 {
-                let note = TokenNote { execution_id: execution_id.clone(), label: label.into(), text: text.into() };
-                // The last watcher may have gone just now.
-                let _ = tokens.send(note);
-            }
+        let (tokens, speaking) = (self.tokens.clone(), Arc::clone(&self.speaking));
+        Arc::new(move |node, person| {
+            let speaker = Speaker {
+                execution_id: execution_id.clone(),
+                node_id: Arc::clone(&node.id),
+                label: Arc::clone(&node.label),
+                person_id: person.id.clone(),
+            };
+            let (tokens, execution_id, label) = (tokens.clone(), execution_id.clone(), Arc::clone(&node.label));
+            speaking.sink(speaker, move |text| {
+                if tokens.receiver_count() > 0 {
+                    let (execution_id, label) = (execution_id.clone(), Arc::clone(&label));
+                    // The last watcher may have gone just now.
+                    let _ = tokens.send(TokenNote { execution_id, label, text: text.into() });
+                }
+            })
         })
     }
 

@@ -10,6 +10,7 @@ use super::origin::{host_of_name, is_loopback_name};
 use crate::config::{Config, LimitSettings};
 use crate::error::Error;
 use crate::handlers::authenticate::Access;
+use crate::handlers::readiness;
 
 /// Names under which a loopback address is reached.
 pub const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -25,7 +26,19 @@ const DEVELOPMENT_ORIGINS: [&str; 6] = [
 ];
 
 /// Says whether the application can do its work; asked by `/health/ready`.
-pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, readiness::Response> + Send + Sync>;
+
+/// Counts what is under way, from memory alone; asked by `/health`.
+pub type Vitals = Arc<dyn Fn() -> VitalSigns + Send + Sync>;
+
+/// What is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VitalSigns {
+    /// Executions that this process runs.
+    pub n_running: usize,
+    /// Open streams of events, and sockets.
+    pub n_streams: usize,
+}
 
 /// Settings of the HTTP server.
 #[derive(Clone)]
@@ -49,6 +62,8 @@ pub struct HttpConfig {
     pub hints: Vec<&'static str>,
     /// Absent means always ready.
     pub readiness: Option<Readiness>,
+    /// Absent means that nothing is under way.
+    pub vitals: Option<Vitals>,
 }
 
 impl HttpConfig {
@@ -83,6 +98,7 @@ impl HttpConfig {
             routes: Vec::new(),
             hints: Vec::new(),
             readiness: None,
+            vitals: None,
         }
     }
 

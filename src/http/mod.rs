@@ -8,6 +8,7 @@ pub mod authentication;
 pub mod config;
 mod connections;
 mod error_body;
+pub mod events;
 mod front;
 pub mod guard;
 mod headers;
@@ -18,5 +19,5 @@ pub mod rest;
 mod server;
 mod traffic;
 
-pub use config::{HttpConfig, Readiness};
+pub use config::{HttpConfig, Readiness, VitalSigns, Vitals};
 pub use server::serve;

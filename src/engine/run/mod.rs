@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::Finished;
 pub use self::command::{Command, Control};
 pub use self::inspect::{Inspection, inspect};
-pub use self::launch::{Launch, LogEntry, OnToken, RunOptions, Stopped};
+pub use self::launch::{Launch, LogEntry, NodeOfCall, OnToken, RunOptions, Stopped};
 use self::record::Recorder;
 pub use self::replay::Recorded;
 use self::replay::Replay;

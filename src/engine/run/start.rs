@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::attempt::{Attempt, Finished, TimedGate, Work};
-use super::{Live, Run, Stage};
+use super::{Live, NodeOfCall, Run, Stage};
 use crate::compile::{EdgeIdx, NodeIdx};
 use crate::engine::event::{Event, NodeStarted};
 use crate::error::Error;
 use crate::nodes::ports::Ports;
-use crate::nodes::ports::models::TokenSink;
+use crate::nodes::ports::models::Speech;
 use crate::nodes::report::Reports;
 use crate::nodes::{Effect, Inputs, Names, NodeContext, Outcome, content};
 
@@ -168,7 +168,7 @@ impl Run {
             history: Arc::clone(&self.history),
             calls: Arc::clone(&self.calls),
             notes: live.notes.clone(),
-            tokens: self.token_sink(node),
+            tokens: self.speech(node),
             reports: Reports::new(node, self.reports.speak.clone()),
             purse: self.purse(node),
             items_done: Arc::new(live.items.clone()),
@@ -179,9 +179,10 @@ impl Run {
     }
 
     /// Passes on what a model says for `node` to whoever watches.
-    fn token_sink(&self, node: NodeIdx) -> Option<TokenSink> {
+    fn speech(&self, node: NodeIdx) -> Option<Speech> {
         let on_token = self.on_token.clone()?;
-        let label = Arc::clone(&self.plan.nodes[node].label);
-        Some(TokenSink::new(move |text| on_token(&label, text)))
+        let plan_node = &self.plan.nodes[node];
+        let node = NodeOfCall { id: Arc::clone(&plan_node.id), label: Arc::clone(&plan_node.label) };
+        Some(Speech::new(move |person| on_token(&node, person)))
     }
 }

@@ -145,6 +145,7 @@ impl Report {
                 output: StoredOutput { body: Arc::clone(&self.output), forms: None },
                 handles: Published::default(),
                 duration_ms,
+                store_ms: 0,
                 meta: Map::new(),
                 variables: Map::new(),
                 exposed: Map::new(),
