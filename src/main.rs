@@ -2,17 +2,18 @@
 //! file that names two adapters.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::ColorChoice;
-use dipeo::cli::{self, Cli, Command, McpArgs, Output};
+use dipeo::cli::{self, Cli, Command, McpArgs, MonitorArgs, Output};
 use dipeo::clock::SystemClock;
 use dipeo::code::Code;
 use dipeo::config::{Config, Environment};
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
+use dipeo::handlers::live_server::live_server;
 use dipeo::handlers::maintenance::keep_small::keep_small;
 use dipeo::handlers::readiness::Probe;
 use dipeo::handlers::supervisor::release_dead;
@@ -21,7 +22,7 @@ use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
 use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
-use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, spawn_detached};
+use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, browser, spawn_detached};
 use dipeo::{code, http, limits, llm, mcp};
 use tokio_util::sync::CancellationToken;
 
@@ -33,12 +34,19 @@ fn main() -> ExitCode {
     }
     as_it_is_called(&mut arguments);
     as_the_guide_has_it(&mut arguments);
+    let form = cli::form_of(&arguments);
     let cli = match cli::parse(arguments) {
         Ok(cli) => cli,
-        Err(e) => return fail(output_of(None), &e),
+        Err(e) => return fail(Output { form, colours: true }, &e),
     };
-    let output = output_of(Some(&cli));
-    match run(cli, output) {
+    let output = cli::output_of(&cli);
+    let outcome = match cli::describe_program(cli.command.as_ref(), output) {
+        Some(outcome) => outcome,
+        None => run(cli, output),
+    };
+    match outcome {
+        // Whoever read the result had enough of it (`| head`).
+        _ if cli::is_closed() => ExitCode::SUCCESS,
         Ok(code) => ExitCode::from(code),
         Err(e) => fail(output, &e),
     }
@@ -62,19 +70,7 @@ fn as_the_guide_has_it(arguments: &mut [OsString]) {
 fn fail(output: Output, error: &Error) -> ExitCode {
     cli::print_error(output, error);
     tracing::debug!("{}", error.chain());
-    ExitCode::from(error.kind().exit_code())
-}
-
-fn output_of(cli: Option<&Cli>) -> Output {
-    let asks_json = || std::env::args_os().any(|it| it == "--json");
-    let form = match cli {
-        Some(cli) if cli.global.json => cli::Form::Json,
-        Some(cli) => cli.global.output,
-        None if asks_json() => cli::Form::Json,
-        None => cli::Form::Text,
-    };
-    let colours = cli.is_none_or(|it| !it.global.no_color) && ColorChoice::Auto != ColorChoice::Never;
-    Output { form, colours }
+    if cli::is_closed() { ExitCode::SUCCESS } else { ExitCode::from(error.kind().exit_code()) }
 }
 
 fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
@@ -83,8 +79,7 @@ fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
     })?;
     let config = Config::load(&cli::overrides(&cli), &Environment::of_process(), &working_dir)?;
     let Some(command) = cli.command.take() else {
-        output.text(&cli::introduction());
-        return Ok(0);
+        return Err(Error::internal("a call without a command reached the settings"));
     };
     log_to_stderr(if cli.global.debug { "debug" } else { &config.log_level });
     if !cli.global.quiet {
@@ -111,13 +106,21 @@ async fn dispatch(
     let app = Arc::new(build(config, command.role())?);
     let stop = CancellationToken::new();
     let outcome = match command {
-        Command::Mcp(McpArgs { command: None, .. }) => {
+        Command::Mcp(McpArgs { command: None, http: false, .. }) => {
             stop_on_signals(&stop);
             serve_stdio(&app, &stop).await.map(|()| 0)
         }
-        Command::Serve(_) => {
+        Command::Serve(_) | Command::Mcp(McpArgs { command: None, http: true, .. }) => {
             stop_on_signals(&stop);
-            serve_http(&app, output, &stop).await.map(|()| 0)
+            let told = move |url: &str| {
+                output.note(&format!("dipeo serves MCP on {url}/mcp (stop with Ctrl-C)"));
+                Ok(())
+            };
+            serve_http(&app, told, &stop).await.map(|()| 0)
+        }
+        Command::Monitor(args) => {
+            stop_on_signals(&stop);
+            monitor(&app, args, output, &stop).await.map(|()| 0)
         }
         Command::Drain => {
             stop_on_signals(&stop);
@@ -170,7 +173,25 @@ async fn serve_stdio(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Err
     mcp::stdio::serve(Arc::clone(app), stop.clone()).await
 }
 
-async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) -> Result<(), Error> {
+/// Leads to the server of this database; where none lives, one serves here.
+async fn monitor(app: &Arc<App>, args: MonitorArgs, output: Output, stop: &CancellationToken) -> Result<(), Error> {
+    let environment = Environment::of_process();
+    let open = move |url: &str| {
+        let program = browser::browser(|name| environment.get(name).map(str::to_owned));
+        program.is_some_and(|it| browser::open_page(&it, url))
+    };
+    match live_server(app, &Caller::owner_client()).await?.url {
+        Some(url) => args.lead(output, &url, open),
+        None => serve_http(app, move |url| args.lead(output, url, open), stop).await,
+    }
+}
+
+/// Serves until it is told to stop. `told` hears once where.
+async fn serve_http(
+    app: &Arc<App>,
+    told: impl FnOnce(&str) -> Result<(), Error>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     let mut config = http::HttpConfig::from_config(&app.config);
     config.access = Some(Access::new(Arc::clone(app))?);
     config.check()?;
@@ -196,13 +217,28 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     let pruning = stop.child_token();
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
     let router = router.merge(events.routes());
-    let served = http::serve(config, router, stop.clone(), move |address| {
-        output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
+    let mut outcome = Ok(());
+    let served = http::serve(config, router, stop.clone(), |address| {
+        be_found(app, address);
+        outcome = told(&format!("http://{address}"));
     })
     .await;
     // Also when it never began to serve: shutting down waits for what was started.
     pruning.cancel();
-    served
+    served.and(outcome)
+}
+
+/// Lets others on this database know where this server listens.
+fn be_found(app: &Arc<App>, address: SocketAddr) {
+    let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    let url = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let Ok(supervisor) = app.supervisor().cloned() else { return };
+    let me = Arc::clone(&supervisor);
+    supervisor.spawn(async move {
+        if let Err(e) = me.reachable_at(url).await {
+            tracing::warn!("others cannot be told where this server listens: {}", e.chain());
+        }
+    });
 }
 
 /// The server is ready when the database takes reads and writes.

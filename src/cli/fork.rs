@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::results::describe;
+use super::results::show;
 use super::run::{Interrupt, abort, exit_code};
-use super::{Context, watch};
+use super::{Context, progress};
 use crate::error::Error;
-use crate::handlers::execution_object::ExecutionObject;
 use crate::handlers::fork_execution::{Extras, Request, fork_execution};
 use crate::handlers::run_diagram::Waiting;
 
@@ -57,7 +56,7 @@ pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
         return Ok(0);
     }
     let interrupt = Interrupt::listen();
-    let on_progress = watch::progress(context.output, false, false, context.quiet);
+    let on_progress = progress::progress(context.output, false, false, context.quiet);
     let waiting = Waiting { cancel: interrupt.token.clone(), on_progress, on_token: None };
     let object = fork_execution(context.app, &context.caller, request, extras, waiting).await?;
     if interrupt.happened() && !object.status.has_ended() {
@@ -66,14 +65,6 @@ pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
     }
     show(context, &object)?;
     Ok(exit_code(object.status))
-}
-
-fn show(context: &Context<'_>, object: &ExecutionObject) -> Result<(), Error> {
-    if context.output.is_json() {
-        return context.output.json(object);
-    }
-    context.output.text(&describe(object));
-    Ok(())
 }
 
 fn request(args: &ForkArgs, working_dir: &Path) -> Result<Request, Error> {

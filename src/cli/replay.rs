@@ -33,11 +33,7 @@ pub async fn replay(context: &Context<'_>, args: ReplayArgs) -> Result<u8, Error
         context.output.text(&line.to_string());
         return Ok(0);
     }
-    if context.output.is_json() {
-        context.output.json(&object)?;
-    } else {
-        context.output.text(&format!("{}{}", describe(&object), verdict(&object)));
-    }
+    context.output.plain(&object, "replay", |it| format!("{}{}", describe(it), verdict(it)))?;
     Ok(exit_code(&object))
 }
 

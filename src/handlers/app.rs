@@ -8,6 +8,7 @@ use super::api_keys::available_models::KnownModels;
 use super::caller::{Caller, Scopes};
 use super::diagram_tools::Seen;
 use super::finished::Finished;
+use super::parsed::ParsedTexts;
 use super::supervisor::Supervisor;
 use super::wait::not_found;
 use super::watch_resources::Watch;
@@ -29,6 +30,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub ports: Arc<Ports>,
     pub languages: Arc<dyn Languages>,
+    /// What the texts of diagrams were read as.
+    pub(super) parsed: Arc<ParsedTexts>,
     /// How this process describes itself to others on the database: `cli`, `mcp`, `serve`, `drain`.
     pub role: &'static str,
     /// What was read of diagrams that ask to be tools.
@@ -54,6 +57,7 @@ impl App {
             clock: Arc::clone(&ports.clock),
             ports: Arc::new(ports),
             languages,
+            parsed: Arc::default(),
             role,
             config,
             seen_tools: Seen::default(),
@@ -128,6 +132,7 @@ impl App {
             store,
             Arc::clone(&self.ports),
             Arc::clone(&self.languages),
+            Arc::clone(&self.parsed),
             self.config.clone(),
             self.role,
             self.runtime.clone(),

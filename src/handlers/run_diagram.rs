@@ -14,8 +14,8 @@ use super::launch::StoredOptions;
 use super::surroundings::World;
 use super::workspace::Source;
 use super::{App, Caller, inputs, present, wait};
+use crate::compile::Compiled;
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, compile};
 use crate::config::sha256;
 use crate::diagram::{Format, Person, Service};
 use crate::engine::Status;
@@ -101,6 +101,30 @@ pub struct ProgressNote {
     pub phase: String,
     /// How long a completed node took, in milliseconds.
     pub duration_ms: Option<i64>,
+}
+
+impl ProgressNote {
+    /// Says in words what happened to the node `label`; `None` for what is not worth a line. `counts` are the node
+    /// executions committed, and in all.
+    pub fn of(phase: &str, label: String, counts: (u64, Option<u64>), duration_ms: Option<i64>) -> Option<Self> {
+        let verb = match phase {
+            "node_started" => "runs",
+            "node_completed" => "done",
+            "node_error" => "failed",
+            "node_retry" => "is tried again",
+            "interactive_prompt" => "waits",
+            "interactive_response" => "was answered",
+            _ => return None,
+        };
+        Some(Self {
+            done: counts.0,
+            total: counts.1,
+            message: format!("{label} {verb}"),
+            label,
+            duration_ms: duration_ms.filter(|_| phase == "node_completed"),
+            phase: phase.to_owned(),
+        })
+    }
 }
 
 /// How a caller waits.
@@ -246,7 +270,7 @@ impl Prepared {
             persons: app.persons_for(caller)?,
             ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
         };
-        let compiled = compile(&source.text, format, &world);
+        let compiled = app.parsed.compile(&source.text, format, &world);
         options.texts = world.into_read();
         if let Some(own) = compiled.plan.as_ref().and_then(|it| it.settings.timeout) {
             // What the caller asked for can only shorten what the diagram allows itself.
@@ -294,6 +318,7 @@ impl Prepared {
             idempotency: self.idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
             inherited: Vec::new(),
             in_background,
+            is_held: false,
         }
     }
 }

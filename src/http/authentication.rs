@@ -13,18 +13,10 @@ use crate::error::{Error, ErrorKind};
 use crate::handlers::authenticate::Access;
 use crate::handlers::caller::{Identity, Scope, Scopes};
 
-/// What is the same for everybody and says nothing about anybody: a supervisor needs no token (platform.md 15), and
-/// a browser that opens the page of the description has none.
-const OPEN_ROUTES: [&str; 8] = [
-    "/health",
-    "/health/live",
-    "/health/ready",
-    "/openapi.json",
-    "/docs",
-    "/docs/page.css",
-    "/docs/page.js",
-    "/redoc",
-];
+/// What is the same for everybody and says nothing about anybody: a supervisor needs no token (platform.md 15), and a
+/// browser that opens the page of the description has none.
+const OPEN_ROUTES: [&str; 8] =
+    ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/docs/page.css", "/docs/page.js", "/redoc"];
 /// Where clients ask which authorization server they need, with the path of the resource behind it (RFC 9728).
 const METADATA_ROUTE: &str = "/.well-known/oauth-protected-resource";
 const RESOURCES: [&str; 3] = ["", "/mcp", "/mcp/messages"];

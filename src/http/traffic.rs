@@ -154,9 +154,8 @@ impl Traffic {
 /// Whether the body is a file that its route reads piece by piece, within limits of its own.
 fn is_upload(request: &Request) -> bool {
     let kind = request.headers().get(header::CONTENT_TYPE);
-    let is_multipart = kind.is_some_and(|it| {
-        it.as_bytes().get(..MULTIPART.len()).is_some_and(|it| it.eq_ignore_ascii_case(MULTIPART))
-    });
+    let is_multipart = kind
+        .is_some_and(|it| it.as_bytes().get(..MULTIPART.len()).is_some_and(|it| it.eq_ignore_ascii_case(MULTIPART)));
     is_multipart && UPLOAD_ROUTES.contains(&request.uri().path())
 }
 

@@ -154,10 +154,16 @@ impl Store {
         self.changes.subscribe()
     }
 
-    /// A number that changes with each commit of this process, before that is acknowledged, and now and then
-    /// with those of other processes.
+    /// As [`Store::changes`], leaving out the commits of this process that only take a running execution further:
+    /// for whoever waits for statuses, answers, requests or settings.
+    pub fn turns(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe_to_turns()
+    }
+
+    /// A number that changes with each turn of this process, before that is acknowledged, and now and then
+    /// with commits of other processes.
     pub fn generation(&self) -> u64 {
-        self.changes.count()
+        self.changes.n_turns()
     }
 
     /// How many transactions this process has committed; each is one sync of the disk.

@@ -284,8 +284,7 @@ async fn the_envelope_of_graphql_is_what_the_command_line_prints() {
     let execute = "mutation($input: ExecuteDiagramInput!) { executeDiagram(input: $input) { envelope } }";
     let control = "mutation($input: ExecutionControlInput!) { controlExecution(input: $input) { envelope } }";
     let answer = "mutation($input: InteractiveResponseInput!) { sendInteractiveResponse(input: $input) { envelope } }";
-    let validate =
-        "mutation($text: String!) { validateDiagram(content: $text, format: YAML) }";
+    let validate = "mutation($text: String!) { validateDiagram(content: $text, format: YAML) }";
     // What is typed, the document that asks the same with its variables, and one value of the answers.
     for (typed, document, variables, (pointer, value)) in [
         ("run broken", execute, json!({"input": {"diagram_id": "broken"}}), ("/error/code", "INVALID_DIAGRAM")),
@@ -335,7 +334,8 @@ async fn the_envelope_of_graphql_is_what_the_command_line_prints() {
         let asked = json!({"query": document, "variables": variables});
         let request = surfaces.server.http(reqwest::Method::POST, "/graphql").json(&asked);
         let answer: Value = request.send().await.expect("the server answers").json().await.expect("JSON");
-        let field = answer["data"].as_object().and_then(|it| it.values().next()).unwrap_or_else(|| panic!("{answer:#}"));
+        let field =
+            answer["data"].as_object().and_then(|it| it.values().next()).unwrap_or_else(|| panic!("{answer:#}"));
         let shown = field.get("envelope").unwrap_or(field);
         assert_eq!(at_terminal.pointer(pointer), Some(&json!(value)), "{typed}: {at_terminal:#}");
         assert_eq!(*shown, at_terminal, "{typed}: GraphQL and the command line differ");

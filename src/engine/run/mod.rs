@@ -142,6 +142,8 @@ struct Live {
     earlier: u32,
     /// Attempts that failed since then. One that a crash interrupted did not, and takes nothing from `retry`.
     failures: u32,
+    /// Attempts that failed for want of budget: they called nobody.
+    unpaid: u32,
     stage: Stage,
     /// When the attempt may begin, of one that is repeated after a pause.
     due: Option<Timestamp>,
@@ -165,6 +167,7 @@ impl Live {
             attempt: 1,
             earlier: 0,
             failures: 0,
+            unpaid: 0,
             stage,
             due: None,
             inputs,
@@ -263,17 +266,14 @@ impl Run {
     /// Handles completions one at a time, in the order they arrived.
     async fn handle_finished(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Error> {
         let mut handled = 0;
-        while let Some(finished) = self.next_finished()? {
+        // Once its end is decided, by whomever, nothing that completes decides otherwise.
+        while self.ending.is_none()
+            && let Some(finished) = self.next_finished()?
+        {
             self.take_up(finished)?;
-            if self.ending.is_some() {
-                return Ok(());
-            }
             handled += 1;
-            if handled % TURN == 0 {
+            if self.ending.is_none() && handled % TURN == 0 {
                 self.take_turn(commands).await?;
-                if self.ending.is_some() {
-                    return Ok(());
-                }
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::nodes::ports::Ports;
 use crate::nodes::ports::models::Speech;
 use crate::nodes::report::Reports;
-use crate::nodes::{Effect, Inputs, Names, NodeContext, Outcome, content};
+use crate::nodes::{Effect, Inputs, Names, NodeContext, content};
 
 impl Run {
     /// Starts execution `iteration` of `node` with the tokens of `edges`.
@@ -27,8 +27,8 @@ impl Run {
             Err(problem) => (Inputs::default(), Some(problem)),
         };
         self.live.insert(node, Live::new(iteration, self.schedule.n_started(), Stage::Active, inputs, sources));
-        let given = self.state.nodes[node].given.clone();
-        if problem.is_none() && given.is_none() && self.holds(node) {
+        let is_given = self.state.nodes[node].given.is_some();
+        if problem.is_none() && !is_given && self.holds(node) {
             self.hold(node);
             return Ok(());
         }
@@ -39,13 +39,9 @@ impl Run {
             return Ok(());
         }
         self.note_start(node);
-        match (problem, given) {
-            (Some(problem), _) => self.finished.push_back(Finished { node, result: Err(problem) }),
-            (None, Some(value)) => {
-                let output = self.given(node, value);
-                self.finished.push_back(Finished { node, result: Ok(Outcome::Done(output)) });
-            }
-            (None, None) => self.attempt(node, Work::Run, None),
+        match problem {
+            Some(problem) => self.finished.push_back(Finished { node, result: Err(problem) }),
+            None => self.attempt(node, Work::Run, None),
         }
         Ok(())
     }
@@ -90,7 +86,8 @@ impl Run {
         if let Some(live) = self.live.get_mut(&node) {
             live.stage = Stage::Active;
         }
-        if let Some(finished) = self.mocked(node, &work).or_else(|| self.given_then(node, &work)) {
+        let instead = self.given_before(node, &work).or_else(|| self.mocked(node, &work));
+        if let Some(finished) = instead.or_else(|| self.given_then(node, &work)) {
             self.finished.push_back(finished);
             return;
         }

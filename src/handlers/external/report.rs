@@ -84,6 +84,7 @@ fn batch(
         transitions,
         messages: Vec::new(),
         recordings: Vec::new(),
+        carried_out: Vec::new(),
         projection: state.status.has_ended().then(|| Box::new(state.projection())),
     }
 }

@@ -33,7 +33,7 @@ use super::run_diagram::{Waiting, may_run};
 use super::surroundings::World;
 use super::{App, Caller, caller, external, inputs, present, wait};
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, Plan, compile};
+use crate::compile::{Compiled, Plan};
 use crate::config::sha256;
 use crate::diagram::NodeKind;
 use crate::engine::event::{Event, ForkedFrom};
@@ -221,8 +221,9 @@ fn prepared(app: &App, caller: &Caller, past: &Past, request: Request, extras: &
         idempotency: None,
         inherited: Vec::new(),
         in_background: extras.background,
+        is_held: false,
     };
-    let row = begin::new_row(supervisor, &beginning, &Event::ExecutionStarted(first), now);
+    let row = begin::new_row(supervisor, &beginning, &Event::ExecutionStarted(first), now)?;
     let copying = Copying { past, fork: &beginning.execution_id, names: &names, now };
     let (messages, ids) = copying.messages(store, &kept)?;
     let mut transitions = row.transitions;
@@ -251,7 +252,7 @@ fn compiled(
         persons: WorkspacePersons::new(app.existing_store()?.cloned(), past.row.head.principal.clone()),
         ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
     };
-    let compiled = compile(&text.source.text, text.format, &world);
+    let compiled = app.parsed.compile(&text.source.text, text.format, &world);
     options.texts = world.into_read();
     if let Some(plan) = &compiled.plan {
         options.breakpoints.retain(|it| plan.find(it).is_some());

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn an_error_of_ours_says_what_it_is_and_what_to_do() {
-        let error = Error::not_found("EXECUTION_NOT_FOUND", "there is none").hint("look again").details(json!({"a": 1}));
+        let error =
+            Error::not_found("EXECUTION_NOT_FOUND", "there is none").hint("look again").details(json!({"a": 1}));
         let answer = Answer::refusal(vec![problem(error, Some(Pos { line: 2, column: 3 }))], &Scrubber::default());
         let expected = json!({"errors": [{
             "message": "there is none",

@@ -161,10 +161,7 @@ fn provided(operation: &Positioned<OperationDefinition>, variables: &Variables) 
 }
 
 /// A subscription follows one thing.
-fn one_field(
-    document: &ExecutableDocument,
-    operation: &Positioned<OperationDefinition>,
-) -> Result<(), ServerError> {
+fn one_field(document: &ExecutableDocument, operation: &Positioned<OperationDefinition>) -> Result<(), ServerError> {
     let n_fields = n_root_fields(document, &operation.node.selection_set.node);
     if n_fields == 1 {
         return Ok(());
@@ -372,12 +369,14 @@ mod tests {
         let fine = "fine";
         assert_eq!(said(&deep(12)), fine);
         assert_eq!(said(&deep(13)), "QUERY_TOO_COMPLEX: `a` is 13 fields deep, the most is 12");
-        let split = "{ a { a { ...F } } } fragment F on A { a { a { a { a { a { a { a { a { a { a { a } } } } } } } } } } }";
+        let split =
+            "{ a { a { ...F } } } fragment F on A { a { a { a { a { a { a { a { a { a { a { a } } } } } } } } } } }";
         assert_eq!(said(split), "QUERY_TOO_COMPLEX: `a` is 13 fields deep, the most is 12");
         assert_eq!(said("{ ...F } fragment F on Query { a }"), fine);
         // Introspection is deeper by its nature, and limited in how far it spreads out.
         let names = "ofType { ".repeat(9);
-        let standard = format!("{{ __schema {{ types {{ fields {{ type {{ {names} name {} }} }} }} }} }}", "}".repeat(9));
+        let standard =
+            format!("{{ __schema {{ types {{ fields {{ type {{ {names} name {} }} }} }} }} }}", "}".repeat(9));
         assert_eq!(said(&standard), fine);
         let wide = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
         assert!(said(wide).starts_with("QUERY_TOO_COMPLEX: the introspection"), "{}", said(wide));
@@ -441,9 +440,13 @@ mod tests {
         }
         let list = format!("query($a: {}Int{}) {{ a }}", "[".repeat(5_000), "]".repeat(5_000));
         assert!(said(&list).starts_with("QUERY_TOO_COMPLEX: brackets are nested"));
-        assert!(said(&format!("{{ {} }}", "a ".repeat(30_000))).starts_with("QUERY_TOO_COMPLEX: the document has more"));
+        assert!(
+            said(&format!("{{ {} }}", "a ".repeat(30_000))).starts_with("QUERY_TOO_COMPLEX: the document has more")
+        );
         assert!(said(&"#".repeat(3 * 1024 * 1024)).starts_with("QUERY_TOO_COMPLEX: the document has more"));
-        for text in ["", " ", "{", "{}", "}", "query", "{ a(b: \"\\uD800\") }", "{ a(b: 1e400) }", "\u{0}", "type A { b: C }"] {
+        for text in
+            ["", " ", "{", "{}", "}", "query", "{ a(b: \"\\uD800\") }", "{ a(b: 1e400) }", "\u{0}", "type A { b: C }"]
+        {
             assert!(said(text).starts_with("INVALID_QUERY: the document cannot be read"), "{text}: {}", said(text));
         }
     }

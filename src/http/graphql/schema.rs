@@ -60,9 +60,8 @@ fn input_types(sdl: &str) -> HashSet<String> {
         TypeSystemDefinition::Type(it) => Some(it.node),
         TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
     });
-    let written = declared.filter(|it| {
-        matches!(it.kind, TypeKind::Scalar | TypeKind::Enum(_) | TypeKind::InputObject(_))
-    });
+    let written =
+        declared.filter(|it| matches!(it.kind, TypeKind::Scalar | TypeKind::Enum(_) | TypeKind::InputObject(_)));
     let names = written.map(|it| it.name.node.to_string());
     names.chain(BUILT_IN.map(str::to_owned)).collect()
 }

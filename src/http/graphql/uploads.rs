@@ -144,8 +144,9 @@ fn broken(error: &MultipartError) -> Error {
 }
 
 fn invalid(message: &str) -> Error {
-    Error::invalid("INVALID_INPUT", message)
-        .hint("send the parts `operations`, `map` and then one file, as the GraphQL multipart request convention has it")
+    Error::invalid("INVALID_INPUT", message).hint(
+        "send the parts `operations`, `map` and then one file, as the GraphQL multipart request convention has it",
+    )
 }
 
 impl Sent {

@@ -36,7 +36,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<list_diagrams::Request>("ListDiagrams")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "Those that fit.",
@@ -56,7 +56,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<save_diagram::Request>("SaveDiagram")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: &[Success { status: 201, about: "It was made.", body: Some(SAVED) }],
         refusals: &[409],
         call: |asked| Box::pin(create(asked)),
@@ -72,7 +72,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<read_diagram::Request>("ReadDiagram")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success { status: 200, about: "The diagram; its `ETag` is its revision.", body: Some(DIAGRAM) }],
         refusals: &[404],
         call: |asked| Box::pin(read(asked)),
@@ -88,7 +88,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<save_diagram::Request>("SaveDiagram")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfMatch,
+        listens: Listens::IfMatch,
         successes: &[
             Success { status: 200, about: "It was saved.", body: Some(SAVED) },
             Success { status: 201, about: "There was none of this name; it was made.", body: Some(SAVED) },
@@ -107,7 +107,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<delete_diagram::Request>("DeleteDiagram")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfMatch,
+        listens: Listens::IfMatch,
         successes: &[Success { status: 204, about: "It is gone.", body: None }],
         refusals: &[404, 409],
         call: |asked| Box::pin(delete(asked)),
@@ -123,7 +123,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<validate_diagram::Request>("ValidateDiagram")),
         names: &[("name", "diagram")],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: &[Success {
             status: 200,
             about: "Every problem at once; an invalid diagram is a result too.",
@@ -143,7 +143,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<diagram_stats::Request>("DiagramStats")),
         names: &[("name", "diagram"), ("format", "format_type")],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The figures.",
@@ -164,7 +164,7 @@ pub const OPERATIONS: &[Operation] = &[
         names: &[("format", "format_type")],
         // Saving is another operation.
         hidden: &["push_as"],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: &[Success {
             status: 200,
             about: "Every problem at once; an invalid diagram is a result too.",
@@ -185,7 +185,7 @@ pub const OPERATIONS: &[Operation] = &[
         names: &[],
         // Files are the terminal's.
         hidden: &["output", "force"],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: &[Success {
             status: 200,
             about: "The new text, and what it does not have.",

@@ -14,6 +14,7 @@ use crate::handlers::delete_execution::{self, delete_execution};
 use crate::handlers::diff_executions::{self, diff_executions};
 use crate::handlers::execution_logs::{self, LogFormat, NodeLog, StoredTransition};
 use crate::handlers::execution_messages::{self, StoredMessage, execution_messages};
+use crate::handlers::execution_metrics::{self, execution_metrics};
 use crate::handlers::execution_object::ExecutionObject;
 use crate::handlers::list_executions::{self, ListedExecution, list_executions};
 use crate::handlers::see_result::{self, Detail, see_result};
@@ -116,7 +117,8 @@ pub struct ResumeRequest {
 pub struct InputRequest {
     pub id: String,
     /// The answer; to several: node to answer.
-    pub value: Value,
+    #[serde(default)]
+    pub value: Option<Value>,
     /// The node that asks, when several do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
@@ -139,7 +141,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<list_executions::Request>("ListExecutions")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "Those that fit, without outputs.",
@@ -159,7 +161,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<ReadRequest>("ReadExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success { status: 200, about: "The execution, whatever became of it.", body: Some(EXECUTION) }],
         refusals: &[404],
         call: |asked| Box::pin(read(asked)),
@@ -175,7 +177,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<delete_execution::Request>("DeleteExecution")),
         names: &[("id", "execution_id")],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: &[Success { status: 204, about: "It is gone, with all that it started.", body: None }],
         refusals: &[404, 409],
         call: |asked| Box::pin(delete(asked)),
@@ -191,7 +193,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<LogsRequest>("ExecutionLogs")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The runs of nodes, or the events.",
@@ -211,7 +213,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<execution_messages::Request>("ExecutionMessages")),
         names: &[("id", "execution_id"), ("node_id", "node"), ("person_id", "person")],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The messages.",
@@ -219,6 +221,26 @@ pub const OPERATIONS: &[Operation] = &[
         }],
         refusals: &[404],
         call: |asked| Box::pin(messages(asked)),
+    },
+    Operation {
+        id: "executionMetrics",
+        verb: Verb::Get,
+        path: "/api/v1/executions/{id}/metrics",
+        group: "executions",
+        summary: "Say where its time and tokens went",
+        handler: "execution_metrics",
+        scopes: READS,
+        request: Some(shape::<execution_metrics::Request>("ExecutionMetrics")),
+        names: &[("id", "execution_id")],
+        hidden: &[],
+        listens: Listens::IfNoneMatch,
+        successes: &[Success {
+            status: 200,
+            about: "Times, tokens, the critical path, what could be better.",
+            body: Some(shape::<execution_metrics::Response>("Metrics")),
+        }],
+        refusals: &[404],
+        call: |asked| Box::pin(metrics(asked)),
     },
     Operation {
         id: "compareExecutions",
@@ -231,7 +253,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<diff_executions::Request>("CompareExecutions")),
         names: &[("id", "a"), ("other", "b")],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The differences.",
@@ -251,7 +273,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<StopRequest>("StopExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(stop(asked)),
@@ -267,7 +289,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<ResumeRequest>("ResumeExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(resume(asked)),
@@ -283,7 +305,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<InputRequest>("AnswerExecution")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(input(asked)),
@@ -299,7 +321,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<control_execution::Request>("ControlExecution")),
         names: &[("id", "execution_id"), ("wait", "wait_seconds")],
         hidden: &[],
-        listens: Listens::ToNone,
+        listens: Listens::Nothing,
         successes: STEERED,
         refusals: &[404, 409],
         call: |asked| Box::pin(control(asked)),
@@ -370,6 +392,10 @@ async fn messages(asked: Asked) -> Result<Answer, Error> {
     request.limit.get_or_insert(LIMIT);
     let found = execution_messages(&asked.app, &asked.caller, request).await?;
     Answer::ok(window.page(found.messages, found.total as u64))
+}
+
+async fn metrics(asked: Asked) -> Result<Answer, Error> {
+    Answer::ok(execution_metrics(&asked.app, &asked.caller, asked.request()?).await?)
 }
 
 async fn compare(asked: Asked) -> Result<Answer, Error> {
@@ -443,7 +469,7 @@ async fn input(asked: Asked) -> Result<Answer, Error> {
         execution_id: id,
         action: "answer".to_owned(),
         node,
-        value: Some(value),
+        value,
         wait_seconds: wait,
         reason: None,
     };

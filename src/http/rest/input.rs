@@ -5,6 +5,7 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use schemars::generate::Contract;
 use serde_json::{Map, Value, json};
 
 use super::operation::Operation;
@@ -18,6 +19,8 @@ pub struct Input {
     arguments: Arguments,
     /// Name in the request to the JSON type it has, where that is one.
     kinds: Map<String, Value>,
+    /// The names of each field that has to be there and has several.
+    one_of: Vec<Vec<String>>,
 }
 
 impl Input {
@@ -31,7 +34,7 @@ impl Input {
         let properties = schema.get("properties").and_then(Value::as_object);
         let kind = |schema: &Value| schema.get("type").cloned().unwrap_or_default();
         let kinds = properties.into_iter().flatten().map(|(name, schema)| (name.clone(), kind(schema))).collect();
-        Ok(Self { arguments: Arguments::new(operation.id, &schema)?, kinds })
+        Ok(Self { arguments: Arguments::new(operation.id, &schema)?, kinds, one_of: one_of(operation) })
     }
 
     /// Reads a request of `operation`; the result has the names that the handler uses.
@@ -51,6 +54,10 @@ impl Input {
         let Found { values, mut problems, .. } = found;
         let values = Value::Object(values);
         problems.extend(self.arguments.problems(&values));
+        for names in self.one_of.iter().filter(|all| all.iter().all(|it| values.get(it).is_none())) {
+            let message = format!("argument `{}` is missing", names[0]);
+            problems.push(Problem { argument: names[0].clone(), message });
+        }
         if !problems.is_empty() {
             return Err(self.arguments.refusal(&problems));
         }
@@ -89,6 +96,15 @@ impl Input {
             _ => value,
         }
     }
+}
+
+fn one_of(operation: &Operation) -> Vec<Vec<String>> {
+    let all = schemas::parameters(operation, &mut schemas::generator("/$defs", Contract::Deserialize));
+    let needed = all.iter().filter(|it| it.is_needed && !it.is_required);
+    let mut fields: Vec<&str> = needed.clone().map(|it| it.field.as_str()).collect();
+    fields.dedup();
+    let names = |field: &str| needed.clone().filter(|it| it.field == field).map(|it| it.name.clone()).collect();
+    fields.into_iter().map(names).collect()
 }
 
 fn renamed(operation: &Operation, name: String) -> String {

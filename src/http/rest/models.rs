@@ -29,7 +29,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<Nothing>("Nothing")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The services.",
@@ -49,7 +49,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<Nothing>("Nothing")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success { status: 200, about: "The names.", body: Some(shape::<Page<ListedKey>>("KeyList")) }],
         refusals: &[],
         call: |asked| Box::pin(keys(asked)),
@@ -65,7 +65,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<search::Request>("Search")),
         names: &[],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "What was found, best first.",
@@ -85,7 +85,7 @@ pub const OPERATIONS: &[Operation] = &[
         request: Some(shape::<fetch::Request>("ReadResource")),
         names: &[("uri", "id")],
         hidden: &[],
-        listens: Listens::ToIfNoneMatch,
+        listens: Listens::IfNoneMatch,
         successes: &[Success {
             status: 200,
             about: "The document; bytes stand in it as base64, and `metadata.encoding` says so.",

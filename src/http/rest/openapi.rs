@@ -36,6 +36,10 @@ const GROUPS: [(&str, &str); 7] = [
     ("aliases", "Paths of Tool Hub, for its clients: the same use cases in its words."),
 ];
 
+/// Below these paths every value of a path is the id of an execution.
+const EXECUTIONS: [&str; 2] = ["/api/v1/executions/", "/api/executions/"];
+const EXECUTION_ID: &str = "^exec_[0-9a-f]{32}$";
+
 /// Describes these operations.
 pub fn document(operations: &[&Operation]) -> Value {
     let mut asked = schemas::generator("/components/schemas", Contract::Deserialize);
@@ -120,6 +124,10 @@ fn parameters(operation: &Operation, all: &[Parameter]) -> Vec<Value> {
     let in_address = all.iter().filter(|it| it.place != Place::Body).map(|it| {
         let mut schema = it.schema.clone();
         let about = schema.as_object_mut().and_then(|it| it.remove("description"));
+        if it.place == Place::Path && EXECUTIONS.iter().any(|path| operation.path.starts_with(path)) {
+            // Said, not checked here: the handler's own refusal says more.
+            schema["pattern"] = EXECUTION_ID.into();
+        }
         let place = if it.place == Place::Path { "path" } else { "query" };
         let mut parameter = json!({"name": it.name, "in": place, "required": it.is_required, "schema": schema});
         if let Some(about) = about {
@@ -129,10 +137,10 @@ fn parameters(operation: &Operation, all: &[Parameter]) -> Vec<Value> {
     });
     let header = |name: &str, about: &str| json!({"name": name, "in": "header", "required": false, "description": about, "schema": {"type": "string"}});
     let listened = match operation.listens {
-        Listens::ToNone => None,
-        Listens::ToIfNoneMatch => Some(header("If-None-Match", "The `ETag` of the answer that the client has.")),
-        Listens::ToIfMatch => Some(header("If-Match", "The `ETag` of what is to be changed; `*` for whatever it is.")),
-        Listens::ToIdempotencyKey => {
+        Listens::Nothing => None,
+        Listens::IfNoneMatch => Some(header("If-None-Match", "The `ETag` of the answer that the client has.")),
+        Listens::IfMatch => Some(header("If-Match", "The `ETag` of what is to be changed; `*` for whatever it is.")),
+        Listens::IdempotencyKey => {
             let key = header(IDEMPOTENCY_KEY, "The same key within 24 h returns what was started first.");
             Some(with(key, "schema", json!({"type": "string", "minLength": 1, "maxLength": 255})))
         }
@@ -161,7 +169,7 @@ fn responses(operation: &Operation, answered: &mut SchemaGenerator, components: 
     for success in operation.successes {
         responses.insert(success.status.to_string(), response(operation, success, answered, components));
     }
-    if operation.listens == Listens::ToIfNoneMatch {
+    if operation.listens == Listens::IfNoneMatch {
         responses.insert("304".to_owned(), json!({"description": "It is as the client has it."}));
     }
     for status in statuses(operation) {
@@ -190,7 +198,7 @@ fn response(
         let schema = schemas::reference(shape, answered, components);
         response["content"] = json!({"application/json": {"schema": schema}});
     }
-    if operation.listens == Listens::ToIfNoneMatch {
+    if operation.listens == Listens::IfNoneMatch {
         response["headers"] = json!({"ETag": {"$ref": "#/components/headers/ETag"}});
     }
     response

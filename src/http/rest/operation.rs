@@ -65,16 +65,16 @@ pub struct Success {
     pub body: Option<Shape>,
 }
 
-/// Which headers an operation listens to.
+/// The header that an operation listens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listens {
-    ToNone,
+    Nothing,
     /// Read again only when it has changed: `If-None-Match`.
-    ToIfNoneMatch,
+    IfNoneMatch,
     /// Change only what was seen: `If-Match`.
-    ToIfMatch,
+    IfMatch,
     /// Start once, however often it is asked: `Idempotency-Key`.
-    ToIdempotencyKey,
+    IdempotencyKey,
 }
 
 /// One operation: how it is asked, which use case it is, what it answers.

@@ -5,6 +5,10 @@ use schemars::generate::{Contract, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::operation::{Operation, Shape};
+use crate::limits::WAIT_SECONDS_MAX;
+
+/// Seconds to wait, in every operation that waits.
+const WAIT: &str = "wait";
 
 /// Where a value of a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +21,12 @@ pub enum Place {
 /// A value of a request.
 pub struct Parameter {
     pub name: String,
+    /// Of the shape.
+    pub field: String,
     pub place: Place,
     pub is_required: bool,
+    /// The field has to be there, under one of its names.
+    pub is_needed: bool,
     pub schema: Value,
 }
 
@@ -62,11 +70,23 @@ pub fn parameters(operation: &Operation, generator: &mut SchemaGenerator) -> Vec
                 () if operation.verb.has_body() => Place::Body,
                 () => Place::Query,
             };
+            let is_needed = required.contains(&field);
             // Of several names one is enough.
-            let is_required = place == Place::Path || (required.contains(&field) && names.len() == 1);
+            let is_required = place == Place::Path || (is_needed && names.len() == 1);
             // An address has no null.
             let schema = if place == Place::Body { schema.clone() } else { without_null(schema.clone()) };
-            all.push(Parameter { name: (*name).to_owned(), place, is_required, schema: as_object(schema) });
+            let mut schema = as_object(schema);
+            if *name == WAIT {
+                schema["maximum"] = WAIT_SECONDS_MAX.into();
+            }
+            all.push(Parameter {
+                name: (*name).to_owned(),
+                field: field.clone(),
+                place,
+                is_required,
+                is_needed,
+                schema,
+            });
         }
     }
     all

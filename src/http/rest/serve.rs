@@ -81,7 +81,7 @@ impl Served {
         let Answer { status, mut headers, body } = answer;
         let Some(body) = body else { return (status, headers).into_response() };
         let bytes = text_of(&body);
-        if self.operation.listens == Listens::ToIfNoneMatch && self.operation.verb == Verb::Get {
+        if self.operation.listens == Listens::IfNoneMatch && self.operation.verb == Verb::Get {
             let tag = headers.entry(header::ETAG).or_insert_with(|| hash_tag(&bytes)).to_str().unwrap_or_default();
             if conditions.has(tag) {
                 return (StatusCode::NOT_MODIFIED, headers).into_response();

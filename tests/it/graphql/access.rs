@@ -7,7 +7,8 @@ use super::client::{Heard, Socket, ask_as};
 use crate::harness::{self, Workspace, workspace};
 use crate::mcp_client::{ASKS_CALLER, HttpServer};
 
-const RUN: &str = "mutation { executeDiagram(input: {diagram_id: \"asks\"}) { success error_type envelope data { id } } }";
+const RUN: &str =
+    "mutation { executeDiagram(input: {diagram_id: \"asks\"}) { success error_type envelope data { id } } }";
 const GET: &str = "query($id: String!) { getExecution(execution_id: $id) { id status } }";
 const FOLLOW: &str = "subscription($id: String!) { executionUpdates(execution_id: $id) { type } }";
 
@@ -102,7 +103,11 @@ async fn what_scopes_do_not_allow_is_refused_by_the_handler_in_its_own_words() {
     assert_eq!(seen["data"]["getExecution"]["id"], json!(id));
     let refused = ask_as(&server, Some(&reader), RUN, json!({})).await;
     let result = &refused["data"]["executeDiagram"];
-    assert_eq!((&result["success"], &result["error_type"]), (&json!(false), &json!("INSUFFICIENT_SCOPE")), "{refused:#}");
+    assert_eq!(
+        (&result["success"], &result["error_type"]),
+        (&json!(false), &json!("INSUFFICIENT_SCOPE")),
+        "{refused:#}"
+    );
     assert_eq!(result["envelope"]["error"]["details"]["required"], json!(["execution:run"]));
     assert!(result["data"].is_null());
 }

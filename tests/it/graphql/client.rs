@@ -140,7 +140,9 @@ impl Socket {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("in time") {
                 Some(Ok(Message::Text(text))) => return Heard::Message(serde_json::from_str(&text).expect("JSON")),
-                Some(Ok(Message::Close(Some(frame)))) => return Heard::Closed(frame.code.into(), frame.reason.to_string()),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Heard::Closed(frame.code.into(), frame.reason.to_string());
+                }
                 Some(Ok(Message::Close(None)) | Err(_)) | None => return Heard::Gone,
                 Some(Ok(_)) => {}
             }

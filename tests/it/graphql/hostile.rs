@@ -11,7 +11,8 @@ use crate::mcp_client::HttpServer;
 async fn hostile_documents_are_refused_with_a_code() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
-    let doubling: String = (0..40).map(|it| format!("fragment F{it} on Query {{ ...F{0} ...F{0} }}\n", it + 1)).collect();
+    let doubling: String =
+        (0..40).map(|it| format!("fragment F{it} on Query {{ ...F{0} ...F{0} }}\n", it + 1)).collect();
     let chain: String = (0..2_000).map(|it| format!("fragment F{it} on Query {{ ...F{} }}\n", it + 1)).collect();
     let (invalid, complex) = ("INVALID_QUERY", "QUERY_TOO_COMPLEX");
     for (document, expected) in [
@@ -103,11 +104,61 @@ async fn random_documents_never_stop_the_server() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
     let words = [
-        "{", "}", "(", ")", "[", "]", ":", "!", "$a", "$b", "@skip(if: true)", "@include", "...", "... on", "Query",
-        "Mutation", "String", "ID", "[Int!]", "query", "mutation", "subscription", "fragment", "on", "F", "G", "...F",
-        "getExecution", "execution_id:", "listExecutions", "limit:", "filter:", "{status: RUNNING}", "id", "status",
-        "__typename", "__schema", "types", "name", "\"text\"", "\"\"\"block\"\"\"", "1", "-1.5e3", "null", "true",
-        "ENUM", "#c\n", "=", "|", "&", "executionUpdates", "a:", "executeDiagram", "input:", "{diagram_id: \"x\"}",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        ":",
+        "!",
+        "$a",
+        "$b",
+        "@skip(if: true)",
+        "@include",
+        "...",
+        "... on",
+        "Query",
+        "Mutation",
+        "String",
+        "ID",
+        "[Int!]",
+        "query",
+        "mutation",
+        "subscription",
+        "fragment",
+        "on",
+        "F",
+        "G",
+        "...F",
+        "getExecution",
+        "execution_id:",
+        "listExecutions",
+        "limit:",
+        "filter:",
+        "{status: RUNNING}",
+        "id",
+        "status",
+        "__typename",
+        "__schema",
+        "types",
+        "name",
+        "\"text\"",
+        "\"\"\"block\"\"\"",
+        "1",
+        "-1.5e3",
+        "null",
+        "true",
+        "ENUM",
+        "#c\n",
+        "=",
+        "|",
+        "&",
+        "executionUpdates",
+        "a:",
+        "executeDiagram",
+        "input:",
+        "{diagram_id: \"x\"}",
     ];
     let mut runner = TestRunner::deterministic();
     let documents = proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..40);

@@ -7,7 +7,6 @@ mod conversations;
 mod diagrams;
 mod executions;
 mod integrations;
-mod nodes;
 mod persons;
 mod prompts;
 mod system;

@@ -157,7 +157,11 @@ async fn a_subscription_that_cannot_begin_is_an_error_and_the_socket_stays() {
     ] {
         socket.subscribe("x", query, variables.clone()).await;
         let message = socket.hear().await.message();
-        assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!("x")), "{query} {variables}: {message:#}");
+        assert_eq!(
+            (&message["type"], &message["id"]),
+            (&json!("error"), &json!("x")),
+            "{query} {variables}: {message:#}"
+        );
         assert_eq!(message["payload"][0]["extensions"]["code"], code, "{message:#}");
     }
     socket.say(json!({"id": "x", "type": "subscribe", "payload": {"query": 1}})).await;
@@ -290,7 +294,10 @@ async fn too_many_operations_on_one_socket_are_refused_and_the_others_go_on() {
             break message;
         }
     };
-    assert_eq!((&refused["id"], &refused["payload"][0]["extensions"]["code"]), (&json!("100"), &json!("TOO_MANY_STREAMS")));
+    assert_eq!(
+        (&refused["id"], &refused["payload"][0]["extensions"]["code"]),
+        (&json!("100"), &json!("TOO_MANY_STREAMS"))
+    );
     socket.say(json!({"type": "ping"})).await;
     loop {
         if socket.hear().await.message()["type"] == "pong" {

@@ -27,7 +27,12 @@ async fn the_status_says_what_the_media_type_lets_it_say() {
         (GRAPHQL, json!({"query": "{ nothing }"}).to_string(), 400, false),
         (GRAPHQL, json!({"query": "query($a: ID!) { __typename }"}).to_string(), 400, false),
         (GRAPHQL, json!({"query": "query A { __typename }", "operationName": "B"}).to_string(), 400, false),
-        (GRAPHQL, json!({"query": "subscription { executionUpdates(execution_id: \"x\") { type } }"}).to_string(), 400, false),
+        (
+            GRAPHQL,
+            json!({"query": "subscription { executionUpdates(execution_id: \"x\") { type } }"}).to_string(),
+            400,
+            false,
+        ),
         (GRAPHQL, long, 400, false),
         // An error of a field: the rest was carried out.
         (GRAPHQL, json!({"query": "{ __typename getExecution(execution_id: \"x\") { id } }"}).to_string(), 200, true),

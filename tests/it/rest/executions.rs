@@ -24,6 +24,7 @@ pub async fn are_started(rest: &Rest) {
     assert_eq!((ran.status.as_u16(), &ran.body["final_output"]), (200, &json!("Hello Ada")), "{}", ran.body);
     let id = ran.body["execution_id"].as_str().expect("an id");
     assert_eq!(ran.header("location"), format!("/api/v1/executions/{id}"));
+    assert_eq!(ran.body["revision"], 1, "it says which one it ran");
     let wrong = rest.post(run, json!({"variables": {"nme": "Ada"}})).await;
     assert_eq!((wrong.status.as_u16(), wrong.code()), (400, "INVALID_INPUT"));
     assert_eq!(rest.post("/api/v1/diagrams/tkes/run", json!({})).await.code(), "DIAGRAM_NOT_FOUND");
@@ -133,6 +134,9 @@ pub async fn tell_what_happened(rest: &Rest) {
     let said: Vec<&str> =
         messages.body["items"].as_array().expect("items").iter().filter_map(|it| it["content"].as_str()).collect();
     assert_eq!(said, ["How are you?", "fine"], "{}", messages.body);
+    let metrics = rest.get(&format!("/api/v1/executions/{id}/metrics")).await;
+    assert_eq!((&metrics.body["node_count"], &metrics.body["critical_path_length"]), (&json!(3), &json!(3)));
+    assert_eq!(metrics.body["node_breakdown"][1]["label"], "ask", "{}", metrics.body);
 }
 
 pub async fn are_steered(rest: &Rest) {

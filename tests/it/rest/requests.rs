@@ -51,6 +51,7 @@ async fn a_body_is_json_of_the_right_kind_and_stands_where_it_belongs() {
         ("GET /api/v1/models", Some(json!({"a": 1})), &json, 400, "INVALID_INPUT"),
         ("POST /api/v1/run?wait=1", Some(json!({"content": "x"})), &json, 400, "INVALID_INPUT"),
         ("GET /api/v1/executions?limit=1&limit=2", None, &[], 400, "INVALID_INPUT"),
+        ("GET /api/versions", None, &[], 400, "INVALID_INPUT"),
         ("GET /api/v1/models?x=1", None, &[], 400, "INVALID_INPUT"),
         ("PUT /api/v1/diagrams/a", Some(json!({"name": "b", "content": "x"})), &json, 400, "INVALID_INPUT"),
         ("GET /api/v1/diagrams/..%2Fsecret", None, &[], 400, "INVALID_NAME"),
@@ -80,7 +81,7 @@ async fn who_may_not_do_it_is_told_which_permission_is_missing() {
     use tower::ServiceExt;
     let rest = Rest::new();
     for operation in dipeo::http::rest::operations().filter(|it| !it.scopes.is_empty()) {
-        let path = operation.path.replace("{n}", "1").replace("{m}", "1").replace('{', "").replace('}', "");
+        let path = operation.path.replace("{n}", "1").replace("{m}", "1").replace(['{', '}'], "");
         let mut request = axum::http::Request::new(Body::empty());
         *request.method_mut() = operation.verb.name().parse().expect("a verb");
         *request.uri_mut() = path.parse().expect("a path");
@@ -111,4 +112,48 @@ async fn hostile_texts_are_refused_and_never_a_failure_of_ours() {
         assert!(reply.status.is_client_error() || reply.status.is_success(), "{what}: {} {}", reply.status, reply.body);
         assert!(reply.body.to_string().len() < 20_000, "{what}: a long text comes back");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_ends_its_wait_and_not_the_run() {
+    let rest = Rest::new();
+    let asks = rest.ran(super::ASKS).await;
+    let spins =
+        hello("hi").replace("type: template_job, template_content: hi", "type: code_job, code: 'while True: pass'");
+    let started = async || rest.get("/api/v1/executions?limit=1").await.body["items"][0]["execution_id"].clone();
+    let id = {
+        let request = rest.post("/api/v1/run", json!({"content": spins, "wait": 25}));
+        let mut request = std::pin::pin!(request);
+        loop {
+            tokio::select! {
+                reply = &mut request => panic!("it ended: {}", reply.body),
+                () = crate::harness::next_commit(&rest.app) => {}
+            }
+            let newest = started().await;
+            if newest != *asks {
+                break newest;
+            }
+        }
+    };
+    let path = format!("/api/v1/executions/{}", id.as_str().expect("an id"));
+    let status = rest.get(&path).await.body["status"].clone();
+    assert!(status == "running" || status == "pending", "{status}");
+    let stopped = rest.post(&format!("{path}/stop"), json!({})).await;
+    assert_eq!(stopped.body["status"], "aborted", "{}", stopped.body);
+    rest.app.shut_down_runs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_from_many_at_once_starts_one_execution() {
+    let rest = Rest::new();
+    rest.save("greet", &hello("hi")).await;
+    let all = (0..20).map(|_| {
+        let body = Some(json!({"wait": 20}));
+        rest.send("POST /api/v1/diagrams/greet/run", body, &[("idempotency-key", "one")])
+    });
+    let replies = futures_util::future::join_all(all).await;
+    let ids: std::collections::BTreeSet<String> =
+        replies.iter().map(|it| it.body["execution_id"].to_string()).collect();
+    assert_eq!((ids.len(), rest.get("/api/v1/executions").await.body["total"].clone()), (1, json!(1)), "{ids:?}");
+    rest.app.shut_down_runs().await;
 }

@@ -22,7 +22,7 @@ const EFFECTS: &[(&[&str], Effect)] = &[
     (&["runDiagram", "runText"], |it| Box::pin(executions::are_started(it))),
     (&["forkExecution", "replayExecution", "compareExecutions"], |it| Box::pin(executions::are_repeated(it))),
     (&["listExecutions", "readExecution"], |it| Box::pin(executions::are_listed_and_read(it))),
-    (&["executionLogs", "executionMessages"], |it| Box::pin(executions::tell_what_happened(it))),
+    (&["executionLogs", "executionMessages", "executionMetrics"], |it| Box::pin(executions::tell_what_happened(it))),
     (&["stopExecution", "resumeExecution", "answerExecution", "controlExecution"], |it| {
         Box::pin(executions::are_steered(it))
     }),

@@ -9,9 +9,7 @@ use crate::handlers::integrations::reload::reload_provider;
 use crate::handlers::integrations::try_operation::{self, test_integration};
 use crate::handlers::run_diagram::Waiting;
 use crate::http::graphql::caller::desk;
-use crate::http::graphql::types::provider::{
-    ExecuteIntegrationInput, IntegrationTestResultType, TestIntegrationInput,
-};
+use crate::http::graphql::types::provider::{ExecuteIntegrationInput, IntegrationTestResultType, TestIntegrationInput};
 use crate::http::graphql::types::results::{envelope, refused_json};
 use crate::http::graphql::types::scalars::Json;
 

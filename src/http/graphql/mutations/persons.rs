@@ -36,11 +36,9 @@ impl PersonMutations {
     async fn delete_person(&self, context: &Context<'_>, person_id: String) -> DeleteResult {
         let (app, caller) = desk(context);
         match delete_person(app, caller, &person_id).await {
-            Ok(response) => DeleteResult::done(
-                format!("removed `{}`", response.deleted_id),
-                &response,
-                response.deleted_id.clone(),
-            ),
+            Ok(response) => {
+                DeleteResult::done(format!("removed `{}`", response.deleted_id), &response, response.deleted_id.clone())
+            }
             Err(error) => DeleteResult::refused(error, app.scrubber()),
         }
     }

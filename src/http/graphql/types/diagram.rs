@@ -76,13 +76,6 @@ pub struct Vec2Type {
     pub y: f64,
 }
 
-/// A place on a page.
-#[derive(InputObject, Clone, Copy, Debug, Default, PartialEq)]
-pub struct Vec2Input {
-    pub x: f64,
-    pub y: f64,
-}
-
 /// A place on a node where connections begin or end.
 #[derive(SimpleObject, Clone, Debug)]
 #[graphql(rename_fields = "snake_case")]
@@ -148,26 +141,6 @@ pub struct CreateDiagramInput {
     pub description: Option<String>,
     pub author: Option<String>,
     pub tags: Option<Vec<String>>,
-}
-
-/// A new node.
-#[derive(InputObject, Clone, Debug)]
-#[graphql(rename_fields = "snake_case")]
-pub struct CreateNodeInput {
-    #[graphql(name = "type")]
-    pub kind: NodeType,
-    pub position: Vec2Input,
-    /// Label and fields.
-    pub data: Json,
-}
-
-/// What changes of a node.
-#[derive(InputObject, Clone, Debug)]
-#[graphql(rename_fields = "snake_case")]
-pub struct UpdateNodeInput {
-    /// Fields and their new values; null takes a field away.
-    pub data: Option<Json>,
-    pub position: Option<Vec2Input>,
 }
 
 impl DomainDiagramType {

@@ -320,7 +320,8 @@ impl ExecutionUpdateType {
         let kind = words::read(&event)
             .ok_or_else(|| Error::internal(format!("the schema has no word for the event `{event}`")))?;
         let text = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
-        let tokens = data.get("meta").and_then(|it| it.get("llm_usage")).and_then(|it| it.get("total")).and_then(Value::as_f64);
+        let tokens =
+            data.get("meta").and_then(|it| it.get("llm_usage")).and_then(|it| it.get("total")).and_then(Value::as_f64);
         Ok(Self {
             kind,
             execution_id: ID::from(text("execution_id").unwrap_or_default()),

@@ -12,7 +12,8 @@ const KEY: &str = "sk-canary-of-the-graphql-tests-0123456789";
 async fn server() -> (MockServer, Workspace, HttpServer) {
     let mock = MockServer::start().await;
     let models = json!({"data": [{"id": "model-b"}, {"id": "model-a"}]});
-    let known = Mock::given(method("GET")).and(path("/models")).and(header("authorization", format!("Bearer {KEY}").as_str()));
+    let known =
+        Mock::given(method("GET")).and(path("/models")).and(header("authorization", format!("Bearer {KEY}").as_str()));
     known.respond_with(ResponseTemplate::new(200).set_body_json(models)).mount(&mock).await;
     let refusal = ResponseTemplate::new(401).set_body_json(json!({"error": {"message": "no such key"}}));
     Mock::given(method("GET")).respond_with(refusal).mount(&mock).await;
@@ -80,7 +81,8 @@ async fn test_api_key_says_whether_it_works() {
     let (_mock, _workspace, server) = server().await;
     let good = create(&server, "good", "OPENAI", KEY).await["data"]["id"].clone();
     let bad = create(&server, "bad", "OPENAI", "sk-a-key-that-nobody-knows").await["data"]["id"].clone();
-    let query = "mutation($id: String!) { testApiKey(api_key_id: $id) { success error error_type envelope data { id } } }";
+    let query =
+        "mutation($id: String!) { testApiKey(api_key_id: $id) { success error error_type envelope data { id } } }";
     let test = async |id: &Value| data(&server, query, json!({"id": id})).await["testApiKey"].clone();
     let works = test(&good).await;
     assert_eq!((&works["success"], &works["data"]["id"]), (&json!(true), &good), "{works:#}");
@@ -94,7 +96,8 @@ async fn test_api_key_says_whether_it_works() {
 async fn delete_api_key_forgets_it() {
     let (_mock, _workspace, server) = server().await;
     let id = create(&server, "mine", "OPENAI", KEY).await["data"]["id"].clone();
-    let query = "mutation($id: String!) { deleteApiKey(api_key_id: $id) { success error_type deleted_id deleted_count } }";
+    let query =
+        "mutation($id: String!) { deleteApiKey(api_key_id: $id) { success error_type deleted_id deleted_count } }";
     let delete = async || data(&server, query, json!({"id": id})).await["deleteApiKey"].clone();
     let gone = json!({"success": true, "error_type": null, "deleted_id": id, "deleted_count": 1});
     assert_eq!(delete().await, gone);

@@ -100,7 +100,8 @@ async fn update_node_state_reports_a_foreign_run_and_refuses_our_own() {
     assert_eq!((&wrong["success"], &wrong["error_type"]), (&json!(false), &json!("NODE_NOT_FOUND")));
     let run = "mutation { executeDiagram(input: {diagram_id: \"asks\"}) { data { id } } }";
     let own = data(&server, run, json!({})).await["executeDiagram"]["data"]["id"].clone();
-    let refused = update(&server, json!({"execution_id": own, "node_id": "ask", "status": "COMPLETED", "output": 1})).await;
+    let refused =
+        update(&server, json!({"execution_id": own, "node_id": "ask", "status": "COMPLETED", "output": 1})).await;
     assert_eq!((&refused["success"], &refused["error_type"]), (&json!(false), &json!("NOT_PAUSED")), "{refused:#}");
     let get = "query($id: String!) { getExecution(execution_id: $id) { id } }";
     assert_eq!(code(&server, get, json!({"id": "x"})).await, "INVALID_EXECUTION_ID");

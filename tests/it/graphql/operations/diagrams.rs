@@ -32,13 +32,17 @@ async fn get_diagram_shows_the_canonical_form() {
     let (_workspace, server) = with(&[("projects/debate.light.yaml", DEBATE)]);
     let query = format!("query($id: String!) {{ getDiagram(diagram_id: $id) {{ {PARTS} }} }}");
     let shown = data(&server, &query, json!({"id": "debate"})).await["getDiagram"].clone();
-    let kinds: Vec<&str> = shown["nodes"].as_array().expect("nodes").iter().filter_map(|it| it["type"].as_str()).collect();
+    let kinds: Vec<&str> =
+        shown["nodes"].as_array().expect("nodes").iter().filter_map(|it| it["type"].as_str()).collect();
     assert_eq!(kinds, ["START", "PERSON_JOB", "PERSON_JOB", "CONDITION", "PERSON_JOB", "ENDPOINT"]);
     assert_eq!(shown["nodes"][1]["data"]["person"], "Optimist");
     assert_eq!(shown["arrows"][4]["content_type"], "EMPTY");
     let handle = |id: &str| shown["handles"].as_array().expect("handles").iter().find(|it| it["id"] == id).cloned();
     let first = handle("node_1_first_input").expect("it is used");
-    assert_eq!((&first["node_id"], &first["label"], &first["direction"]), (&json!("node_1"), &json!("FIRST"), &json!("INPUT")));
+    assert_eq!(
+        (&first["node_id"], &first["label"], &first["direction"]),
+        (&json!("node_1"), &json!("FIRST"), &json!("INPUT"))
+    );
     assert_eq!(shown["persons"][2]["llm_config"]["service"], "SCRIPTED");
     assert_eq!(shown["metadata"]["id"], "debate");
     assert!(shown["metadata"]["description"].as_str().expect("a text").starts_with("Two persons argue"));
@@ -81,7 +85,10 @@ async fn list_diagrams_finds_all_and_every_filter_applies() {
     assert!(broken["metadata"]["description"].as_str().expect("why").contains("E10"), "{broken:#}");
     let query = "{ listDiagrams(filter: {name: \"tagged\"}) { nodes { id } metadata { author tags version } } }";
     let found = data(&server, query, json!({})).await["listDiagrams"][0].clone();
-    assert_eq!((&found["metadata"]["author"], &found["metadata"]["tags"]), (&json!("ada"), &json!(["greeting", "short"])));
+    assert_eq!(
+        (&found["metadata"]["author"], &found["metadata"]["tags"]),
+        (&json!("ada"), &json!(["greeting", "short"]))
+    );
     assert_eq!(found["nodes"].as_array().map(Vec::len), Some(3));
     for wrong in ["(limit: 0)", "(limit: 1.5)", "(offset: -1)", "(filter: {created_after: \"yesterday\"})"] {
         let query = format!("{{ listDiagrams{wrong} {{ metadata {{ id }} }} }}");
@@ -127,7 +134,8 @@ async fn delete_diagram_takes_the_file_and_keeps_the_executions() {
     let (workspace, server) = with(&[("projects/hello.light.yaml", HELLO)]);
     let run = "mutation { executeDiagram(input: {diagram_id: \"hello\"}) { data { id } } }";
     let id = data(&server, run, json!({})).await["executeDiagram"]["data"]["id"].clone();
-    let query = "mutation($id: String!) { deleteDiagram(diagram_id: $id) { success error_type deleted_id deleted_count } }";
+    let query =
+        "mutation($id: String!) { deleteDiagram(diagram_id: $id) { success error_type deleted_id deleted_count } }";
     let gone = data(&server, query, json!({"id": "hello"})).await["deleteDiagram"].clone();
     let expected = json!({"success": true, "error_type": null, "deleted_id": "hello", "deleted_count": 1});
     assert_eq!(gone, expected);
@@ -142,7 +150,8 @@ async fn delete_diagram_takes_the_file_and_keeps_the_executions() {
 #[tokio::test]
 async fn validate_diagram_names_every_problem_with_its_place() {
     let (_workspace, server) = with(&[]);
-    let query = "mutation($text: String!, $format: DiagramFormatGraphQL!) { validateDiagram(content: $text, format: $format) }";
+    let query =
+        "mutation($text: String!, $format: DiagramFormatGraphQL!) { validateDiagram(content: $text, format: $format) }";
     let valid = data(&server, query, json!({"text": HELLO, "format": "LIGHT"})).await["validateDiagram"].clone();
     assert_eq!((&valid["valid"], &valid["node_count"]), (&json!(true), &json!(3)), "{valid:#}");
     let broken = HELLO.replace("code_job", "code_jbo").replace("to: end", "to: edn");

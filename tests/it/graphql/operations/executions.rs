@@ -42,8 +42,7 @@ const NOBODYS: &str = "exec_00000000000000000000000000000000";
 
 fn server() -> (Workspace, HttpServer) {
     let workspace = workspace();
-    let diagrams =
-        [("hello", HELLO), ("asks", ASKS_CALLER), ("fails", FAILS), ("endless", ENDLESS), ("round", ROUND)];
+    let diagrams = [("hello", HELLO), ("asks", ASKS_CALLER), ("fails", FAILS), ("endless", ENDLESS), ("round", ROUND)];
     for (name, text) in diagrams {
         workspace.write(&format!("projects/{name}.light.yaml"), text);
     }
@@ -259,7 +258,8 @@ async fn get_execution_order_has_an_entry_for_each_run_of_a_node() {
     end(&server, id).await;
     let query = "query($id: String!) { getExecutionOrder(execution_id: $id) }";
     let order = data(&server, query, json!({"id": id})).await["getExecutionOrder"].clone();
-    let steps: Vec<_> = order["nodes"].as_array().expect("nodes").iter().map(|it| (&it["node_name"], &it["iteration"])).collect();
+    let steps: Vec<_> =
+        order["nodes"].as_array().expect("nodes").iter().map(|it| (&it["node_name"], &it["iteration"])).collect();
     let expected = json!([["start", 1], ["work", 1], ["done", 1], ["work", 2], ["done", 2]]);
     assert_eq!(json!(steps), expected, "{order:#}");
     assert_eq!((&order["total_nodes"], &order["status"]), (&json!(5), &json!("failed")));

@@ -73,8 +73,14 @@ async fn get_provider_shows_how_it_is_called() {
     } }";
     let shown = data(&server, query, json!({"name": "weather"})).await["getProvider"].clone();
     assert_eq!(shown["auth_config"]["strategy"], "none");
-    assert_eq!((&shown["rate_limit"]["algorithm"], &shown["rate_limit"]["capacity"]), (&json!("token_bucket"), &json!(5)));
-    assert_eq!((&shown["retry_policy"]["strategy"], &shown["retry_policy"]["max_retries"]), (&json!("fixed"), &json!(1)));
+    assert_eq!(
+        (&shown["rate_limit"]["algorithm"], &shown["rate_limit"]["capacity"]),
+        (&json!("token_bucket"), &json!(5))
+    );
+    assert_eq!(
+        (&shown["retry_policy"]["strategy"], &shown["retry_policy"]["max_retries"]),
+        (&json!("fixed"), &json!(1))
+    );
     let operations = shown["operations"].as_array().expect("operations");
     let named = |name: &str| operations.iter().find(|it| it["name"] == name).expect("it is there");
     assert_eq!((&named("today")["timeout_override"], &named("today")["has_pagination"]), (&json!(3.0), &json!(false)));

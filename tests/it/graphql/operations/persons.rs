@@ -96,7 +96,8 @@ async fn update_person_changes_what_is_given_and_nothing_else() {
 async fn delete_person_takes_one_of_the_workspace_away() {
     let (_workspace, server) = server();
     let id = create(&server, "Ada", scripted("be kind")).await["data"]["id"].clone();
-    let query = "mutation($id: String!) { deletePerson(person_id: $id) { success error_type deleted_id deleted_count } }";
+    let query =
+        "mutation($id: String!) { deletePerson(person_id: $id) { success error_type deleted_id deleted_count } }";
     let delete = async |id: &Value| data(&server, query, json!({"id": id})).await["deletePerson"].clone();
     let gone = json!({"success": true, "error_type": null, "deleted_id": id, "deleted_count": 1});
     assert_eq!(delete(&id).await, gone);

@@ -26,7 +26,8 @@ async fn upload(server: &HttpServer, query: &str, variables: Value, name: &str, 
     part("name=\"map\"", br#"{"0": ["variables.file"]}"#);
     part(&format!("name=\"0\"; filename=\"{name}\"\r\nContent-Type: text/plain"), content);
     body.extend_from_slice(b"--frontier--\r\n");
-    let request = server.http(Method::POST, "/graphql").header("content-type", "multipart/form-data; boundary=frontier");
+    let request =
+        server.http(Method::POST, "/graphql").header("content-type", "multipart/form-data; boundary=frontier");
     let response = request.body(body).send().await.expect("an answer");
     (response.status().as_u16(), response.json().await.expect("JSON"))
 }
@@ -78,7 +79,11 @@ async fn upload_diagram_compiles_first_and_keeps_what_is_valid() {
     let (workspace, server) = server();
     let (_, kept) = upload(&server, DIAGRAM, json!({}), "greet.light.yaml", HELLO.as_bytes()).await;
     let kept = &kept["data"]["uploadDiagram"];
-    assert_eq!((&kept["success"], &kept["diagram_id"], &kept["revision"]), (&json!(true), &json!("greet"), &json!(1)), "{kept:#}");
+    assert_eq!(
+        (&kept["success"], &kept["diagram_id"], &kept["revision"]),
+        (&json!(true), &json!("greet"), &json!(1)),
+        "{kept:#}"
+    );
     let run = "mutation { executeDiagram(input: {diagram_id: \"greet\"}) { success } }";
     assert_eq!(data(&server, run, json!({})).await["executeDiagram"]["success"], true);
     let broken = HELLO.replace("to: end", "to: edn");
