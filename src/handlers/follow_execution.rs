@@ -205,7 +205,7 @@ impl Follow {
         let is_settled = page.status.has_ended() || waits_for_somebody;
         // What was settled before the rows were read may have gone on since; then they do not end with its end.
         self.is_over = is_settled && !page.is_cut && last_closes;
-        self.is_drained = !is_settled && !page.is_cut && !(last_closes && !page.rows.is_empty());
+        self.is_drained = !is_settled && !page.is_cut && (!last_closes || page.rows.is_empty());
         self.next_look = page.rows.is_empty().then(|| Instant::now() + limits::FOLLOW_PAUSE);
         for row in page.rows {
             self.mark = row.seq;

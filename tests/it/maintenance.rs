@@ -1,25 +1,20 @@
 //! The database stays small and whole while it is used: pruning, copying, restoring, checking, shrinking.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dipeo::handlers::execution_object::ExecutionObject;
 use dipeo::handlers::maintenance::analyze::analyze;
 use dipeo::handlers::maintenance::backup::{self, backup};
 use dipeo::handlers::maintenance::check::{self, check};
 use dipeo::handlers::maintenance::hold::{self, hold};
-use dipeo::handlers::maintenance::keep_small::keep_small;
 use dipeo::handlers::maintenance::prune::{self, prune};
 use dipeo::handlers::maintenance::restore::{self, restore};
 use dipeo::handlers::maintenance::stats::stats;
 use dipeo::handlers::maintenance::vacuum::vacuum;
 use dipeo::handlers::run_diagram::{Extras, Request, Waiting, run_diagram};
 use dipeo::handlers::{App, Caller};
-use dipeo::store::ListFilter;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use crate::harness::{self, Workspace, json};
 
@@ -216,49 +211,4 @@ async fn no_client_looks_after_the_database() {
         assert_eq!(refusal.expect("refused").code(), "PERMISSION_REQUIRED");
     }
     assert!(!database(&workspace).exists(), "nothing was opened");
-}
-
-/// How many executions there are. It waits for nothing, so no time passes.
-fn n_executions(app: &App) -> u64 {
-    app.store().expect("open").list_executions(&ListFilter::default()).expect("reads").1
-}
-
-/// Gives everybody their turn until `is_done`. Somebody always has something to do, so no time passes.
-async fn turns_until(is_done: impl Fn() -> bool) {
-    while !is_done() {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Time stands but where the test moves it.
-#[tokio::test(start_paused = true)]
-async fn a_server_prunes_a_minute_after_its_start_and_every_six_hours_from_then_on() {
-    let workspace = harness::workspace();
-    workspace.write("dipeo.toml", "[retention]\nmax_executions = 2\nkeep_per_diagram = 1\n");
-    workspace.write("d.light.yaml", SMALL);
-    let (app, stop) = (workspace.app(), CancellationToken::new());
-    let house = tokio::spawn(keep_small(Arc::clone(&app), stop.clone()));
-    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3_600));
-    let mut n_before = 0;
-    for (wait, n_more) in [(60 * second, 5), (6 * hour, 3), (6 * hour, 4)] {
-        // These programs block the thread of the test.
-        (0..n_more).for_each(|_| drop(json(&workspace, &["run", "d.light.yaml"])));
-        n_before += n_more;
-        let n_turns = Cell::new(0);
-        let some_turns = || n_turns.replace(n_turns.get() + 1) >= 1_000;
-        turns_until(some_turns).await;
-        tokio::time::advance(wait - second).await;
-        n_turns.set(0);
-        turns_until(some_turns).await;
-        assert_eq!(n_executions(&app), n_before, "{wait:?} have not passed");
-        tokio::time::advance(second).await;
-        // Pruning takes a little time of its own.
-        while n_executions(&app) != 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        n_before = 2;
-    }
-    stop.cancel();
-    house.await.expect("it ends");
-    app.close().await;
 }

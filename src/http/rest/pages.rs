@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-/// Every path of [`routes`].
+/// Every path of `routes`.
 pub const PATHS: [&str; 5] = ["/openapi.json", "/docs", "/docs/page.css", "/docs/page.js", "/redoc"];
 
 const HTML: &str = include_str!("../../../resources/ui/docs.html");
