@@ -258,8 +258,9 @@ impl Prepared {
         // How long the caller waits is no part of what is asked for.
         let asked = Request { wait_seconds: None, ..request.clone() };
         let mut asked = serde_json::to_string(&asked).unwrap_or_default();
-        if extras.strict || extras.mode.is_some() || !extras.breakpoints.is_empty() {
-            asked.push_str(&format!(" {} {:?} {:?}", extras.strict, extras.mode, extras.breakpoints));
+        if extras.strict || extras.mode.is_some() || !extras.breakpoints.is_empty() || extras.max_iterations.is_some() {
+            let Extras { strict, mode, breakpoints, max_iterations, .. } = extras;
+            asked.push_str(&format!(" {strict} {mode:?} {breakpoints:?} {max_iterations:?}"));
         }
         let request_hash = sha256(&asked);
         let format = format_of(request.format_type.as_deref())?;

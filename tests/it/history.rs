@@ -88,14 +88,16 @@ async fn history_is_the_newest_whole_objects_of_ones_own() {
     let first = run(&app, &ada, FAILS).await;
     let second = run(&app, &ada, TALK).await;
     let history = async |caller: &Caller, limit| {
-        let request = execution_history::Request { diagram_id: None, limit };
+        let request = execution_history::Request { limit, include_metrics: limit.is_some(), ..Default::default() };
         execution_history(&app, caller, request).await
     };
     let found = history(&ada, None).await.expect("listed");
-    let ids: Vec<&String> = found.executions.iter().map(|it| &it.execution_id).collect();
+    let ids: Vec<&String> = found.executions.iter().map(|it| &it.execution.execution_id).collect();
     assert_eq!((ids, found.total), (vec![&second, &first], 2));
-    assert_eq!(found.executions[0].final_output, Some(json!("amber")));
-    assert_eq!(history(&ada, Some(1)).await.expect("listed").executions.len(), 1);
+    assert_eq!(found.executions[0].execution.final_output, Some(json!("amber")));
+    assert!(found.executions[0].metrics.is_none());
+    let newest = history(&ada, Some(1)).await.expect("listed").executions;
+    assert_eq!((newest.len(), newest[0].metrics.as_ref().map(|it| it.node_count)), (1, Some(9)));
     assert_eq!(history(&bob, None).await.expect("listed").executions, []);
     for limit in [0, 201] {
         assert_eq!(history(&ada, Some(limit)).await.expect_err("refused").code(), "INVALID_INPUT");

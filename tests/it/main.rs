@@ -20,6 +20,7 @@ mod diagram_tools;
 mod diff_patch;
 mod dipeocc;
 mod doctor;
+mod edit_nodes;
 mod edits;
 mod event_client;
 mod events;

@@ -7,6 +7,7 @@ mod conversations;
 mod diagrams;
 mod executions;
 mod integrations;
+mod nodes;
 mod persons;
 mod prompts;
 mod system;

@@ -34,8 +34,7 @@ const QUERIES: [&str; 25] = [
     "getExecutionHistory",
     "getActiveCliSession",
 ];
-/// Three of the original's 24 are missing: createNode, updateNode and deleteNode.
-const MUTATIONS: [&str; 21] = [
+const MUTATIONS: [&str; 24] = [
     "createApiKey",
     "testApiKey",
     "deleteApiKey",
@@ -51,6 +50,9 @@ const MUTATIONS: [&str; 21] = [
     "uploadDiagram",
     "validateDiagram",
     "convertDiagramFormat",
+    "createNode",
+    "updateNode",
+    "deleteNode",
     "createPerson",
     "updatePerson",
     "deletePerson",

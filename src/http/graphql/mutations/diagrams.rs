@@ -1,12 +1,12 @@
 //! Making, removing, checking and converting diagrams.
 
 use async_graphql::{Context, Object};
-use serde_json::Value;
 
 use crate::handlers::compile_diagram::{self, compile_diagram};
 use crate::handlers::convert_diagram::{self, convert_diagram};
+use crate::handlers::create_diagram::{self, create_diagram};
 use crate::handlers::delete_diagram::{self, delete_diagram};
-use crate::handlers::save_diagram::{self, Expected, save_diagram};
+use crate::handlers::save_diagram::Expected;
 use crate::http::graphql::caller::desk;
 use crate::http::graphql::types::diagram::{CreateDiagramInput, DomainDiagramType};
 use crate::http::graphql::types::results::{DeleteResult, FormatConversionResult, Outcome, envelope, refused_json};
@@ -18,17 +18,12 @@ pub struct DiagramMutations;
 
 #[Object(rename_args = "snake_case")]
 impl DiagramMutations {
-    /// Makes a diagram without nodes.
+    /// Makes a diagram with nothing but a start.
     async fn create_diagram(&self, context: &Context<'_>, input: CreateDiagramInput) -> Outcome<DomainDiagramType> {
         let (app, caller) = desk(context);
-        let request = save_diagram::Request {
-            name: input.name.clone(),
-            content: Some(empty(&input)),
-            format: Some("light".to_owned()),
-            ..save_diagram::Request::default()
-        };
-        let extras = save_diagram::Extras { expected: Expected::Nothing, keep_invalid: true };
-        match save_diagram(app, caller, request, extras).await {
+        let CreateDiagramInput { name, description, author, tags } = input;
+        let request = create_diagram::Request { name, description, author, tags: tags.unwrap_or_default() };
+        match create_diagram(app, caller, request).await {
             Ok(response) => {
                 let data = DomainDiagramType::of(&response.saved);
                 Outcome::done(format!("created `{}`", response.saved.name), &response, data)
@@ -82,18 +77,4 @@ impl DiagramMutations {
             Err(error) => FormatConversionResult::refused(error, app.scrubber()),
         }
     }
-}
-
-/// A light diagram that says what it is for and has nothing in it yet. Texts of JSON are texts of YAML.
-fn empty(input: &CreateDiagramInput) -> String {
-    let mut text = format!("version: light\nname: {}\n", Value::from(input.name.as_str()));
-    for (key, value) in [("description", &input.description), ("author", &input.author)] {
-        if let Some(value) = value {
-            text.push_str(&format!("{key}: {}\n", Value::from(value.as_str())));
-        }
-    }
-    if let Some(tags) = &input.tags {
-        text.push_str(&format!("tags: {}\n", Value::from(tags.clone())));
-    }
-    text + "nodes: []\nconnections: []\n"
 }

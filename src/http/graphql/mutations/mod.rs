@@ -5,6 +5,7 @@ mod cli_sessions;
 mod diagrams;
 mod executions;
 mod integrations;
+mod nodes;
 mod persons;
 mod uploads;
 
@@ -16,6 +17,7 @@ pub struct Mutation(
     api_keys::ApiKeyMutations,
     cli_sessions::CliSessionMutations,
     diagrams::DiagramMutations,
+    nodes::NodeMutations,
     executions::ExecutionMutations,
     uploads::UploadMutations,
     persons::PersonMutations,

@@ -1,7 +1,6 @@
 //! What runs, ran, and how it went.
 
 use async_graphql::{Context, Object};
-use serde_json::Value;
 
 use crate::engine::Status;
 use crate::error::Error;
@@ -81,16 +80,8 @@ impl ExecutionQueries {
     ) -> Result<Json, Error> {
         let (app, caller) = desk(context);
         let limit = limit.map(|it| paging::limit(Some(it))).transpose()?;
-        let found = execution_history(app, caller, execution_history::Request { diagram_id, limit }).await?;
-        let mut history = Vec::new();
-        for execution in found.executions {
-            let mut shown = envelope(&execution);
-            if include_metrics == Some(true) {
-                let request = execution_metrics::Request { execution_id: execution.execution_id };
-                shown["metrics"] = envelope(&execution_metrics(app, caller, request).await?);
-            }
-            history.push(shown);
-        }
-        Ok(Value::from(history).into())
+        let include_metrics = include_metrics.unwrap_or(false);
+        let request = execution_history::Request { diagram_id, limit, include_metrics };
+        Ok(envelope(&execution_history(app, caller, request).await?.executions).into())
     }
 }

@@ -11,6 +11,7 @@ use super::person::DomainPersonType;
 use super::scalars::{DateTime, Json};
 use super::words::{self, ContentType, DataType, HandleDirection, HandleLabel, NodeType};
 use crate::error::Error;
+use crate::handlers::edit_nodes::ShownNode;
 use crate::handlers::list_diagrams::ListedDiagram;
 use crate::handlers::read_diagram;
 use crate::http::graphql::caller::desk;
@@ -143,6 +144,33 @@ pub struct CreateDiagramInput {
     pub tags: Option<Vec<String>>,
 }
 
+/// A place on a page.
+#[derive(InputObject, Clone, Copy, Debug, Default, PartialEq)]
+pub struct Vec2Input {
+    pub x: f64,
+    pub y: f64,
+}
+
+/// A new node.
+#[derive(InputObject, Clone, Debug)]
+#[graphql(rename_fields = "snake_case")]
+pub struct CreateNodeInput {
+    #[graphql(name = "type")]
+    pub kind: NodeType,
+    pub position: Vec2Input,
+    /// Label and fields.
+    pub data: Json,
+}
+
+/// What changes of a node.
+#[derive(InputObject, Clone, Debug)]
+#[graphql(rename_fields = "snake_case")]
+pub struct UpdateNodeInput {
+    /// Fields and their new values; null takes a field away.
+    pub data: Option<Json>,
+    pub position: Option<Vec2Input>,
+}
+
 impl DomainDiagramType {
     /// A diagram that was read.
     pub fn of(read: &read_diagram::Response) -> Self {
@@ -202,6 +230,17 @@ impl DomainNodeType {
             position: Vec2Type { x: at("x"), y: at("y") },
             data: node.get("data").cloned().unwrap_or_else(|| Value::Object(Map::new())).into(),
         }
+    }
+
+    /// A node that was made or changed; none when nobody knows its type, which the enum has no value for.
+    pub fn shown(node: ShownNode) -> Option<Self> {
+        let position = node.position.unwrap_or_default();
+        Some(Self {
+            id: ID::from(node.id),
+            kind: words::read(&node.kind?)?,
+            position: Vec2Type { x: position.x, y: position.y },
+            data: Value::Object(node.data).into(),
+        })
     }
 }
 

@@ -106,13 +106,18 @@ impl Refusal {
 impl<T: async_graphql::OutputType> Outcome<T> {
     /// It was carried out.
     pub fn done(message: impl Into<String>, response: &impl Serialize, data: T) -> Self {
+        Self::perhaps(message, response, Some(data))
+    }
+
+    /// It was carried out, and there may be nothing to show besides what the handler says.
+    pub fn perhaps(message: impl Into<String>, response: &impl Serialize, data: Option<T>) -> Self {
         Self {
             success: true,
             message: Some(message.into()),
             error: None,
             error_type: None,
             envelope: Some(envelope(response).into()),
-            data: Some(data),
+            data,
         }
     }
 

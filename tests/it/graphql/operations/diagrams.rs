@@ -108,10 +108,10 @@ async fn get_supported_formats_lists_what_convert_takes() {
 }
 
 #[tokio::test]
-async fn create_diagram_writes_an_empty_diagram_once() {
+async fn create_diagram_writes_a_diagram_to_begin_with_once() {
     let (workspace, server) = with(&[]);
     let query = "mutation($input: CreateDiagramInput!) {
-      createDiagram(input: $input) { success message error error_type envelope data { metadata { id name author tags description } nodes { id } } }
+      createDiagram(input: $input) { success message error error_type envelope data { metadata { id name author tags description } nodes { id type } } }
     }";
     let input = json!({"name": "fresh", "description": "say \"hi\": yes", "author": "ada", "tags": ["a", "b: c"]});
     let made = data(&server, query, json!({"input": input})).await["createDiagram"].clone();
@@ -119,7 +119,8 @@ async fn create_diagram_writes_an_empty_diagram_once() {
     let metadata = json!({
         "id": "fresh", "name": "fresh", "author": "ada", "tags": ["a", "b: c"], "description": "say \"hi\": yes",
     });
-    assert_eq!((&made["data"]["metadata"], &made["data"]["nodes"]), (&metadata, &json!([])));
+    let nodes = json!([{"id": "node_0", "type": "START"}]);
+    assert_eq!((&made["data"]["metadata"], &made["data"]["nodes"]), (&metadata, &nodes));
     assert!(names(&server, "").await.contains(&"fresh".to_owned()));
     assert!(workspace.root().join("projects/mcp-diagrams/fresh.light.yaml").is_file());
     let again = data(&server, query, json!({"input": {"name": "fresh"}})).await["createDiagram"].clone();
