@@ -1,7 +1,7 @@
 //! GraphQL on the wire: the rules of the transport, limits, every operation with its effect, subscriptions.
 
 mod access;
-mod client;
+pub mod client;
 mod hostile;
 mod operations;
 mod schema;

@@ -1,7 +1,10 @@
-//! One request through every surface: the command line, MCP on stdio, MCP over HTTP, REST. The answer is the same
-//! JSON, because all of them call the same handler; of an execution a model is shown less, and nothing else. Programs
-//! that ask over REST are shown what the command line shows.
+//! One request through every surface: the command line, MCP on stdio, MCP over HTTP, REST, GraphQL. The answer is the
+//! same JSON, because all of them call the same handler; of an execution a model is shown less, and nothing else.
+//! Programs that ask over REST or GraphQL are shown what the command line shows.
 
+mod over_graphql;
+
+use over_graphql::Answer;
 use serde_json::{Value, json};
 
 use crate::harness::{Workspace, workspace};
@@ -202,6 +205,20 @@ async fn every_surface_gives_the_same_answer() {
             ("/inspection/node/label", "compose"),
         ),
         (
+            "control EXECUTION answer Hi --node compose",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "answer", "node": "compose", "value": "Hi"}),
+            Equal,
+            ("/error/code", "EXECUTION_ENDED"),
+        ),
+        (
+            "control exec_00000000000000000000000000000000 abort",
+            "control_execution",
+            json!({"execution_id": NOBODYS, "action": "abort"}),
+            Equal,
+            ("/error/code", "EXECUTION_NOT_FOUND"),
+        ),
+        (
             "control EXECUTION abrot",
             "control_execution",
             json!({"execution_id": ENDED, "action": "abrot"}),
@@ -278,70 +295,6 @@ async fn every_surface_gives_the_same_answer() {
     }
 }
 
-#[tokio::test]
-async fn the_envelope_of_graphql_is_what_the_command_line_prints() {
-    let surfaces = Surfaces::start().await;
-    let execute = "mutation($input: ExecuteDiagramInput!) { executeDiagram(input: $input) { envelope } }";
-    let control = "mutation($input: ExecutionControlInput!) { controlExecution(input: $input) { envelope } }";
-    let answer = "mutation($input: InteractiveResponseInput!) { sendInteractiveResponse(input: $input) { envelope } }";
-    let validate = "mutation($text: String!) { validateDiagram(content: $text, format: YAML) }";
-    // What is typed, the document that asks the same with its variables, and one value of the answers.
-    for (typed, document, variables, (pointer, value)) in [
-        ("run broken", execute, json!({"input": {"diagram_id": "broken"}}), ("/error/code", "INVALID_DIAGRAM")),
-        ("run greting", execute, json!({"input": {"diagram_id": "greting"}}), ("/error/code", "DIAGRAM_NOT_FOUND")),
-        ("run ../greeting", execute, json!({"input": {"diagram_id": "../greeting"}}), ("/error/code", "INVALID_NAME")),
-        (
-            "run takes --input m=2",
-            execute,
-            json!({"input": {"diagram_id": "takes", "variables": {"m": 2}}}),
-            ("/error/code", "INVALID_INPUT"),
-        ),
-        (
-            "control EXECUTION pause",
-            control,
-            json!({"input": {"execution_id": ENDED, "action": "pause"}}),
-            ("/error/code", "EXECUTION_ENDED"),
-        ),
-        (
-            "control EXECUTION complete",
-            control,
-            json!({"input": {"execution_id": ENDED, "action": "complete"}}),
-            ("/final_output", "Hello, world!"),
-        ),
-        (
-            "control EXECUTION puase",
-            control,
-            json!({"input": {"execution_id": ENDED, "action": "puase"}}),
-            ("/error/code", "INVALID_INPUT"),
-        ),
-        (
-            "control exec_00000000000000000000000000000000 abort",
-            control,
-            json!({"input": {"execution_id": NOBODYS, "action": "abort"}}),
-            ("/error/code", "EXECUTION_NOT_FOUND"),
-        ),
-        (
-            "control EXECUTION answer Hi --node compose",
-            answer,
-            json!({"input": {"execution_id": ENDED, "node_id": "compose", "response": "Hi"}}),
-            ("/error/code", "EXECUTION_ENDED"),
-        ),
-        ("compile broken", validate, json!({"text": BROKEN}), ("/format", "light")),
-        ("compile greeting", validate, json!({"text": HELLO}), ("/format", "light")),
-    ] {
-        let at_terminal = surfaces.terminal(&typed.replace(ENDED, &surfaces.ended)).await;
-        let variables: Value = parsed(&variables.to_string().replace(ENDED, &surfaces.ended));
-        let asked = json!({"query": document, "variables": variables});
-        let request = surfaces.server.http(reqwest::Method::POST, "/graphql").json(&asked);
-        let answer: Value = request.send().await.expect("the server answers").json().await.expect("JSON");
-        let field =
-            answer["data"].as_object().and_then(|it| it.values().next()).unwrap_or_else(|| panic!("{answer:#}"));
-        let shown = field.get("envelope").unwrap_or(field);
-        assert_eq!(at_terminal.pointer(pointer), Some(&json!(value)), "{typed}: {at_terminal:#}");
-        assert_eq!(*shown, at_terminal, "{typed}: GraphQL and the command line differ");
-    }
-}
-
 struct Surfaces {
     workspace: Workspace,
     stdio: LibraryClient,
@@ -382,6 +335,22 @@ impl Surfaces {
         let (status, over_rest) = self.rest(tool, &arguments).await;
         assert_eq!(status >= 400, at_terminal.get("error").is_some() && at_terminal.get("status").is_none(), "{typed}");
         assert_eq!(normalised(over_rest), at_terminal, "{typed}: REST and the command line differ");
+        match over_graphql::asked(&self.server, tool, &arguments).await {
+            Some(Answer::Whole(answer)) => {
+                assert_eq!(normalised(answer), at_terminal, "{typed}: GraphQL and the command line differ");
+            }
+            Some(Answer::Part(fields)) => {
+                let expected =
+                    fields.keys().filter_map(|it| Some((it.clone(), at_terminal.get(it)?.clone()))).collect();
+                let shown = fields.into_iter().filter(|(key, _)| at_terminal.get(key).is_some()).collect();
+                assert_eq!(Value::Object(shown), Value::Object(expected), "{typed}: GraphQL says something else");
+            }
+            Some(Answer::Refusal(code, message)) => {
+                let error = &at_terminal["error"];
+                assert_eq!((&code, &message), (&error["code"], &error["message"]), "{typed}: GraphQL differs");
+            }
+            None => {}
+        }
     }
 
     /// What REST answers, without the name of the request.
