@@ -106,3 +106,20 @@ async fn delete_node_takes_its_connections_with_it() {
     let again = delete("compose").await;
     assert_eq!((&again["success"], &again["error_type"]), (&json!(false), &json!("NODE_NOT_FOUND")));
 }
+
+#[tokio::test]
+async fn a_diagram_is_made_node_by_node() {
+    let workspace = workspace();
+    let server = HttpServer::start(&workspace);
+    let make = "mutation { createDiagram(input: {name: \"fresh\"}) { success } }";
+    assert_eq!(data(&server, make, json!({})).await["createDiagram"]["success"], true);
+    let add = "mutation {
+      createNode(diagram_id: \"fresh\", input: {type: ENDPOINT, position: {x: 1, y: 2}, data: {label: \"end\"}}) {
+        success error data { id }
+      }
+    }";
+    let added = data(&server, add, json!({})).await["createNode"].clone();
+    assert_eq!((&added["success"], &added["data"]["id"]), (&json!(true), &json!("node_1")), "{added:#}");
+    let shown = data(&server, "{ getDiagram(diagram_id: \"fresh\") { nodes { type } } }", json!({})).await;
+    assert_eq!(shown["getDiagram"]["nodes"], json!([{"type": "START"}, {"type": "ENDPOINT"}]));
+}
