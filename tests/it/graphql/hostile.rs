@@ -39,7 +39,6 @@ async fn hostile_documents_are_refused_with_a_code() {
         ("{ getExecution(execution_id: {a: 1}) { id } }".to_owned(), invalid),
         ("{ getExecution(execution_id: \"\\uD800\") { id } }".to_owned(), invalid),
         ("{ a: __typename a: getExecution(execution_id: \"x\") { id } }".to_owned(), invalid),
-        ("mutation { uploadFile(file: \"#__graphql_file__:0\") uploadFile2: __typename }".to_owned(), invalid),
         ("subscription { executionUpdates(execution_id: \"x\") { type } }".to_owned(), invalid),
         ("\u{0}".to_owned(), invalid),
         ("\u{feff}".repeat(1_000), invalid),
@@ -52,6 +51,9 @@ async fn hostile_documents_are_refused_with_a_code() {
         assert_eq!(found, Some(expected), "{shown}: {answer}");
         assert!(answer["errors"].as_array().is_some_and(|it| it.len() <= 20));
     }
+    // The library's own way of naming a file of the request opens nothing when there is none.
+    let forged = data(&server, "mutation { uploadFile(file: \"#__graphql_file__:0\") }", json!({})).await;
+    assert_eq!(forged["uploadFile"]["error_type"], "INVALID_INPUT", "{forged:#}");
     assert_eq!(data(&server, "{ __typename }", json!({})).await, json!({"__typename": "Query"}));
 }
 
