@@ -349,6 +349,7 @@ impl Surfaces {
                 let error = &at_terminal["error"];
                 assert_eq!((&code, &message), (&error["code"], &error["message"]), "{typed}: GraphQL differs");
             }
+            Some(Answer::Null) => assert_eq!(at_terminal["error"]["code"], "EXECUTION_NOT_FOUND", "{typed}"),
             None => {}
         }
     }

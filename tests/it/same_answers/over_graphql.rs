@@ -32,6 +32,8 @@ pub enum Answer {
     Part(Map<String, Value>),
     /// The code and the message of an error.
     Refusal(Value, Value),
+    /// Nothing, where the others say that there is no such execution.
+    Null,
 }
 
 /// Asks; none when GraphQL has no operation for it.
@@ -105,8 +107,7 @@ async fn seen(server: &HttpServer, arguments: &Value) -> Option<Answer> {
     if let Some(error) = answer.pointer("/errors/0") {
         return Some(Answer::Refusal(error["extensions"]["code"].clone(), error["message"].clone()));
     }
-    // Nothing is null here; the others say that there is no such execution.
-    let mut fields = answer["data"]["getExecution"].as_object()?.clone();
+    let Some(mut fields) = answer["data"]["getExecution"].as_object().cloned() else { return Some(Answer::Null) };
     let status = fields["status"].as_str().expect("a status").to_ascii_lowercase();
     fields["status"] = status.into();
     Some(Answer::Part(fields))
