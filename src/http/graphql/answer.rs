@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_graphql::{Pos, Response, ServerError, Value};
 use serde::Serialize;
 
+use super::order::Order;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Scrubber;
 
@@ -29,7 +30,8 @@ impl Answer {
     }
 
     /// What the library says. Errors of fields say at which; what it finds before it begins is about none.
-    pub fn of(response: Response, scrubber: &Scrubber) -> Self {
+    pub fn of(mut response: Response, order: &Order, scrubber: &Scrubber) -> Self {
+        order.sort(&mut response.data);
         let is_about_fields = response.errors.iter().all(|it| !it.path.is_empty());
         let was_carried_out = response.data != Value::Null || is_about_fields;
         Self { data: was_carried_out.then_some(response.data), errors: explained(response.errors, scrubber) }
@@ -140,7 +142,7 @@ mod tests {
         ] {
             let mut response = Response::new(data);
             response.errors.push(error);
-            let shown = shown(&Answer::of(response, &Scrubber::default()));
+            let shown = shown(&Answer::of(response, &Order::default(), &Scrubber::default()));
             assert_eq!(shown.get("data").cloned(), expected);
             assert_eq!(shown["errors"][0]["extensions"], json!({"class": "INVALID", "code": "INVALID_QUERY"}));
         }

@@ -11,6 +11,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Pos, Positioned, Request, ServerError, Value, Variables};
 
 use super::answer::problem;
+use super::order::Order;
 use super::parameters::Parameters;
 use super::tokens;
 use crate::error::Error;
@@ -37,6 +38,8 @@ pub struct Rules {
 pub struct Checked {
     pub request: Request,
     pub operation: OperationType,
+    /// How its answer is written.
+    pub order: Order,
 }
 
 /// Reads the document and checks everything that the library would stumble over or pass over.
@@ -54,6 +57,7 @@ pub fn check(parameters: Parameters, rules: &Rules) -> Result<Checked, ServerErr
     measure(&document, rules.introspects)?;
     known_types(&document, &rules.input_types)?;
     let kind = operation.node.ty;
+    let order = Order::of(&document, &operation.node.selection_set.node);
     if kind == OperationType::Subscription {
         one_field(&document, operation)?;
     }
@@ -61,7 +65,7 @@ pub fn check(parameters: Parameters, rules: &Rules) -> Result<Checked, ServerErr
     let mut request = Request::new(query).variables(variables);
     request.operation_name = operation_name;
     request.set_parsed_query(document);
-    Ok(Checked { request, operation: kind })
+    Ok(Checked { request, operation: kind, order })
 }
 
 /// A text so long or nested that it would not be read safely is not read.

@@ -115,7 +115,7 @@ fn unsupported(what: String) -> Error {
 async fn carried_out(shared: &Shared, caller: Caller, parameters: Parameters, files: Files) -> Answer {
     let built = shared.schema.built();
     let scrubber = shared.app.scrubber();
-    let Checked { request, operation } = match check(parameters, &built.rules) {
+    let Checked { request, operation, order } = match check(parameters, &built.rules) {
         Ok(checked) => checked,
         Err(problem) => return Answer::refusal(vec![problem], scrubber),
     };
@@ -127,7 +127,7 @@ async fn carried_out(shared: &Shared, caller: Caller, parameters: Parameters, fi
     let work = built.schema.execute(request.data(caller).data(files));
     AssertUnwindSafe(work).catch_unwind().await.map_or_else(
         |_| Answer::refusal(vec![problem(Error::internal("the operation stopped unexpectedly"), None)], scrubber),
-        |response| Answer::of(response, scrubber),
+        |response| Answer::of(response, &order, scrubber),
     )
 }
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `http`, `parameters`, `uploads` | a request: its content types, its fields, its files |
 //! | `check`, `tokens` | limits on documents, before the library reads them |
-//! | `answer` | errors and statuses |
+//! | `answer`, `order` | errors and statuses; fields as they were asked for |
 //! | `ws`, `message` | the protocol `graphql-transport-ws` |
 //! | `page` | the page, offline and without scripts of others |
 //! | `schema`, `types`, `queries`, `mutations`, `subscription` | the schema by subject |
@@ -16,6 +16,7 @@ mod check;
 mod http;
 mod message;
 mod mutations;
+mod order;
 mod page;
 mod parameters;
 mod queries;

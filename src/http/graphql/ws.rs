@@ -335,14 +335,14 @@ async fn carry_out(shared: Arc<Shared>, caller: Caller, parameters: Parameters, 
 async fn answers(shared: &Shared, caller: Caller, parameters: Parameters, line: &Line) -> News {
     let built = shared.schema.built();
     let scrubber = shared.app.scrubber();
-    let Checked { request, operation } = match check(parameters, &built.rules) {
+    let Checked { request, operation, order } = match check(parameters, &built.rules) {
         Ok(checked) => checked,
         Err(problem) => return News::Refused(Answer::refusal(vec![problem], scrubber)),
     };
     let mut responses = built.schema.execute_stream(request.data(caller).data(Files::default()));
     let mut is_first = true;
     while let Some(response) = responses.next().await {
-        let answer = Answer::of(response, scrubber);
+        let answer = Answer::of(response, &order, scrubber);
         // A subscription that has nothing to follow never began.
         let is_failed_start = is_first && operation == OperationType::Subscription && answer.is_nothing();
         if !answer.was_carried_out() || is_failed_start {

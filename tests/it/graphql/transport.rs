@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{ask, code, data};
 use crate::harness::workspace;
-use crate::mcp_client::HttpServer;
+use crate::mcp_client::{HELLO, HttpServer};
 
 const PLAIN: &str = "application/json";
 const GRAPHQL: &str = "application/graphql-response+json";
@@ -125,4 +125,17 @@ async fn in_production_there_is_neither_page_nor_introspection() {
         assert_eq!(closed.http(Method::GET, path).send().await.expect("an answer").status(), 404, "{path}");
     }
     assert_eq!(data(&closed, "{ __typename }", json!({})).await, json!({"__typename": "Query"}));
+}
+
+#[tokio::test]
+async fn fields_are_answered_in_the_order_of_the_document() {
+    let workspace = workspace();
+    workspace.write("projects/hello.light.yaml", HELLO);
+    let server = HttpServer::start(&workspace);
+    let query = "{ listDiagrams { nodes { id } metadata { name } } b: getSystemInfo healthCheck a: __typename }";
+    for _ in 0..30 {
+        let shown = data(&server, query, json!({})).await;
+        let keys: Vec<&String> = shown.as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["listDiagrams", "b", "healthCheck", "a"]);
+    }
 }

@@ -241,7 +241,7 @@ pub struct ExecuteDiagramInput {
 #[graphql(rename_fields = "snake_case")]
 pub struct ExecutionControlInput {
     pub execution_id: ID,
-    /// pause, resume, abort, complete, answer, step, set_breakpoints, set_output.
+    /// pause, resume, abort, complete, answer, step, set_breakpoints, set_output, inspect.
     pub action: String,
     pub reason: Option<String>,
     /// By id or label; needed when several wait.
