@@ -200,9 +200,10 @@ async fn serve_http(
     config.access = Some(Access::new(Arc::clone(app))?);
     config.check()?;
     let asks = config.access.as_ref().map_or(Ok(false), |it| it.is_required())?;
-    config.routes = mcp::ROUTES.to_vec();
+    config.routes = [mcp::ROUTES, http::graphql::ROUTES].concat();
     if !app.config.is_production {
         config.routes.extend(http::rest::PAGES);
+        config.routes.extend(http::graphql::PAGES);
     }
     config.hints = http::rest::paths();
     config.readiness = Some(readiness(app));
@@ -215,7 +216,8 @@ async fn serve_http(
         Arc::clone(app),
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
     )
-    .merge(http::rest::routes(Arc::clone(app), stop.clone()));
+    .merge(http::rest::routes(Arc::clone(app), stop.clone()))
+    .merge(http::graphql::routes(Arc::clone(app), stop.clone()));
     let pruning = stop.child_token();
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
     let router = router.merge(events.routes());
