@@ -174,6 +174,35 @@ impl Connection {
         Ok(status)
     }
 
+    /// Sends a request, reads a stream to its end into the body, without the sizes of its chunks, and returns the
+    /// status.
+    pub async fn streamed(&mut self, request: &str) -> Outcome<u16> {
+        self.send(request).await?;
+        self.read_line().await?;
+        let status = self.line.split(' ').nth(1).ok_or("no status in the answer")?.parse()?;
+        while !self.line.trim_end().is_empty() {
+            self.read_line().await?;
+        }
+        self.body.clear();
+        loop {
+            self.read_line().await?;
+            let n_bytes = usize::from_str_radix(self.line.trim_end(), 16)?;
+            let start = self.body.len();
+            // With the line's end that follows each chunk, the last one too.
+            self.body.resize(start + n_bytes + 2, 0);
+            self.stream.read_exact(&mut self.body[start..]).await?;
+            self.body.truncate(start + n_bytes);
+            if n_bytes == 0 {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// What the last answer said.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Sends a request and leaves the answer where it is.
     pub async fn send(&mut self, request: &str) -> Outcome<()> {
         Ok(self.stream.write_all(request.as_bytes()).await?)

@@ -10,6 +10,7 @@
 //! | `echo` `http_client` `stdio_client` `wire` | tool calls over both transports |
 //! | `bare_mcp` | their basis: a server of the same library with one tool, started from this very program |
 //! | `typescript` | the same server made with the TypeScript SDK, where that is installed |
+//! | `rest` | REST and live events beside bare axum |
 //! | `crowd` | a good client of a server that many others use badly |
 //! | `big_database` | lists, results and pruning among 100,000 executions |
 //! | `cold` | processes from `exec` to their answer, and how much memory they take |
@@ -29,6 +30,7 @@ mod http_client;
 mod measure;
 mod million;
 mod place;
+mod rest;
 mod stdio_client;
 mod table;
 mod typescript;
@@ -69,6 +71,7 @@ const ALL: &[(&str, Workload)] = &[
     ("run-3", cold::run_3),
     ("echo-stdio", echo::over_stdio),
     ("echo-http", echo::over_http),
+    ("rest", rest::rest),
     ("crowd", crowd::crowd),
     ("cold-start", cold::cold_start),
     ("memory", cold::memory),
@@ -91,6 +94,11 @@ fn run(arguments: Vec<String>) -> Outcome<()> {
         && bare_mcp::ROLES.contains(&role.as_str())
     {
         return runtime.block_on(bare_mcp::serve(role, size.parse()?));
+    }
+    if let [role, folder] = arguments.as_slice()
+        && role == rest::ROLE
+    {
+        return runtime.block_on(rest::serve(folder.into()));
     }
     if arguments.first().is_some_and(|it| it == counted::ROLE) {
         return counted::be_side(&Bench { runtime, rounds: 1 }, &arguments[1..]);

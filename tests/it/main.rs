@@ -72,6 +72,7 @@ mod sockets;
 mod stats;
 mod structured;
 mod subscriptions;
+mod surfaces;
 mod tasks;
 mod tidy;
 mod timeline;
