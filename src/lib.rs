@@ -7,7 +7,7 @@
 //!
 //! | room | what it holds | what it must not know |
 //! |---|---|---|
-//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`shown`] [`tls`] [`config`] | the words everybody uses | anything below |
+//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`shown`] [`tls`] [`meter`] [`config`] | the words everybody uses | anything below |
 //! | [`auth`] | tokens: ours, and those of an authorization server | what anybody may do |
 //! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
 //! | [`integrations`] | manifests of providers: requests and replies as data | I/O, clock |
@@ -42,6 +42,7 @@ pub mod integrations;
 pub mod limits;
 pub mod llm;
 pub mod mcp;
+pub mod meter;
 pub mod nearest;
 pub mod nodes;
 pub mod outside;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use clap::ColorChoice;
 use dipeo::cli::{self, Cli, Command, McpArgs, Output};
-use dipeo::clock::SystemClock;
+use dipeo::clock::{Clock, SystemClock};
 use dipeo::code::Code;
 use dipeo::config::{Config, Environment};
+use dipeo::diagram::NodeKind;
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
 use dipeo::handlers::maintenance::keep_small::keep_small;
@@ -21,7 +22,7 @@ use dipeo::mcp::McpConfig;
 use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
 use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, spawn_detached};
-use dipeo::{code, http, limits, llm, mcp};
+use dipeo::{code, http, limits, llm, mcp, meter};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -175,6 +176,8 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     config.check()?;
     let asks = config.access.as_ref().map_or(Ok(false), |it| it.is_required())?;
     config.routes = mcp::ROUTES.to_vec();
+    config.routes.push(http::metrics::ROUTE);
+    meter::start(&NodeKind::ALL.map(NodeKind::name), SystemClock.now());
     config.readiness = Some(readiness(app));
     app.supervisor()?.register().await?;
     app.supervisor()?.claim_open().await?;
@@ -182,8 +185,10 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
         Arc::clone(app),
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
     );
+    let router = router.merge(http::metrics::router(Arc::clone(app)));
     let pruning = stop.child_token();
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
+    app.supervisor()?.spawn(meter::upkeep(pruning.clone()));
     let served = http::serve(config, router, stop.clone(), move |address| {
         output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
     })

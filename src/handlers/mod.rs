@@ -45,6 +45,7 @@ pub mod run_diagram;
 pub mod search;
 pub mod secrets;
 pub mod see_result;
+pub mod server_metrics;
 pub mod supervisor;
 mod surroundings;
 pub mod task;

@@ -16,6 +16,7 @@ use super::authentication::Gate;
 use super::error_body::{error_response, explained};
 use super::guard::Guard;
 use super::traffic::Traffic;
+use crate::meter;
 
 /// What an answer depends on, whether or not a page asked: caches must not hand it to another page.
 const VARY: HeaderValue =
@@ -42,6 +43,14 @@ impl Front {
 
     /// Answers a request: with what its route says, or with why it does not get there.
     pub async fn answer(self: Arc<Self>, request: Request) -> Response {
+        let response = self.answered(request).await;
+        if let Some(meters) = meter::on() {
+            meters.answered(response.status().as_u16());
+        }
+        response
+    }
+
+    async fn answered(self: Arc<Self>, request: Request) -> Response {
         if let Err(error) = self.guard.check(request.uri(), request.headers()) {
             return error_response(&error);
         }

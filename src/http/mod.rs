@@ -11,6 +11,7 @@ mod error_body;
 mod front;
 pub mod guard;
 mod lanes;
+pub mod metrics;
 mod origin;
 mod plain;
 mod server;

@@ -33,6 +33,7 @@ pub use self::settings::{
 use self::transport::Transport;
 use crate::diagram::{Person, Service};
 use crate::error::Error;
+use crate::meter;
 use crate::nodes::ports::models::Cost;
 use crate::nodes::ports::secrets::{NoSecrets, Secrets};
 use crate::nodes::ports::{ModelReply, ModelRequest, Models, Usage};
@@ -163,7 +164,11 @@ impl Llm {
 
 impl Models for Llm {
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
-        Box::pin(async move { self.answer(&request).await })
+        Box::pin(async move {
+            let answer = self.answer(&request).await;
+            count(request.service, &answer);
+            answer
+        })
     }
 
     fn price(&self, request: &ModelRequest, usage: Usage) -> Cost {
@@ -181,6 +186,25 @@ impl Models for Llm {
         let Some(model) = self.model(service, person) else { return Cost::Unpriced };
         self.settings.prices.most(service, is_official, &model, usage)
     }
+}
+
+/// Counts a call. A script may give its model any name, so all of them count as one.
+fn count(service: Service, answer: &Result<ModelReply, Error>) {
+    let Some(meters) = meter::on() else { return };
+    meters.models().call(service.name(), answer.is_ok());
+    let Ok(reply) = answer else { return };
+    let model = if service == Service::Scripted { scripted::MODEL } else { reply.model.as_deref().unwrap_or_default() };
+    let used = meter::Used {
+        input_tokens: reply.usage.input,
+        output_tokens: reply.usage.output,
+        cached_tokens: reply.usage.cached,
+        cost_usd: match reply.cost {
+            Cost::Usd(cost) => Some(cost),
+            Cost::NotBilled | Cost::Unpriced => None,
+        },
+        is_unpriced: reply.cost == Cost::Unpriced,
+    };
+    meters.models().used(model, used);
 }
 
 /// The name of a secret, unless somebody put the key itself there.

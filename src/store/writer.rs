@@ -15,7 +15,7 @@ use super::changes::Changes;
 use super::connection::without_waiting;
 use super::failure::Failure;
 use crate::error::Error;
-use crate::limits;
+use crate::{limits, meter};
 
 /// How long nothing must have been written before the log is moved into the file.
 const CHECKPOINT_IDLE: Duration = Duration::from_secs(1);
@@ -135,6 +135,11 @@ impl Writer {
     /// How many transactions were committed: each costs one sync of the disk.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// How many pieces of work wait.
+    pub fn queue_depth(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Writes what is queued, moves the log into the file and ends the thread. May be called again.
@@ -265,7 +270,10 @@ impl Service {
             self.roll_back();
             return Ok(refusals);
         }
-        if let Err(error) = self.run("COMMIT") {
+        let watch = meter::on().filter(|_| has_changed).map(meter::Meters::commit);
+        let committed = self.run("COMMIT");
+        drop(watch);
+        if let Err(error) = committed {
             self.roll_back();
             return Err(Broken::Later(error.into()));
         }

@@ -53,6 +53,7 @@ mod same_answers;
 mod schedule_model;
 mod schedule_random;
 mod secrets;
+mod server_metrics;
 mod simulate;
 mod stats;
 mod structured;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dipeo::nodes;
 
-const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret", "shown", "tls"];
+const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret", "shown", "tls", "meter"];
 
 /// Room to the rooms it may use (style.md 2); the words everybody uses are allowed everywhere.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("clock", &[]),
     ("limits", &[]),
+    ("meter", &[]),
     ("config", &["diagram"]),
     ("auth", &["config"]),
     ("diagram", &[]),
@@ -55,6 +56,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("rquickjs", &["code"]),
     ("oxc", &["code"]),
     ("reqwest", &["auth", "llm", "outside"]),
+    ("metrics", &["meter"]),
+    ("metrics_exporter_prometheus", &["meter"]),
     ("minijinja", &["integrations", "nodes"]),
     ("jsonschema", &["integrations", "nodes", "handlers", "mcp"]),
     ("serde_yaml", &["diagram", "integrations", "nodes"]),
