@@ -4,6 +4,7 @@
 mod access;
 mod clients;
 mod explained;
+mod logging;
 mod models;
 mod retention;
 
@@ -18,6 +19,7 @@ use self::access::{AuthTable, McpTable};
 pub use self::clients::{Named, UserFolders};
 pub use self::explained::Explained;
 use self::explained::Sources;
+pub use self::logging::{LogFormat, LogSettings};
 use self::models::ModelsTable;
 pub use self::models::{LongPrice, ModelSettings, PriceTable, ProviderConfig, default_model};
 use self::retention::RetentionTable;
@@ -139,7 +141,7 @@ pub struct Config {
     /// Variables that hold keys of providers: everything called `…_API_KEY` or `…_TOKEN`.
     pub provider_keys: BTreeMap<String, Secret>,
     pub policy: PolicySettings,
-    pub log_level: String,
+    pub logs: LogSettings,
     /// What should be said once: unknown variables, ignored security keys.
     pub warnings: Vec<String>,
     /// Where the values come from.
@@ -265,7 +267,7 @@ impl Config {
             models: ModelSettings::load(env, file.models, file.prices)?,
             provider_keys: env.provider_keys(),
             policy,
-            log_level: env.one_of(&["DIPEO_LOG_LEVEL", "LOG_LEVEL"])?.unwrap_or("warn").to_lowercase(),
+            logs: LogSettings::load(env, &workspace)?,
             warnings,
             workspace,
             user_dir,
@@ -276,6 +278,12 @@ impl Config {
         };
         config.explained = sources.explain(&config);
         Ok(config)
+    }
+
+    /// Every secret that the settings hold, for those who keep them out of texts.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let own = [&self.auth.token, &self.auth.jwt_secret];
+        own.into_iter().flatten().chain(self.provider_keys.values())
     }
 }
 

@@ -10,7 +10,7 @@ use clap::ColorChoice;
 use dipeo::cli::{self, Cli, Command, McpArgs, Output};
 use dipeo::clock::{Clock, SystemClock};
 use dipeo::code::Code;
-use dipeo::config::{Config, Environment};
+use dipeo::config::{Config, Environment, LogSettings};
 use dipeo::diagram::NodeKind;
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
@@ -22,8 +22,10 @@ use dipeo::mcp::McpConfig;
 use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
 use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, spawn_detached};
-use dipeo::{code, http, limits, llm, mcp, meter};
+use dipeo::secret::Scrubber;
+use dipeo::{code, http, limits, llm, logs, mcp, meter};
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
@@ -86,7 +88,6 @@ fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
         output.text(&cli::introduction());
         return Ok(0);
     };
-    log_to_stderr(if cli.global.debug { "debug" } else { &config.log_level });
     if !cli.global.quiet {
         for warning in &config.warnings {
             output.note(&format!("warning: {warning}"));
@@ -95,7 +96,7 @@ fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
         Error::external("INTERNAL", "cannot start threads").hint("check the limits of this machine").source(e)
     })?;
-    let code = runtime.block_on(dispatch(command, config, working_dir, output, cli.global.quiet));
+    let code = runtime.block_on(dispatch(command, config, working_dir, output, &cli));
     // Nothing that still reads a file or a pipe may hold the exit up.
     runtime.shutdown_background();
     code
@@ -106,9 +107,11 @@ async fn dispatch(
     config: Config,
     working_dir: PathBuf,
     output: Output,
-    quiet: bool,
+    cli: &Cli,
 ) -> Result<u8, Error> {
     let app = Arc::new(build(config, command.role())?);
+    begin_to_log(&app, cli.global.debug);
+    let quiet = cli.global.quiet;
     let stop = CancellationToken::new();
     let outcome = match command {
         Command::Mcp(McpArgs { command: None, .. }) => {
@@ -190,6 +193,7 @@ async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) ->
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
     app.supervisor()?.spawn(meter::upkeep(pruning.clone()));
     let served = http::serve(config, router, stop.clone(), move |address| {
+        tracing::info!(%address, "the server listens");
         output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
     })
     .await;
@@ -291,11 +295,21 @@ fn stop_on_signals(stop: &CancellationToken) {
     });
 }
 
-/// Logs go to stderr: stdout belongs to results and to MCP.
-fn log_to_stderr(level: &str) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("{level},{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE))
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+/// Every process has a log; servers also speak on stderr, others there only when something is wrong. stdout belongs
+/// to results and to MCP.
+fn begin_to_log(app: &App, debug: bool) {
+    let level = app.config.logs.level;
+    let (name, stderr) = match app.role {
+        "mcp" => ("mcp", level),
+        "serve" | "drain" => ("server", level),
+        _ => ("cli", level.min(LevelFilter::WARN)),
+    };
+    let loud = |level: LevelFilter| if debug { level.max(LevelFilter::DEBUG) } else { level };
+    let settings = LogSettings { level: loud(level), ..app.config.logs.clone() };
+    let others = format!("{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE);
+    let to = logs::Destination { name, stderr: loud(stderr), others: &others };
+    let known = Scrubber::default();
+    app.config.secrets().for_each(|it| known.add(it));
+    let secrets = Arc::clone(&app.ports.secrets);
+    logs::start(&settings, &to, known, Arc::new(move |text| secrets.scrubber().scrub(text)));
 }

@@ -93,7 +93,7 @@ impl<'a> Sources<'a> {
             ),
             (
                 "log level",
-                config.log_level.clone(),
+                config.logs.level_name().to_owned(),
                 or_default(self.source(None, &["DIPEO_LOG_LEVEL", "LOG_LEVEL"], "log")),
             ),
             ("workspace settings", text(&file), file_state.to_owned()),

@@ -15,6 +15,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::authentication::Gate;
 use super::error_body::{error_response, explained};
 use super::guard::Guard;
+use super::request_id::{self, X_REQUEST_ID};
 use super::traffic::Traffic;
 use crate::meter;
 
@@ -42,11 +43,20 @@ impl Front {
     }
 
     /// Answers a request: with what its route says, or with why it does not get there.
-    pub async fn answer(self: Arc<Self>, request: Request) -> Response {
-        let response = self.answered(request).await;
-        if let Some(meters) = meter::on() {
-            meters.answered(response.status().as_u16());
+    pub async fn answer(self: Arc<Self>, mut request: Request) -> Response {
+        let id = request_id::of(request.headers());
+        request.headers_mut().insert(X_REQUEST_ID, id.clone());
+        let is_logged = tracing::enabled!(tracing::Level::DEBUG);
+        let asked = is_logged.then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let mut response = self.answered(request).await;
+        let status = response.status().as_u16();
+        if let Some((method, path)) = asked {
+            tracing::debug!(request.id = ?id, %method, path, status, "answered");
         }
+        if let Some(meters) = meter::on() {
+            meters.answered(status);
+        }
+        response.headers_mut().insert(X_REQUEST_ID, id);
         response
     }
 
@@ -101,6 +111,7 @@ fn cors(rules: Arc<Guard>) -> CorsLayer {
             HeaderName::from_static("mcp-session-id"),
             HeaderName::from_static("mcp-protocol-version"),
             header::WWW_AUTHENTICATE,
+            X_REQUEST_ID,
         ])
         .max_age(Duration::from_secs(600))
 }

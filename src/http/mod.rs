@@ -14,6 +14,7 @@ mod lanes;
 pub mod metrics;
 mod origin;
 mod plain;
+mod request_id;
 mod server;
 mod traffic;
 

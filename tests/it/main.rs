@@ -32,6 +32,7 @@ mod integrations;
 mod light_schema;
 mod limits_http;
 mod llm;
+mod logs;
 mod maintenance;
 mod malformed;
 mod mcp_client;

@@ -90,7 +90,8 @@ async fn every_metric_has_a_type_and_a_help_and_the_same_value_in_json() {
     assert_eq!(n_samples, values(&text).len());
     let nodes = metrics.iter().find(|it| it["name"] == "dipeo_nodes_total").expect("counted");
     assert_eq!((&nodes["type"], nodes["help"].is_string()), (&json!("counter"), true));
-    let completed = json!({"name": "dipeo_nodes_total", "labels": {"outcome": "completed", "type": "code_job"}, "value": 1.0});
+    let completed =
+        json!({"name": "dipeo_nodes_total", "labels": {"outcome": "completed", "type": "code_job"}, "value": 1.0});
     assert!(nodes["samples"].as_array().expect("samples").contains(&completed), "{nodes}");
 }
 

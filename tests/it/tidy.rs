@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dipeo::nodes;
 
-const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret", "shown", "tls", "meter"];
+const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret", "shown", "tls", "meter", "redact"];
 
 /// Room to the rooms it may use (style.md 2); the words everybody uses are allowed everywhere.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -14,6 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("limits", &[]),
     ("meter", &[]),
+    ("redact", &[]),
+    ("logs", &["config"]),
     ("config", &["diagram"]),
     ("auth", &["config"]),
     ("diagram", &[]),
@@ -56,6 +58,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("rquickjs", &["code"]),
     ("oxc", &["code"]),
     ("reqwest", &["auth", "llm", "outside"]),
+    ("tracing_subscriber", &["logs"]),
     ("metrics", &["meter"]),
     ("metrics_exporter_prometheus", &["meter"]),
     ("minijinja", &["integrations", "nodes"]),
