@@ -128,6 +128,29 @@ pub const SUBSCRIPTIONS_PER_PRINCIPAL_MAX: usize = 2_000;
 /// Resources that one subscription may follow.
 pub const SUBSCRIBED_URIS_MAX: usize = 1_000;
 
+/// Events of an execution that whoever follows it is handed from one look at the store: few, so that a thousand who
+/// follow slowly hold little.
+pub const FOLLOWED_EVENTS: usize = 64;
+/// From how many bytes of payload on such a piece gets no further event; one event may be larger.
+pub const FOLLOWED_BYTES: usize = 64 * 1024;
+/// Rows of the log of all executions that whoever follows them passes over in one look.
+pub const FOLLOWED_ROWS: usize = 1_024;
+/// Least time between two looks of one who follows an execution where nothing happens, while others commit.
+pub const FOLLOW_PAUSE: Duration = Duration::from_millis(10);
+
+/// Streams of events, and sockets, that may be open at once (platform.md 6.1).
+pub const EVENT_STREAMS_MAX: usize = 256;
+/// Those of one principal, where clients say who they are (platform.md 6.1).
+pub const EVENT_STREAMS_PER_PRINCIPAL: usize = 5;
+/// Sockets that wait for the frame that says whose they are; they wait for ten seconds.
+pub const UNNAMED_SOCKETS_MAX: usize = 64;
+/// What one socket may follow: each is a look at the store per commit.
+pub const TOPICS_PER_SOCKET_MAX: usize = 64;
+/// Requests of one socket that may be under way at once.
+pub const REQUESTS_PER_SOCKET_MAX: usize = 8;
+/// Largest message that a socket takes, in bytes (platform.md 6.2).
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
 /// Requests more than were answered that one connection may have refused before it is slowed down: a client that
 /// learns needs few.
 pub const REFUSALS_FREE: u32 = 20;

@@ -2,13 +2,45 @@
 
 use std::io::{BufRead, Write};
 
+use clap::Args;
 use serde_json::Value;
 
-use super::args::{AskArgs, Command, parse};
+use super::args::Command;
+use super::parse::parse;
 use super::{Context, question, run};
 use crate::error::Error;
 use crate::handlers::ask_diagram::{Request, Response, ask_diagram};
 use crate::handlers::execution_object::Waiting;
+
+/// Example: dipeo ask "summarise a text file in three sentences"
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo ask \"summarise a text file in three sentences\"")]
+pub struct AskArgs {
+    /// What the diagram is to do
+    #[arg(required_unless_present = "to")]
+    pub text: Option<String>,
+    /// The same, as the guide has it
+    #[arg(long, value_name = "TEXT", conflicts_with = "text")]
+    pub to: Option<String>,
+    /// File of the workspace to write (default: projects/generated/<first words>.light.yaml)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<String>,
+    /// Run it at once, with the rights of a text that a client sent
+    #[arg(long)]
+    pub and_run: bool,
+    /// Seconds one draft may take (90)
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    /// Seconds the run may take
+    #[arg(long, value_name = "SECONDS", requires = "and_run")]
+    pub run_timeout: Option<f64>,
+    /// Who writes: openai, anthropic, gemini, ollama, or caller (you)
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
+    /// The model that writes
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+}
 
 /// Has a diagram written, and runs it when asked to.
 pub async fn ask(context: &Context<'_>, args: AskArgs) -> Result<u8, Error> {

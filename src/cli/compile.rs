@@ -2,11 +2,44 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use super::Context;
-use super::args::CompileArgs;
+use super::args::FormatArgs;
 use super::run::from_stdin;
 use crate::error::Error;
 use crate::handlers::compile_diagram::{Extras, Request, Response, compile_diagram};
+
+/// Example: dipeo compile examples/hello.light.yaml
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo compile examples/hello.light.yaml")]
+pub struct CompileArgs {
+    /// A file or a name in the workspace
+    pub diagram: Option<String>,
+    /// Read the text from stdin
+    #[arg(long, conflicts_with = "diagram")]
+    pub stdin: bool,
+    #[command(flatten)]
+    pub format: FormatArgs,
+    /// Structure only: no prompt files, no keys
+    #[arg(long)]
+    pub check_only: bool,
+    /// Save it under this name when it is valid
+    #[arg(long, value_name = "NAME")]
+    pub push_as: Option<String>,
+    /// Folder to save in
+    #[arg(long, value_name = "DIR", requires = "push_as")]
+    pub target_dir: Option<String>,
+    /// Do not save over another content
+    #[arg(long, requires = "push_as")]
+    pub create_only: bool,
+    /// Apply the repairs a machine can make and print the new text
+    #[arg(long)]
+    pub fix: bool,
+    /// Write the new text to the file instead of printing it
+    #[arg(long, requires = "fix", conflicts_with = "stdin")]
+    pub write: bool,
+}
 
 /// Checks a diagram, prints every problem, and repairs or saves it when asked to.
 pub async fn compile(context: &Context<'_>, args: CompileArgs) -> Result<u8, Error> {

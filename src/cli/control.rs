@@ -1,9 +1,9 @@
 //! `dipeo control`.
 
+use clap::Args;
 use serde_json::Value;
 
 use super::Context;
-use super::args::ControlArgs;
 use super::print::readable;
 use super::question::value_of;
 use super::results::describe;
@@ -12,6 +12,25 @@ use crate::error::Error;
 use crate::handlers::control_execution::{Request, control_execution};
 use crate::handlers::execution_object::Inspection;
 use crate::handlers::run_diagram::Waiting;
+
+/// Example: dipeo control exec_… answer yes --node approve
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo control exec_0123… answer yes --node approve")]
+pub struct ControlArgs {
+    pub execution_id: String,
+    /// answer, pause, resume (continue; also opens again what failed or was aborted), abort (cancel, stop),
+    /// complete, step, set_breakpoints, set_output or inspect
+    pub action: String,
+    /// The answer or output: JSON if it parses, else text; breakpoints: NODE,NODE; for resume a higher budget,
+    /// such as '{"usd": 0.1}'
+    pub value: Option<String>,
+    /// The waiting node, or the one to look at, by label or id
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Why; stored with what ends or reopens an execution
+    #[arg(long)]
+    pub reason: Option<String>,
+}
 
 /// Carries a control action out and shows the execution as it is then.
 pub async fn control(context: &Context<'_>, args: ControlArgs) -> Result<u8, Error> {

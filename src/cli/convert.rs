@@ -1,10 +1,34 @@
 //! `dipeo convert`.
 
+use clap::Args;
+
 use super::Context;
-use super::args::ConvertArgs;
 use super::run::from_stdin;
 use crate::error::Error;
 use crate::handlers::convert_diagram::{Request, convert_diagram};
+
+/// Example: dipeo convert review review.native.json
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo convert review review.native.json")]
+pub struct ConvertArgs {
+    /// A file, a name in the workspace, or - for stdin
+    pub input: String,
+    /// The file to write, or - for stdout
+    #[arg(id = "converted", value_name = "OUTPUT")]
+    pub output: String,
+    /// light, readable or native (detected)
+    #[arg(long, value_name = "FORMAT")]
+    pub from_format: Option<String>,
+    /// light, readable, native, mermaid or dot (by the suffix of OUTPUT)
+    #[arg(long, value_name = "FORMAT")]
+    pub to_format: Option<String>,
+    /// Fail when anything would be lost
+    #[arg(long)]
+    pub strict: bool,
+    /// Write over an existing OUTPUT
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// Writes a diagram in another format; what is lost goes to stderr.
 pub async fn convert(context: &Context<'_>, args: ConvertArgs) -> Result<u8, Error> {

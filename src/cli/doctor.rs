@@ -1,10 +1,26 @@
 //! `dipeo doctor`.
 
+use clap::Args;
+
 use super::Context;
-use super::args::DoctorArgs;
 use crate::error::Error;
 use crate::handlers::doctor::{self, Fact};
 use crate::handlers::torture::{self, Request, torture};
+
+/// Example: dipeo doctor
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo doctor\n         dipeo doctor --torture 60")]
+pub struct DoctorArgs {
+    /// Kill engines on a scratch database for so long, then prove that nothing was lost and nothing committed ran again
+    #[arg(long, value_name = "SECONDS")]
+    pub torture: Option<u64>,
+    /// Decides which diagrams run and how long engines live
+    #[arg(long, value_name = "N", requires = "torture")]
+    pub seed: Option<u64>,
+    /// Stop killing after so many kills
+    #[arg(long, value_name = "N", requires = "torture")]
+    pub kills: Option<u64>,
+}
 
 /// Exit code when something is to be done.
 const ACTION: u8 = 2;

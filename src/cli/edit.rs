@@ -1,11 +1,46 @@
 //! `dipeo edit`.
 
+use clap::Args;
 use serde_json::Value;
 
 use super::Context;
-use super::args::EditArgs;
 use crate::error::Error;
 use crate::handlers::edit_diagram::{EditRequest, Extras, Request, edit_diagram};
+
+/// Example: dipeo edit review --set 'writer.max_iteration=3'
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo edit review --set 'writer.max_iteration=3'")]
+pub struct EditArgs {
+    /// A file or a name in the workspace
+    pub diagram: String,
+    /// Give a field a value; VALUE is JSON if it parses, else text
+    #[arg(long, value_name = "NODE.FIELD=VALUE")]
+    pub set: Vec<String>,
+    /// Take a field away
+    #[arg(long, value_name = "NODE.FIELD")]
+    pub unset: Vec<String>,
+    /// Give a field of a person a value
+    #[arg(long, value_name = "PERSON.FIELD=VALUE")]
+    pub set_person: Vec<String>,
+    /// Add a node
+    #[arg(long, value_name = "LABEL=TYPE")]
+    pub add_node: Vec<String>,
+    /// Remove a node and its connections
+    #[arg(long, value_name = "NODE")]
+    pub remove_node: Vec<String>,
+    /// Rename a node; its connections follow
+    #[arg(long, value_name = "OLD=NEW")]
+    pub rename: Vec<String>,
+    /// Add a connection
+    #[arg(long, value_name = "FROM->TO")]
+    pub connect: Vec<String>,
+    /// Remove a connection
+    #[arg(long, value_name = "FROM->TO")]
+    pub disconnect: Vec<String>,
+    /// Print the new text and leave the file alone
+    #[arg(long)]
+    pub print: bool,
+}
 
 /// Changes a diagram in place; with `--print` shows the new text instead.
 pub async fn edit(context: &Context<'_>, args: EditArgs) -> Result<u8, Error> {

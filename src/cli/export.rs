@@ -1,9 +1,27 @@
 //! `dipeo export`.
 
+use clap::Args;
+
 use super::Context;
-use super::args::ExportArgs;
+use super::args::FormatArgs;
 use crate::error::Error;
 use crate::handlers::export_diagram::{Request, export_diagram};
+
+/// Example: dipeo export examples/debate.light.yaml debate.py
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo export examples/debate.light.yaml debate.py")]
+pub struct ExportArgs {
+    /// A file or a name in the workspace
+    pub diagram: String,
+    /// The file to write, or - for stdout
+    #[arg(value_name = "OUTPUT")]
+    pub file: String,
+    #[command(flatten)]
+    pub format: FormatArgs,
+    /// What to export to: python, mermaid or dot (from the suffix of OUTPUT: .py, .mmd, .dot)
+    #[arg(long, value_name = "TARGET")]
+    pub to: Option<String>,
+}
 
 /// Exports a diagram to a file, or to stdout.
 pub async fn export(context: &Context<'_>, args: ExportArgs) -> Result<u8, Error> {

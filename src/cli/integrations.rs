@@ -1,12 +1,84 @@
 //! `dipeo integrations`.
 
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Context;
-use super::args::{IntegrationsArgs, IntegrationsCommand};
 use crate::error::Error;
 use crate::handlers::integrations::{import, init, list, test_operation, validate};
+
+/// Example: dipeo integrations list
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo integrations list")]
+pub struct IntegrationsArgs {
+    #[command(subcommand)]
+    pub command: IntegrationsCommand,
+}
+
+/// What to do with manifests.
+#[derive(Debug, Subcommand)]
+pub enum IntegrationsCommand {
+    /// Write a manifest to begin with
+    Init {
+        /// Folder of the manifests (integrations/ of the workspace)
+        #[arg(long, value_name = "DIR")]
+        path: Option<String>,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Check manifests: every problem with its line
+    Validate {
+        /// A manifest or a folder of them (the workspace's and those that come with dipeo)
+        #[arg(long, value_name = "PATH")]
+        path: Option<String>,
+        /// Only this provider
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
+    },
+    /// Make a manifest of an OpenAPI document (3.0 or 3.1)
+    OpenapiImport {
+        /// The document: YAML or JSON
+        spec: String,
+        /// Name of the provider (the document's title)
+        #[arg(conflicts_with = "name_flag")]
+        name: Option<String>,
+        /// Name of the provider
+        #[arg(long = "name", id = "name_flag", value_name = "NAME")]
+        name_flag: Option<String>,
+        /// Folder of the manifests (integrations/ of the workspace); --output DIR does the same
+        #[arg(long, value_name = "DIR")]
+        to: Option<String>,
+        /// Instead of the document's server
+        #[arg(long, value_name = "URL")]
+        base_url: Option<String>,
+        /// Only operations whose name fits, as in 'list_*'
+        #[arg(long, value_name = "GLOB")]
+        only: Option<String>,
+        /// Replace a manifest that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Look at a provider, or call one of its operations
+    Test {
+        provider: String,
+        /// Call this operation
+        #[arg(long, value_name = "NAME")]
+        operation: Option<String>,
+        /// What its templates call config
+        #[arg(long, value_name = "JSON", requires = "operation")]
+        config: Option<String>,
+        /// Keep request and reply, without keys
+        #[arg(long, requires = "operation", conflicts_with = "replay")]
+        record: bool,
+        /// Answer from the recording, without network
+        #[arg(long, requires = "operation")]
+        replay: bool,
+    },
+    /// Show providers, operations and whether their keys are there
+    List,
+}
 
 /// Carries one of the commands around providers out.
 pub async fn integrations(context: &Context<'_>, args: IntegrationsArgs) -> Result<u8, Error> {

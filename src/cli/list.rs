@@ -1,9 +1,22 @@
 //! `dipeo list`.
 
+use clap::Args;
+
 use super::Context;
-use super::args::ListArgs;
 use crate::error::Error;
 use crate::handlers::list_diagrams::{Request, list_diagrams};
+
+/// Example: dipeo list --search review
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo list --search review")]
+pub struct ListArgs {
+    /// Only light, readable or native diagrams
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Only diagrams whose name, path or description contains this
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+}
 
 /// Shows the diagrams of the workspace.
 pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {

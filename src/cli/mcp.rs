@@ -7,10 +7,21 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Context;
+use super::serve::OfferedArgs;
 use crate::error::Error;
 use crate::handlers::mcp_bundle::{self, mcp_bundle};
 use crate::handlers::mcp_install::{self, Action, Change, mcp_install};
 use crate::handlers::mcp_manifest::{self, mcp_manifest};
+
+/// Example: claude mcp add dipeo -- dipeo mcp
+#[derive(Debug, Args)]
+#[command(after_help = "Example: claude mcp add dipeo -- dipeo mcp", args_conflicts_with_subcommands = true)]
+pub struct McpArgs {
+    #[command(subcommand)]
+    pub command: Option<McpCommand>,
+    #[command(flatten)]
+    pub offered: OfferedArgs,
+}
 
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]

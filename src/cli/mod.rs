@@ -19,18 +19,22 @@ mod integrations;
 mod list;
 mod maintenance;
 mod mcp;
+mod parse;
 mod print;
 mod question;
 mod replay;
 mod results;
 mod run;
 mod secrets;
+mod serve;
 mod stats;
 mod tokens;
 mod trust;
 mod watch;
 
-pub use args::{Cli, Command, Form, McpArgs, introduction, overrides, parse};
+pub use args::{Cli, Command, Form, introduction, overrides};
+pub use mcp::McpArgs;
+pub use parse::parse;
 pub use print::{Output, print_error};
 
 use std::path::PathBuf;

@@ -1,14 +1,27 @@
 //! `dipeo replay`.
 
+use clap::Args;
 use serde_json::json;
 
 use super::Context;
-use super::args::ReplayArgs;
 use super::results::describe;
 use crate::error::Error;
 use crate::handlers::execution_object::ExecutionObject;
 use crate::handlers::replay_execution::{Extras, Request, replay_execution};
 use crate::handlers::run_diagram::Waiting;
+
+/// Example: dipeo replay exec_…
+#[derive(Debug, Args)]
+#[command(after_help = "Every answer from outside is the recorded one: no network, no host effect. \
+                        Exit code: 0 the same came out, 1 something else, 6 a request was not recorded.\n\
+                        Example: dipeo replay exec_0123…")]
+pub struct ReplayArgs {
+    /// An execution that has ended
+    pub execution_id: String,
+    /// Print the id and return; the replay goes on by itself
+    #[arg(long)]
+    pub background: bool,
+}
 
 /// Runs an execution once more from its recordings and says whether the same came out.
 pub async fn replay(context: &Context<'_>, args: ReplayArgs) -> Result<u8, Error> {

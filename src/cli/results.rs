@@ -1,7 +1,8 @@
 //! `dipeo results`.
 
+use clap::Args;
+
 use super::Context;
-use super::args::ResultsArgs;
 use super::print::readable;
 use super::run::{body, exit_code, headline};
 use crate::engine::Status;
@@ -11,6 +12,38 @@ use crate::handlers::list_executions::{self, list_executions, newest_execution};
 use crate::handlers::run_diagram::Waiting;
 use crate::handlers::see_result::{self, Detail, see_result};
 use crate::limits;
+
+/// Example: dipeo results --latest --verbose
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo results --latest --verbose")]
+pub struct ResultsArgs {
+    /// The execution; without it the last ones are listed
+    pub execution_id: Option<String>,
+    /// The newest execution
+    #[arg(long, conflicts_with = "execution_id")]
+    pub latest: bool,
+    /// Conversation, all outputs, variables
+    #[arg(long)]
+    pub verbose: bool,
+    /// Only this node, by label or id
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Wait until it has ended or is paused, at most so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
+    pub wait: Option<u32>,
+    /// Only executions of this status
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Only executions of this diagram
+    #[arg(long, value_name = "NAME")]
+    pub diagram: Option<String>,
+    /// At most so many executions
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Characters to show at most
+    #[arg(long, value_name = "N", default_value_t = crate::limits::RESULT_CHARS_DEFAULT)]
+    pub max_chars: usize,
+}
 
 /// Shows one execution, or lists the last ones.
 pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Error> {

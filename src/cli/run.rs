@@ -1,9 +1,12 @@
 //! `dipeo run`.
 
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Models, RunArgs};
+use super::args::FormatArgs;
 use super::print::{Output, readable, shortened};
 use super::{Context, question, watch};
 use crate::engine::Status;
@@ -13,6 +16,78 @@ use crate::handlers::run_diagram::{Extras, Request, Waiting, run_diagram};
 use crate::handlers::see_result::{self, Detail, see_result};
 use crate::handlers::{control_execution, run_diagram};
 use crate::limits;
+
+/// Example: dipeo run examples/hello.light.yaml --input name=Ann
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo run examples/hello.light.yaml --input name=Ann")]
+pub struct RunArgs {
+    /// A file, a name in the workspace, or - for stdin
+    pub diagram: String,
+    #[command(flatten)]
+    pub format: FormatArgs,
+    /// JSON file with the diagram's inputs
+    #[arg(long, value_name = "FILE", conflicts_with = "input_data")]
+    pub inputs: Option<PathBuf>,
+    /// The diagram's inputs as JSON
+    #[arg(long, value_name = "JSON")]
+    pub input_data: Option<String>,
+    /// One input; VALUE is JSON if it parses, else text
+    #[arg(long = "input", value_name = "NAME=VALUE")]
+    pub input: Vec<String>,
+    /// Seconds the run may take, 300 unless the diagram says otherwise; pauses do not count
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    /// What the run may spend: usd, tokens, calls, seconds; at the limit it pauses (on_limit=fail ends it)
+    #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
+    pub budget: Vec<String>,
+    /// Print the id and return; the run goes on by itself
+    #[arg(long)]
+    pub background: bool,
+    /// Do not ask questions here; the execution pauses and can be answered later
+    #[arg(long)]
+    pub no_interactive: bool,
+    /// Two lines at most: status, result
+    #[arg(long)]
+    pub simple: bool,
+    /// Print how long each node took
+    #[arg(long)]
+    pub timing: bool,
+    /// Who answers for every person
+    #[arg(long, value_name = "WHO")]
+    pub models: Option<Models>,
+    /// full; mock has no outside effect; debug pauses before breakpoints
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Pause before this node (debug mode)
+    #[arg(long = "break", value_name = "NODE")]
+    pub breakpoints: Vec<String>,
+    /// Template warnings are failures
+    #[arg(long)]
+    pub strict: bool,
+    /// Id of the new execution
+    #[arg(long, value_name = "ID", env = "DIPEO_EXECUTION_ID")]
+    pub execution_id: Option<String>,
+    /// The same key again within 24 h returns the first execution
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Show progress even without a terminal
+    #[arg(long, conflicts_with = "no_watch")]
+    pub watch: bool,
+    /// Show no progress
+    #[arg(long)]
+    pub no_watch: bool,
+
+    /// Print what models say on stderr while they say it
+    #[arg(long, conflicts_with = "watch")]
+    pub stream: bool,
+}
+
+/// Who answers for every person of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Models {
+    Caller,
+    Scripted,
+}
 
 /// Largest diagram taken from stdin, in bytes.
 const STDIN_BYTES_MAX: u64 = limits::DIAGRAM_BYTES_MAX as u64;

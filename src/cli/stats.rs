@@ -1,9 +1,21 @@
 //! `dipeo stats`.
 
+use clap::Args;
+
 use super::Context;
-use super::args::StatsArgs;
+use super::args::FormatArgs;
 use crate::error::Error;
 use crate::handlers::diagram_stats::{Request, Response, diagram_stats};
+
+/// Example: dipeo stats examples/debate.light.yaml
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo stats examples/debate.light.yaml")]
+pub struct StatsArgs {
+    /// A file or a name in the workspace
+    pub diagram: String,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
 
 /// Counts what a diagram consists of.
 pub async fn stats(context: &Context<'_>, args: StatsArgs) -> Result<u8, Error> {

@@ -2,10 +2,32 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use clap::Args;
+
 use super::Context;
-use super::args::TrustArgs;
 use crate::error::Error;
 use crate::handlers::trust_diagram::{Request, Response, trust_diagram};
+
+/// Example: dipeo trust review
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo trust review")]
+pub struct TrustArgs {
+    /// A file or a name in the workspace
+    #[arg(required_unless_present_any = ["list", "config"])]
+    pub diagram: Option<String>,
+    /// Do not ask (only from a terminal)
+    #[arg(long)]
+    pub yes: bool,
+    /// Show all grants
+    #[arg(long)]
+    pub list: bool,
+    /// Take the grant back
+    #[arg(long, conflicts_with_all = ["list", "config"])]
+    pub revoke: bool,
+    /// Let the policy keys of dipeo.toml count, as the file is now
+    #[arg(long)]
+    pub config: bool,
+}
 
 /// Shows what a diagram would be allowed to do, asks, and grants it.
 pub async fn trust(context: &Context<'_>, args: TrustArgs) -> Result<u8, Error> {

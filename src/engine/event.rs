@@ -154,6 +154,9 @@ pub struct NodeCompleted {
     pub output: StoredOutput,
     pub handles: Published,
     pub duration_ms: i64,
+    /// Of `duration_ms` what its effects waited until the start of their attempts was durable.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub store_ms: i64,
     #[serde(skip_serializing_if = "Map::is_empty", default)]
     pub meta: Map<String, Value>,
     /// `custom_data` of a start.
@@ -390,6 +393,25 @@ pub struct TokenUsage {
 
 fn is_none(n_calls: &u64) -> bool {
     *n_calls == 0
+}
+
+fn is_zero(ms: &i64) -> bool {
+    *ms == 0
+}
+
+impl TokenUsage {
+    /// Counts `more` in.
+    pub fn add(&mut self, more: Self) {
+        self.input += more.input;
+        self.output += more.output;
+        self.cached += more.cached;
+        self.total += more.total;
+        self.unpriced_calls += more.unpriced_calls;
+        self.cost_usd = match (self.cost_usd, more.cost_usd) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
+        };
+    }
 }
 
 impl Event {

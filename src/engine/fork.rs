@@ -176,6 +176,7 @@ mod tests {
                 output: StoredOutput { body: Arc::new(Value::Null), forms: None },
                 handles: Published::Normal,
                 duration_ms: 0,
+                store_ms: 0,
                 meta: Map::new(),
                 variables: Map::new(),
                 exposed: Map::new(),

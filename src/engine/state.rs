@@ -340,13 +340,13 @@ impl ExecutionState {
     /// Adds what an attempt used: a completion says it in its meta, a failure that was billed in its details.
     fn spend(&mut self, idx: usize, facts: Option<&Map<String, Value>>) {
         let Some((facts, usage)) = facts.and_then(|it| Some((it, usage_of(it)?))) else { return };
-        add(self.nodes[idx].usage.get_or_insert_default(), usage);
+        self.nodes[idx].usage.get_or_insert_default().add(usage);
         if self.is_copied {
             return;
         }
-        add(&mut self.usage, usage);
+        self.usage.add(usage);
         if let Some(person) = facts.get("person_id").and_then(Value::as_str) {
-            add(self.usage_by_person.entry(person.to_owned()).or_default(), usage);
+            self.usage_by_person.entry(person.to_owned()).or_default().add(usage);
         }
     }
 
@@ -495,7 +495,8 @@ pub fn last_message(messages: &[Message], timestamps: &BTreeMap<u64, Timestamp>)
     })
 }
 
-fn usage_of(facts: &Map<String, Value>) -> Option<TokenUsage> {
+/// What an attempt used, as its meta or the details of its failure say it.
+pub fn usage_of(facts: &Map<String, Value>) -> Option<TokenUsage> {
     let tokens: Option<TokenUsage> = facts.get("llm_usage").and_then(|it| serde_json::from_value(it.clone()).ok());
     let cost = facts.get("cost");
     if tokens.is_none() && cost.is_none() {
@@ -504,16 +505,4 @@ fn usage_of(facts: &Map<String, Value>) -> Option<TokenUsage> {
     let cost_usd = cost.and_then(|it| it.get("usd")?.as_f64());
     let unpriced_calls = cost.and_then(|it| it.get("unpriced_calls")?.as_u64()).unwrap_or(0);
     Some(TokenUsage { cost_usd, unpriced_calls, ..tokens.unwrap_or_default() })
-}
-
-fn add(sum: &mut TokenUsage, more: TokenUsage) {
-    sum.input += more.input;
-    sum.output += more.output;
-    sum.cached += more.cached;
-    sum.total += more.total;
-    sum.unpriced_calls += more.unpriced_calls;
-    sum.cost_usd = match (sum.cost_usd, more.cost_usd) {
-        (None, None) => None,
-        (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
-    };
 }

@@ -452,7 +452,7 @@ fn shown_budget(budgets: &[SpentBudget]) -> Option<ShownBudget> {
 }
 
 /// A billionth of a dollar is enough; sums of prices have digits that mean nothing.
-fn rounded(usd: f64) -> f64 {
+pub(super) fn rounded(usd: f64) -> f64 {
     (usd * 1e9).round() / 1e9
 }
 

@@ -101,7 +101,12 @@ async fn next_token(tokens: &mut Option<broadcast::Receiver<TokenNote>>, executi
     }
 }
 
-fn is_settled(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
+/// Whether nothing happens any more by itself: the execution has ended, or is paused and somebody has to act.
+///
+/// # Errors
+///
+/// `EXECUTION_NOT_FOUND`, what the database says.
+pub(super) fn is_settled(store: &Store, execution_id: &ExecutionId) -> Result<bool, Error> {
     let row = store.status(execution_id)?.ok_or_else(|| not_found(execution_id))?;
     match row {
         Status::Paused => Ok(!waits_for_moving_child(store, execution_id)?),

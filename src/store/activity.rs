@@ -3,7 +3,9 @@
 use rusqlite::Row;
 
 use super::Store;
-use super::columns::{StatusWord, Whole};
+use super::columns::{StatusWord, Whole, limit};
+use super::failure::Failure;
+use super::transitions::{TransitionRow, read_row as read_transition};
 use crate::engine::Status;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -48,6 +50,63 @@ impl Store {
             let rows = statement.query_map([Whole(mark)], read_row)?.collect::<Result<Vec<_>, _>>()?;
             let end = rows.last().map_or(mark, |it| it.1);
             Ok((rows.into_iter().filter_map(|it| it.0).collect(), end))
+        })
+    }
+}
+
+/// A beginning, a pause, a resumption or an end of some execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub execution_id: String,
+    pub principal: Option<String>,
+    pub row: TransitionRow,
+}
+
+/// A piece of the log of all executions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    pub turns: Vec<Turn>,
+    /// Up to where the log was looked through: the mark of the next look.
+    pub end: u64,
+}
+
+impl Store {
+    /// Looks through at most `n_max` rows after `mark` for turns of executions that are nobody's children; stops
+    /// behind the turn with which the payloads have `bytes_max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn turns_since(&self, mark: u64, n_max: usize, bytes_max: usize) -> Result<Turns, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT coalesce(max(rowid), ?1) FROM
+                        (SELECT rowid FROM transitions WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)";
+            let params = (Whole(mark), limit(Some(n_max)));
+            let end = connection.prepare_cached(sql)?.query_row(params, |row| row.get::<_, Whole>(0))?.0;
+            let sql = "SELECT t.seq, t.node_id, t.phase, t.payload, t.created_at, t.rowid, t.execution_id, e.principal
+                         FROM transitions AS t JOIN executions AS e ON e.execution_id = t.execution_id
+                        WHERE t.rowid > ?1 AND t.rowid <= ?2 AND e.kind <> 'child'
+                          AND t.phase IN ('execution_started', 'execution_paused', 'execution_resumed',
+                                          'execution_completed', 'execution_error', 'execution_aborted')
+                        ORDER BY t.rowid";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut found = Turns { turns: Vec::new(), end };
+            let mut n_bytes = 0;
+            let rows = statement.query_and_then([Whole(mark), Whole(end)], |row| {
+                let turn =
+                    Turn { row: read_transition(connection, row)?, execution_id: row.get(6)?, principal: row.get(7)? };
+                Ok::<_, Failure>((row.get::<_, Whole>(5)?.0, turn))
+            })?;
+            for turn in rows {
+                let (place, turn) = turn?;
+                n_bytes += turn.row.payload.len();
+                found.turns.push(turn);
+                if n_bytes >= bytes_max {
+                    found.end = place;
+                    break;
+                }
+            }
+            Ok(found)
         })
     }
 }

@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use activity::Moved;
+pub use activity::{Moved, Turn, Turns};
 pub use backup::{copy, restore};
 pub use blobs::Blob;
 pub use children::ChildRow;
@@ -57,7 +57,7 @@ pub use retention::{Deleted, Rules, StatusRules, Unused};
 pub use sources::{NewRevision, RevisionRow, Source};
 pub use space::{Space, TableSize};
 pub use tokens::{NewToken, TokenRow};
-pub use transitions::TransitionRow;
+pub use transitions::{LogPage, TransitionRow};
 
 use crate::clock::Clock;
 use crate::error::Error;

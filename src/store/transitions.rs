@@ -3,11 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
-use super::columns::{Moment, Whole, limit};
+use super::columns::{Moment, StatusWord, Whole, limit};
 use super::failure::Failure;
 use super::large_values::{keep, whole};
 use crate::clock::Timestamp;
-use crate::engine::Transition;
+use crate::engine::{Status, Transition};
 use crate::error::Error;
 use crate::ids::ExecutionId;
 
@@ -22,7 +22,53 @@ pub struct TransitionRow {
     pub created_at: Timestamp,
 }
 
+/// A piece of a log that fits into memory, whatever the log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPage {
+    /// The status of the execution before the rows were read: the log of one that had ended was complete then.
+    pub status: Status,
+    pub rows: Vec<TransitionRow>,
+    /// There are more rows behind these.
+    pub is_cut: bool,
+}
+
 impl Store {
+    /// Returns what follows `after_seq` in the log of an execution: at most `n_max` rows, and none behind those whose
+    /// payloads have `bytes_max` bytes together. `None` when there is no such execution.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn log_page(
+        &self,
+        execution_id: &ExecutionId,
+        after_seq: u64,
+        n_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<LogPage>, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT status FROM executions WHERE execution_id = ?1";
+            let status = connection.prepare_cached(sql)?.query_row([execution_id.as_str()], |row| row.get(0));
+            let Some(StatusWord(status)) = status.optional()? else { return Ok(None) };
+            let sql = "SELECT seq, node_id, phase, payload, created_at FROM transitions
+                        WHERE execution_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql)?;
+            let params = (execution_id.as_str(), Whole(after_seq), limit(Some(n_max)));
+            let mut page = LogPage { status, rows: Vec::new(), is_cut: false };
+            let mut n_bytes = 0;
+            for row in statement.query_and_then(params, |row| read_row(connection, row))? {
+                let row = row?;
+                n_bytes += row.payload.len();
+                page.rows.push(row);
+                page.is_cut = page.rows.len() == n_max || n_bytes >= bytes_max;
+                if page.is_cut {
+                    break;
+                }
+            }
+            Ok(Some(page))
+        })
+    }
+
     /// Returns the log of an execution after `after_seq`, in order; empty when there is none.
     ///
     /// # Errors
@@ -44,7 +90,8 @@ impl Store {
     }
 }
 
-fn read_row(connection: &Connection, row: &Row<'_>) -> Result<TransitionRow, Failure> {
+/// Reads a row whose first columns are seq, node, phase, payload and time.
+pub(super) fn read_row(connection: &Connection, row: &Row<'_>) -> Result<TransitionRow, Failure> {
     Ok(TransitionRow {
         seq: row.get::<_, Whole>(0)?.0,
         node_id: row.get(1)?,

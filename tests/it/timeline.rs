@@ -62,6 +62,7 @@ fn event(what: What) -> Event {
             output: StoredOutput { body: Value::Null.into(), forms: None },
             handles: Published::Normal,
             duration_ms: 1,
+            store_ms: 0,
             meta: Map::new(),
             variables: Map::new(),
             exposed: Map::new(),

@@ -3,12 +3,14 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::record::Gate;
+use crate::clock::{Clock, Timestamp};
 use crate::compile::{NodeIdx, Plan};
 use crate::error::Error;
 use crate::nodes::policy::timed_out;
@@ -34,9 +36,28 @@ pub(super) struct Attempt {
     pub(super) cx: NodeContext,
     pub(super) work: Work,
     /// What must be durable first.
-    pub(super) gate: Option<Gate>,
+    pub(super) gate: Option<TimedGate>,
     /// The pause before a repetition.
     pub(super) delay: Option<Duration>,
+}
+
+/// A gate, and how long it was waited for.
+pub(super) struct TimedGate {
+    pub(super) gate: Gate,
+    pub(super) clock: Arc<dyn Clock>,
+    /// When the attempt was decided on.
+    pub(super) since: Timestamp,
+    pub(super) waited_ms: Arc<AtomicI64>,
+}
+
+impl TimedGate {
+    /// Waits for the gate. The time is read once, behind a wait for the disk: nodes without effects never come here.
+    async fn opened(self, delay: Option<Duration>) {
+        self.gate.await;
+        let delay_ms = delay.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX));
+        let waited_ms = self.clock.now().since_ms(self.since.plus_ms(delay_ms));
+        self.waited_ms.fetch_add(waited_ms, Ordering::Relaxed);
+    }
 }
 
 impl Attempt {
@@ -45,7 +66,7 @@ impl Attempt {
             tokio::time::sleep(delay).await;
         }
         if let Some(gate) = self.gate {
-            gate.await;
+            gate.opened(self.delay).await;
         }
         let node = &self.plan.nodes[self.node].node;
         let work = match &self.work {

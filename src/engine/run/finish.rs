@@ -2,6 +2,7 @@
 //! an execution pauses and ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -70,6 +71,7 @@ impl Run {
             output: stored.clone(),
             handles: output.published,
             duration_ms,
+            store_ms: live.store_ms.map_or(0, |it| it.load(Ordering::Relaxed)),
             meta: output.meta,
             variables: output.variables,
             exposed: output.exposed,

@@ -23,6 +23,7 @@ mod tape;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -151,6 +152,8 @@ struct Live {
     items: Vec<ItemDone>,
     /// What its attempt has heard from outside and nobody has kept yet.
     tape: Option<Arc<Written>>,
+    /// What its effects have waited for the disk, in milliseconds.
+    store_ms: Option<Arc<AtomicI64>>,
 }
 
 impl Live {
@@ -167,6 +170,7 @@ impl Live {
             notes: Notes::default(),
             items: Vec::new(),
             tape: None,
+            store_ms: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::attempt::{Attempt, Finished, Work};
+use super::attempt::{Attempt, Finished, TimedGate, Work};
 use super::{Live, Run, Stage};
 use crate::compile::{EdgeIdx, NodeIdx};
 use crate::engine::event::{Event, NodeStarted};
@@ -95,7 +95,7 @@ impl Run {
             return;
         }
         let has_effect = self.plan.nodes[node].node.effect() == Effect::Outside;
-        let gate = has_effect.then(|| self.record.gate());
+        let gate = has_effect.then(|| self.timed_gate(node));
         self.must_flush |= has_effect;
         let ports = self.ports_of(node);
         let cx = self.context(node, ports);
@@ -108,6 +108,13 @@ impl Run {
             }
         }
         self.in_flight.push(future);
+    }
+
+    /// What an effect of `node` waits for.
+    fn timed_gate(&mut self, node: NodeIdx) -> TimedGate {
+        let (gate, clock, since) = (self.record.gate(), Arc::clone(&self.ports.clock), self.state.last_at());
+        let waited_ms = self.live.get_mut(&node).map(|it| Arc::clone(it.store_ms.get_or_insert_default()));
+        TimedGate { gate, clock, since, waited_ms: waited_ms.unwrap_or_default() }
     }
 
     /// Runs the next attempt of a live node after a pause. Whoever took the execution over meanwhile waits for the

@@ -165,6 +165,7 @@ impl Copying<'_> {
             output: StoredOutput { body: Arc::new(value.clone()), forms: None },
             handles: Published::Normal,
             duration_ms: 0,
+            store_ms: 0,
             meta: Map::new(),
             variables: Map::new(),
             exposed: Map::new(),

@@ -259,6 +259,7 @@ mod tests {
             output,
             handles: Published::Normal,
             duration_ms: 0,
+            store_ms: 0,
             meta,
             variables,
             exposed,

@@ -22,6 +22,7 @@ fn completed(iteration: u32, attempt: u32) -> Event {
         output: StoredOutput { body: Value::Null.into(), forms: None },
         handles: Published::Normal,
         duration_ms: 0,
+        store_ms: 0,
         meta: Map::new(),
         variables: Map::new(),
         exposed: Map::new(),
