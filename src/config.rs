@@ -81,6 +81,7 @@ impl Environment {
 pub struct Overrides {
     pub workspace: Option<PathBuf>,
     pub database: Option<String>,
+    pub server: Option<String>,
     pub durability: Option<String>,
     pub host: Option<String>,
     pub port: Option<u16>,
@@ -133,6 +134,8 @@ pub struct Config {
     pub public_url: Option<String>,
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
+    /// The server that carries out what commands ask, instead of this process.
+    pub server: Option<String>,
     pub auth: AuthSettings,
     pub mcp: McpSettings,
     pub limits: LimitSettings,
@@ -197,7 +200,7 @@ struct WorkspacePolicy {
     host_code: bool,
 }
 
-const KNOWN_VARIABLES: [&str; 19] = [
+const KNOWN_VARIABLES: [&str; 20] = [
     "DIPEO_BASE_DIR",
     "DIPEO_DURABILITY",
     "DIPEO_LOG_LEVEL",
@@ -206,6 +209,7 @@ const KNOWN_VARIABLES: [&str; 19] = [
     "DIPEO_PORT",
     "DIPEO_EXECUTION_ID",
     "DIPEO_TOKEN",
+    "DIPEO_SERVER",
     "DIPEO_AUTH_AUDIENCE",
     "DIPEO_AUTH_ISSUER",
     "DIPEO_AUTH_JWKS_URL",
@@ -258,6 +262,7 @@ impl Config {
                 .unwrap_or_else(|| "127.0.0.1".into()),
             port: overrides.port.or(port).or(file.server.port).unwrap_or(8000),
             public_url: overrides.public_url.clone(),
+            server: overrides.server.clone().or_else(|| env.get("DIPEO_SERVER").map(str::to_owned)),
             allowed_hosts: overrides.allowed_hosts.clone(),
             allowed_origins: origins(overrides, env)?,
             auth: AuthSettings::load(env, file.auth)?,
@@ -274,7 +279,11 @@ impl Config {
             claude_dir,
             user_folders: UserFolders::of(env),
             explained: Vec::new(),
-            named: Named { workspace: overrides.workspace.is_some(), database: overrides.database.is_some() },
+            named: Named {
+                workspace: overrides.workspace.is_some(),
+                database: overrides.database.is_some(),
+                server: overrides.server.is_some(),
+            },
         };
         config.explained = sources.explain(&config);
         Ok(config)

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ColorChoice;
-use dipeo::cli::{self, Cli, Command, McpArgs, Output};
+use dipeo::cli::{self, Cli, Command, McpArgs, Output, Remote};
 use dipeo::clock::{Clock, SystemClock};
 use dipeo::code::Code;
 use dipeo::config::{Config, Environment, LogSettings};
@@ -19,6 +19,7 @@ use dipeo::handlers::supervisor::release_dead;
 use dipeo::handlers::{App, Caller, list_executions};
 use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
+use dipeo::mcp::client::RemoteServer;
 use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
 use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, spawn_detached};
@@ -54,9 +55,11 @@ fn as_it_is_called(arguments: &mut Vec<OsString>) {
     }
 }
 
-/// `dipeo --server` is the guide's form of `dipeo serve`.
+/// `dipeo --server`, alone or with flags behind it, is the guide's form of `dipeo serve`; with an address it is the
+/// flag that names a server.
 fn as_the_guide_has_it(arguments: &mut [OsString]) {
-    if let Some(first) = arguments.get_mut(1).filter(|it| *it == "--server") {
+    let has_address = arguments.get(2).is_some_and(|it| !it.as_encoded_bytes().starts_with(b"-"));
+    if let Some(first) = arguments.get_mut(1).filter(|it| *it == "--server" && !has_address) {
         *first = "serve".into();
     }
 }
@@ -112,6 +115,7 @@ async fn dispatch(
     let app = Arc::new(build(config, command.role())?);
     begin_to_log(&app, cli.global.debug);
     let quiet = cli.global.quiet;
+    let remote = remote(&app.config, &command, output)?;
     let stop = CancellationToken::new();
     let outcome = match command {
         Command::Mcp(McpArgs { command: None, .. }) => {
@@ -128,7 +132,8 @@ async fn dispatch(
         }
         command => {
             let caller = Caller::Terminal { working_dir: working_dir.clone() };
-            let context = cli::Context { app: &app, caller, working_dir, output, quiet, manifest: mcp::manifest };
+            let context =
+                cli::Context { app: &app, caller, working_dir, output, quiet, remote, manifest: mcp::manifest };
             cli::execute(&context, command).await
         }
     };
@@ -138,6 +143,20 @@ async fn dispatch(
     }
     app.close().await;
     outcome
+}
+
+/// The server that carries the command out, when the user named one.
+fn remote(config: &Config, command: &Command, output: Output) -> Result<Option<Remote>, Error> {
+    let Some(address) = cli::remote_address(config, command)? else { return Ok(None) };
+    let server = Arc::new(RemoteServer::new(address, config.auth.token.clone())?);
+    if server.shows_its_token() {
+        output.note(&format!("warning: the token goes to {address} in the clear; use https"));
+    }
+    let ask: cli::Ask = Arc::new(move |name, request| {
+        let server = Arc::clone(&server);
+        Box::pin(async move { server.ask(name, request).await })
+    });
+    Ok(Some(Remote { address: address.to_owned(), ask }))
 }
 
 /// Puts the application together. Nothing is opened or started yet.

@@ -79,6 +79,10 @@ pub struct Global {
     /// Log everything on stderr
     #[arg(long, global = true)]
     pub debug: bool,
+    /// Let this `dipeo serve` do it: run, results, list, compile, control, fork, replay, diff, stats (also
+    /// DIPEO_SERVER; its token in DIPEO_TOKEN)
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
 }
 
 /// How results are printed.
@@ -180,8 +184,12 @@ pub fn introduction() -> String {
 
 /// What the flags set of the configuration.
 pub fn overrides(cli: &Cli) -> Overrides {
-    let mut overrides =
-        Overrides { workspace: cli.global.workspace.clone(), database: cli.global.db.clone(), ..Overrides::default() };
+    let mut overrides = Overrides {
+        workspace: cli.global.workspace.clone(),
+        database: cli.global.db.clone(),
+        server: cli.global.server.clone(),
+        ..Overrides::default()
+    };
     if let Some(Command::Serve(args)) = &cli.command {
         overrides.host.clone_from(&args.host);
         overrides.port = args.port;

@@ -8,7 +8,7 @@ use super::Context;
 use super::args::FormatArgs;
 use super::run::from_stdin;
 use crate::error::Error;
-use crate::handlers::compile_diagram::{Extras, Request, Response, compile_diagram};
+use crate::handlers::compile_diagram::{Extras, Request, Response};
 
 /// Example: dipeo compile examples/hello.light.yaml
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub struct CompileArgs {
 
 /// Checks a diagram, prints every problem, and repairs or saves it when asked to.
 pub async fn compile(context: &Context<'_>, args: CompileArgs) -> Result<u8, Error> {
-    let read = read(context, &args)?;
+    let read = read(context, &args).await?;
     let request = Request {
         content: read.text,
         format_type: args.format.name(),
@@ -58,7 +58,7 @@ pub async fn compile(context: &Context<'_>, args: CompileArgs) -> Result<u8, Err
         shown_as: Some(read.shown_as),
         write_to: read.path.filter(|_| args.write),
     };
-    let response = compile_diagram(context.app, &context.caller, request, extras).await?;
+    let response = context.compile_diagram(request, extras).await?;
     if context.output.is_json() {
         context.output.json(&response)?;
     } else if args.fix {
@@ -98,7 +98,7 @@ struct Read {
     path: Option<PathBuf>,
 }
 
-fn read(context: &Context<'_>, args: &CompileArgs) -> Result<Read, Error> {
+async fn read(context: &Context<'_>, args: &CompileArgs) -> Result<Read, Error> {
     if args.stdin {
         return Ok(Read { text: from_stdin()?, shown_as: "stdin".to_owned(), path: None });
     }
@@ -107,6 +107,10 @@ fn read(context: &Context<'_>, args: &CompileArgs) -> Result<Read, Error> {
             Error::invalid("INVALID_INPUT", "no diagram is given").hint("name a file or a diagram, or use --stdin")
         );
     };
+    if let Some(text) = context.remote_text(diagram).await? {
+        let path = Some(context.working_dir.join(diagram)).filter(|it| it.is_file());
+        return Ok(Read { text, shown_as: diagram.clone(), path });
+    }
     let source = context.app.workspace.open_typed(diagram, &context.working_dir, None)?;
     let shown_as = source.path.as_deref().map_or_else(
         || diagram.clone(),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Context;
 use crate::error::Error;
-use crate::handlers::list_diagrams::{Request, list_diagrams};
+use crate::handlers::list_diagrams::Request;
 
 /// Example: dipeo list --search review
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct ListArgs {
 /// Shows the diagrams of the workspace.
 pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
     let request = Request { format: args.format, search: args.search };
-    let response = list_diagrams(context.app, &context.caller, request).await?;
+    let response = context.list_diagrams(request).await?;
     if context.output.is_json() {
         context.output.json(&response)?;
         return Ok(0);

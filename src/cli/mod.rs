@@ -6,6 +6,7 @@
 
 mod args;
 mod ask;
+mod asked;
 mod compile;
 mod control;
 mod convert;
@@ -33,6 +34,7 @@ mod trust;
 mod watch;
 
 pub use args::{Cli, Command, Form, introduction, overrides};
+pub use asked::{Ask, Remote, remote_address};
 pub use mcp::McpArgs;
 pub use parse::parse;
 pub use print::{Output, print_error};
@@ -51,6 +53,8 @@ pub struct Context<'a> {
     pub working_dir: PathBuf,
     pub output: Output,
     pub quiet: bool,
+    /// The server that carries out what is asked; absent where this process does.
+    pub remote: Option<Remote>,
     /// Makes the manifest of the MCP server, which is another adapter's.
     pub manifest: fn() -> Value,
 }

@@ -8,9 +8,8 @@ use super::run::{body, exit_code, headline};
 use crate::engine::Status;
 use crate::error::Error;
 use crate::handlers::execution_object::ExecutionObject;
-use crate::handlers::list_executions::{self, list_executions, newest_execution};
-use crate::handlers::run_diagram::Waiting;
-use crate::handlers::see_result::{self, Detail, see_result};
+use crate::handlers::list_executions;
+use crate::handlers::see_result::{self, Detail};
 use crate::limits;
 
 /// Example: dipeo results --latest --verbose
@@ -65,7 +64,7 @@ pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Err
             max_chars: Some(args.max_chars),
             ..Default::default()
         };
-        let object = see_result(context.app, &context.caller, request, Waiting::default()).await?;
+        let object = context.see_result(request).await?;
         if left == 0 || object.status.has_ended() || object.status == Status::Paused {
             break object;
         }
@@ -80,7 +79,7 @@ pub async fn results(context: &Context<'_>, args: ResultsArgs) -> Result<u8, Err
 
 async fn latest(context: &Context<'_>, args: &ResultsArgs) -> Result<String, Error> {
     let request = list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: None };
-    let found = newest_execution(context.app, &context.caller, request).await?;
+    let found = context.newest_execution(request).await?;
     found.map(|it| it.execution_id).ok_or_else(|| {
         Error::not_found("EXECUTION_NOT_FOUND", "there is no execution yet").hint("start one with `dipeo run`")
     })
@@ -99,7 +98,7 @@ fn status_of(args: &ResultsArgs) -> Result<Option<Status>, Error> {
 async fn list(context: &Context<'_>, args: &ResultsArgs) -> Result<u8, Error> {
     let request =
         list_executions::Request { status: status_of(args)?, diagram: args.diagram.clone(), limit: Some(args.limit) };
-    let response = list_executions(context.app, &context.caller, request).await?;
+    let response = context.list_executions(request).await?;
     if context.output.is_json() {
         context.output.json(&response)?;
         return Ok(0);

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use super::args::FormatArgs;
 use crate::error::Error;
-use crate::handlers::diagram_stats::{Request, Response, diagram_stats};
+use crate::handlers::diagram_stats::{Request, Response};
 
 /// Example: dipeo stats examples/debate.light.yaml
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct StatsArgs {
 /// Counts what a diagram consists of.
 pub async fn stats(context: &Context<'_>, args: StatsArgs) -> Result<u8, Error> {
     let request = Request { diagram: args.diagram, format_type: args.format.name() };
-    let response = diagram_stats(context.app, &context.caller, request).await?;
+    let response = context.diagram_stats(request).await?;
     if context.output.is_json() {
         context.output.json(&response)?;
     } else {

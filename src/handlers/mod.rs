@@ -6,6 +6,7 @@ pub mod ask_diagram;
 pub mod authenticate;
 mod begin;
 mod broken_off;
+pub mod by_name;
 pub mod caller;
 mod children;
 pub mod claude_sessions;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::begin::{Beginning, begin};
 use super::caller::Scope;
-use super::execution_object::ExecutionObject;
+use super::execution_object::{ExecutionObject, ShownEvent};
 use super::launch::StoredOptions;
 use super::surroundings::World;
 use super::workspace::Source;
@@ -99,6 +99,16 @@ pub struct ProgressNote {
     pub phase: String,
     /// How long a completed node took, in milliseconds.
     pub duration_ms: Option<i64>,
+}
+
+impl ProgressNote {
+    /// What an event of the log is to whoever watches, after so many completed nodes; `None` when it is not worth a
+    /// line.
+    pub fn of_event(event: &ShownEvent, done: u64) -> Option<Self> {
+        let (label, verb) = (event.node.clone()?, wait::verb(&event.phase)?);
+        let message = format!("{label} {verb}");
+        Some(Self { done, total: None, message, label, phase: event.phase.clone(), duration_ms: None })
+    }
 }
 
 /// How a caller waits.

@@ -170,7 +170,7 @@ impl ProgressReader {
 }
 
 /// What a phase means for whoever watches; `None` for what is not worth a line.
-fn verb(phase: &str) -> Option<&'static str> {
+pub(super) fn verb(phase: &str) -> Option<&'static str> {
     match phase {
         "node_started" => Some("runs"),
         "node_completed" => Some("done"),

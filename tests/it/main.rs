@@ -49,6 +49,7 @@ mod output_is_data;
 mod questions;
 mod readme;
 mod recovery;
+mod remote;
 mod replay;
 mod same_answers;
 mod schedule_model;

@@ -1,0 +1,258 @@
+//! `dipeo --server URL`: the same command prints the same here and through a server elsewhere, and what cannot be
+//! done elsewhere says so.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::harness::{Workspace, workspace};
+use crate::mcp_client::{ASKS_CALLER, HELLO, HttpServer};
+
+const BROKEN: &str = "\
+version: light
+nodes:
+- {label: start, type: start}
+- {label: end, type: endpiont}
+connections:
+- {from: start, to: end}
+";
+
+/// Fails in its second node.
+const FAILS: &str = "\
+version: light
+nodes:
+- {label: start, type: start, custom_data: {n: 1}}
+- {label: divide, type: code_job, code: \"result = n / 0\"}
+- {label: end, type: endpoint}
+connections:
+- {from: start, to: divide}
+- {from: divide, to: end}
+";
+
+/// Wants a shell, which a text that a client sent does not get.
+const SHELL: &str = "\
+version: light
+nodes:
+- {label: start, type: start}
+- {label: sh, type: code_job, language: bash, code: \"echo hi\"}
+- {label: end, type: endpoint}
+connections:
+- {from: start, to: sh}
+- {from: sh, to: end}
+";
+
+/// A workspace with the same diagrams as every other of this file.
+fn furnished() -> Workspace {
+    let workspace = workspace();
+    for (name, text) in [("hello", HELLO), ("fails", FAILS), ("asks", ASKS_CALLER), ("broken", BROKEN)] {
+        workspace.write(&format!("projects/{name}.light.yaml"), text);
+    }
+    workspace
+}
+
+/// A person's terminal elsewhere: an empty folder, and a server.
+struct Elsewhere {
+    folder: Workspace,
+    server: HttpServer,
+}
+
+impl Elsewhere {
+    fn of(server: HttpServer) -> Self {
+        Self { folder: workspace(), server }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.folder.command().args(["--server", &self.server.url]).args(arguments).output().expect("runs")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What differs between two runs of anything: ids, times, durations.
+fn without_chance(text: &str) -> String {
+    let mut ids: Vec<String> = Vec::new();
+    let mut clean = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("exec_") {
+        let end = at + "exec_".len() + 32;
+        clean.push_str(&rest[..at]);
+        let id = rest[at..].get(..37).unwrap_or(&rest[at..]).to_owned();
+        let n = ids.iter().position(|it| *it == id).unwrap_or_else(|| {
+            ids.push(id);
+            ids.len() - 1
+        });
+        clean.push_str(&format!("ID{n}"));
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    clean.push_str(rest);
+    let words = clean.split_inclusive([' ', '\n', ',', '"']).map(|word| {
+        let (bare, end) = word.split_at(word.trim_end_matches([' ', '\n', ',', '"']).len());
+        let is_time = bare.ends_with('Z') && bare.contains('T') && bare.contains(':');
+        let is_number = !bare.is_empty() && bare.bytes().all(|it| it.is_ascii_digit() || it == b'.');
+        if is_time || is_number { format!("#{end}") } else { word.to_owned() }
+    });
+    words.collect()
+}
+
+fn newest(workspace: &Workspace) -> String {
+    let shown = crate::harness::json(workspace, &["results", "--latest"]);
+    shown["execution_id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn the_same_command_prints_the_same_here_and_elsewhere() {
+    let here = furnished();
+    let there = furnished();
+    let elsewhere = Elsewhere::of(HttpServer::start(&there));
+    let mut ids: Vec<[String; 2]> = Vec::new();
+    // `A`, `B` … are the executions that the commands before have started.
+    for (command, exit_code) in [
+        ("list", 0),
+        ("list --json", 0),
+        ("list --search hel", 0),
+        ("results", 0),
+        ("run hello", 0),
+        ("run hello --json", 0),
+        ("run hello --simple --input name=Ada", 0),
+        ("run fails", 1),
+        ("run asks", 0),
+        ("run nothing", 3),
+        ("run broken", 2),
+        ("run hello --mode wrong", 2),
+        ("results", 0),
+        ("results --json --limit 2", 0),
+        ("results --status failed", 0),
+        ("results A", 0),
+        ("results A --verbose", 0),
+        ("results D --json --wait 5", 1),
+        ("results exec_00000000000000000000000000000000", 3),
+        ("results wrong", 2),
+        ("control E answer chamomile", 0),
+        ("control A abort", 4),
+        ("control A nonsense", 2),
+        ("replay A", 0),
+        ("replay A --json", 0),
+        ("fork D --from divide --set-output divide=7", 0),
+        ("diff A B", 0),
+        ("diff A D --json", 0),
+        ("stats hello", 0),
+        ("stats hello --json", 0),
+        ("stats nothing", 3),
+    ] {
+        let both = [0, 1].map(|side| {
+            let of_word = |word: &str| match word.as_bytes() {
+                [letter @ b'A'..=b'E'] => ids[usize::from(letter - b'A')][side].clone(),
+                _ => word.to_owned(),
+            };
+            let arguments: Vec<String> = command.split(' ').map(of_word).collect();
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            match side {
+                0 => here.command().args(&arguments).output().expect("runs"),
+                _ => elsewhere.run(&arguments),
+            }
+        });
+        let [local, remote] = &both;
+        let shown = format!("{command}\n{}\n{}", text(&local.stderr), text(&remote.stderr));
+        assert_eq!(local.status.code(), Some(exit_code), "{shown}");
+        assert_eq!(remote.status.code(), Some(exit_code), "{shown}");
+        assert_eq!(without_chance(&text(&remote.stdout)), without_chance(&text(&local.stdout)), "{shown}");
+        if exit_code > 1 {
+            assert_eq!(without_chance(&text(&remote.stderr)), without_chance(&text(&local.stderr)), "{command}");
+        }
+        if command.starts_with("run ") && exit_code < 2 {
+            ids.push([newest(&here), newest(&there)]);
+        }
+    }
+    assert!(std::fs::read_dir(elsewhere.folder.root()).expect("there").next().is_none(), "something was written here");
+}
+
+#[test]
+fn a_file_of_this_machine_is_sent_and_has_a_clients_rights_there() {
+    let there = furnished();
+    let elsewhere = Elsewhere::of(HttpServer::start(&there));
+    elsewhere.folder.write("own.light.yaml", HELLO);
+    let ran = elsewhere.run(&["run", "own.light.yaml", "--simple"]);
+    assert_eq!(text(&ran.stdout), "completed\nHello, world!\n");
+    let told = text(&ran.stderr);
+    assert!(
+        told.contains("own.light.yaml` is sent to http://127.0.0.1:") && told.contains("client's rights"),
+        "{told}"
+    );
+
+    elsewhere.folder.write("shell.light.yaml", SHELL);
+    let refused = elsewhere.run(&["run", "shell.light.yaml", "--simple"]);
+    assert_ne!(refused.status.code(), Some(0), "{}", text(&refused.stdout));
+    let here = elsewhere.folder.command().args(["run", "shell.light.yaml", "--simple"]).output().expect("runs");
+    assert_eq!(text(&here.stdout), "completed\nhi\n", "{}", text(&here.stderr));
+
+    elsewhere.folder.write("broken.light.yaml", BROKEN);
+    for arguments in [&["compile", "broken.light.yaml"][..], &["compile", "broken.light.yaml", "--json"]] {
+        let local = elsewhere.folder.command().args(arguments).output().expect("runs");
+        let remote = elsewhere.run(arguments);
+        assert_eq!((remote.status.code(), text(&remote.stdout)), (Some(2), text(&local.stdout)));
+        assert_eq!(local.status.code(), Some(2));
+    }
+    let pushed = elsewhere.run(&["compile", "own.light.yaml", "--push-as", "sent"]);
+    assert!(text(&pushed.stdout).contains("saved as sent, revision 1"), "{}", text(&pushed.stderr));
+    let listed = text(&elsewhere.run(&["list", "--search", "sent"]).stdout);
+    assert!(listed.contains("projects/mcp-diagrams/sent.light.yaml"), "{listed}");
+}
+
+#[test]
+fn a_token_is_asked_for_and_shown() {
+    let token = "a-token-that-is-long-enough-to-be-one";
+    let server = HttpServer::start_with(&furnished(), &[], &[("DIPEO_TOKEN", token)]);
+    let elsewhere = Elsewhere::of(server);
+    let with = |token: Option<&str>| {
+        let mut command = elsewhere.folder.command();
+        command.env("DIPEO_SERVER", &elsewhere.server.url).args(["list", "--json"]);
+        command.envs(token.map(|it| ("DIPEO_TOKEN", it))).output().expect("runs")
+    };
+    for wrong in [None, Some("another-token-that-is-long-enough")] {
+        let output = with(wrong);
+        let error: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((output.status.code(), &error["error"]["code"]), (Some(2), &"UNAUTHENTICATED".into()), "{error}");
+        assert!(error["error"]["hint"].as_str().is_some_and(|it| it.contains("DIPEO_TOKEN")), "{error}");
+    }
+    let listed: Value = serde_json::from_slice(&with(Some(token)).stdout).expect("JSON");
+    assert_eq!(listed["total"], 4);
+}
+
+#[test]
+fn what_cannot_be_done_elsewhere_says_so() {
+    let folder = workspace();
+    folder.write("own.light.yaml", HELLO);
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        folder.command().args(arguments).envs(variables.iter().copied()).output().expect("runs")
+    };
+    // Nothing listens on port 1.
+    let nowhere = "http://127.0.0.1:1";
+    for (arguments, exit_code, part) in [
+        (vec!["--server", nowhere, "list"], 6, "SERVER_UNREACHABLE"),
+        (vec!["list", "--server", "localhost:1"], 2, "is not the address of a server"),
+        (vec!["--server", "localhost:1", "list"], 2, "is not the address of a server"),
+        (vec!["doctor", "--server", nowhere], 2, "on this machine"),
+        (vec!["secrets", "list", "--server", nowhere], 2, "at the terminal of the server's machine"),
+        (vec!["serve", "--server", nowhere], 2, "a server itself"),
+        (vec!["stats", "own.light.yaml", "--server", nowhere], 2, "a file of this machine"),
+        (vec!["run", "own.light.yaml", "--stream", "--server", nowhere], 2, "cannot be shown while they come"),
+        (vec!["compile", "own.light.yaml", "--fix", "--write", "--server", nowhere], 2, "`--write`"),
+    ] {
+        let output = run(&arguments, &[]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(exit_code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part) && stderr.contains("hint: "), "{arguments:?}: {stderr}");
+    }
+    // The variable is a habit, not a wish: what cannot be done there is done here.
+    let here = run(&["convert", "own.light.yaml", "-"], &[("DIPEO_SERVER", nowhere)]);
+    assert!(!text(&here.stderr).contains("SERVER_UNREACHABLE"), "{}", text(&here.stderr));
+}
+
+#[test]
+fn the_guides_form_of_serve_is_still_one() {
+    let output = workspace().command().args(["--server", "--port", "nonsense"]).output().expect("runs");
+    assert!(text(&output.stderr).contains("--port"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2));
+}
