@@ -7,7 +7,7 @@
 //!
 //! | room | what it holds | what it must not know |
 //! |---|---|---|
-//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`redact`] [`shown`] [`tls`] [`meter`] [`config`] | the words everybody uses | anything below |
+//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`redact`] [`shown`] [`tls`] [`meter`] [`spans`] [`config`] | the words everybody uses | anything below |
 //! | [`logs`] | the log files of a process | what is logged |
 //! | [`auth`] | tokens: ours, and those of an authorization server | what anybody may do |
 //! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
@@ -51,6 +51,7 @@ pub mod outside;
 pub mod redact;
 pub mod secret;
 pub mod shown;
+pub mod spans;
 pub mod store;
 pub mod timeline;
 pub mod tls;

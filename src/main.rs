@@ -24,7 +24,8 @@ use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
 use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, spawn_detached};
 use dipeo::secret::Scrubber;
-use dipeo::{code, http, limits, llm, logs, mcp, meter};
+use dipeo::spans::Traces;
+use dipeo::{code, http, limits, llm, logs, mcp, meter, spans};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
@@ -113,7 +114,7 @@ async fn dispatch(
     cli: &Cli,
 ) -> Result<u8, Error> {
     let app = Arc::new(build(config, command.role())?);
-    begin_to_log(&app, cli.global.debug);
+    let traces = begin_to_log(&app, cli.global.debug)?;
     let quiet = cli.global.quiet;
     let remote = remote(&app.config, &command, output)?;
     let stop = CancellationToken::new();
@@ -142,6 +143,7 @@ async fn dispatch(
         tracing::warn!("{}", e.chain());
     }
     app.close().await;
+    traces.finish().await;
     outcome
 }
 
@@ -316,7 +318,7 @@ fn stop_on_signals(stop: &CancellationToken) {
 
 /// Every process has a log; servers also speak on stderr, others there only when something is wrong. stdout belongs
 /// to results and to MCP.
-fn begin_to_log(app: &App, debug: bool) {
+fn begin_to_log(app: &App, debug: bool) -> Result<Traces, Error> {
     let level = app.config.logs.level;
     let (name, stderr) = match app.role {
         "mcp" => ("mcp", level),
@@ -325,10 +327,12 @@ fn begin_to_log(app: &App, debug: bool) {
     };
     let loud = |level: LevelFilter| if debug { level.max(LevelFilter::DEBUG) } else { level };
     let settings = LogSettings { level: loud(level), ..app.config.logs.clone() };
-    let others = format!("{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE);
+    let others = format!("{},hyper=warn,reqwest=warn,opentelemetry=warn,{}=off", mcp::LOG_DIRECTIVE, spans::TARGET);
     let to = logs::Destination { name, stderr: loud(stderr), others: &others };
     let known = Scrubber::default();
     app.config.secrets().for_each(|it| known.add(it));
     let secrets = Arc::clone(&app.ports.secrets);
-    logs::start(&settings, &to, known, Arc::new(move |text| secrets.scrubber().scrub(text)));
+    let (listener, traces) = spans::start(app.config.traces.is_wanted, app.config.traces.is_named)?;
+    logs::start(&settings, &to, known, Arc::new(move |text| secrets.scrubber().scrub(text)), listener);
+    Ok(traces)
 }

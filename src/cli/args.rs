@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::ask::AskArgs;
 use super::compile::CompileArgs;
+use super::config::ConfigArgs;
 use super::control::ControlArgs;
 use super::convert::ConvertArgs;
 use super::diff::DiffArgs;
@@ -140,6 +141,8 @@ pub enum Command {
     Maintenance(MaintenanceArgs),
     /// Look at the installation: paths, settings, database, keys; `--torture` proves that nothing is lost
     Doctor(DoctorArgs),
+    /// Show the settings and where each comes from
+    Config(ConfigArgs),
     /// Run what is open on this database, then exit
     #[command(hide = true)]
     Drain,
@@ -149,7 +152,7 @@ impl Command {
     /// How the process describes itself to others on the database.
     pub fn role(&self) -> &'static str {
         match self {
-            Self::Secrets(_) | Self::Tokens(_) | Self::Maintenance(_) => "cli",
+            Self::Secrets(_) | Self::Tokens(_) | Self::Maintenance(_) | Self::Config(_) => "cli",
             Self::Mcp(McpArgs { command: None, .. }) => "mcp",
             Self::Mcp(McpArgs { command: Some(_), .. }) => "cli",
             Self::Serve(_) => "serve",

@@ -20,7 +20,7 @@ use crate::handlers::{
     by_name, compile_diagram, control_execution, diagram_stats, diff_executions, fetch, fork_execution, list_diagrams,
     list_executions, replay_execution, run_diagram, see_result,
 };
-use crate::limits::{DIAGRAM_BYTES_MAX, WAIT_SECONDS_MAX};
+use crate::limits::{DIAGRAM_BYTES_MAX, RUN_TIMEOUT_S, WAIT_SECONDS_MAX};
 
 /// Carries a use case out on a server: its name and request as JSON, the response as JSON.
 pub type Ask = Arc<dyn Fn(&'static str, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
@@ -146,7 +146,10 @@ impl Context<'_> {
                 .hint("leave `--stream` out, or leave `--server` out"));
         }
         let run_diagram::Extras { execution_id, strict, background, mode, breakpoints, .. } = extras;
-        let request = run_diagram::Request { wait_seconds: NOT_AT_ALL, ..self.with_its_text(remote, request)? };
+        let request = self.with_its_text(remote, request)?;
+        // As at this terminal: a server would let it run longer.
+        let timeout = request.timeout.or(Some(RUN_TIMEOUT_S));
+        let request = run_diagram::Request { wait_seconds: NOT_AT_ALL, timeout, ..request };
         let run = by_name::Run { request, execution_id, strict, background, mode, breakpoints };
         let started = remote.response(by_name::RUN_DIAGRAM, &run).await?;
         if background { Ok(started) } else { remote.settled(started, waiting).await }

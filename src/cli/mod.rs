@@ -8,6 +8,7 @@ mod args;
 mod ask;
 mod asked;
 mod compile;
+mod config;
 mod control;
 mod convert;
 mod diff;
@@ -84,6 +85,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Maintenance(args) => maintenance::maintenance(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Config(args) => config::config(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,
         Command::Mcp(McpArgs { command: Some(command), .. }) => mcp::mcp(context, command).await,

@@ -80,11 +80,6 @@ impl AuthTable {
     pub fn opens(&self) -> bool {
         self.issuer.is_some() || self.jwks_url.is_some() || self.audience.is_some()
     }
-
-    /// What may be taken from a file that nobody trusted.
-    pub fn closing(self) -> Self {
-        Self { required: self.required, ..Self::default() }
-    }
 }
 
 /// A part of the surface that can be switched.
@@ -139,6 +134,11 @@ impl McpSettings {
     /// Whether clients are offered this toolset.
     pub fn has(&self, toolset: Toolset) -> bool {
         self.toolsets.contains(&toolset)
+    }
+
+    /// The words of the toolsets that clients are offered.
+    pub fn toolset_names(&self) -> Vec<&'static str> {
+        self.toolsets.iter().map(|it| it.name()).collect()
     }
 
     /// Whether a client may run the workspace diagram of this name.

@@ -51,6 +51,7 @@ pub mod search;
 pub mod secrets;
 pub mod see_result;
 pub mod server_metrics;
+pub mod show_config;
 pub mod supervisor;
 mod surroundings;
 pub mod task;

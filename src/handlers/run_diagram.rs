@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::begin::{Beginning, begin};
-use super::caller::Scope;
+use super::caller::{Door, Scope};
 use super::execution_object::{ExecutionObject, ShownEvent};
 use super::launch::StoredOptions;
 use super::surroundings::World;
@@ -199,7 +199,7 @@ impl Prepared {
         if let Some(name) = &extras.listed_as {
             source.diagram_id.clone_from(name);
         }
-        let mut options = options_of(&request, extras, &source)?;
+        let mut options = options_of(&request, extras, &source, longest_run(app, caller))?;
         let rights = app.rights_of(origin_of(caller, &source), &source.sha256)?;
         let world = World {
             own_path: source.path.clone(),
@@ -304,14 +304,23 @@ fn origin_of(caller: &Caller, source: &Source) -> Origin {
     }
 }
 
-fn options_of(request: &Request, extras: &Extras, source: &Source) -> Result<StoredOptions, Error> {
+/// Running time in seconds when neither the caller nor the diagram says one, by the way the request came.
+fn longest_run(app: &App, caller: &Caller) -> f64 {
+    match caller {
+        Caller::Terminal { .. } => limits::RUN_TIMEOUT_S,
+        Caller::Client(client) if client.door == Door::Http => app.config.timeouts.execution_s,
+        Caller::Client(_) => app.config.timeouts.mcp_s,
+    }
+}
+
+fn options_of(request: &Request, extras: &Extras, source: &Source, longest_run: f64) -> Result<StoredOptions, Error> {
     if let Some(models) = &request.models
         && !matches!(Service::parse(models), Some(Service::Caller | Service::Scripted))
     {
         return Err(Error::invalid("INVALID_INPUT", format!("`models` is `{models}`"))
             .hint("write `caller` to answer every prompt yourself, or `scripted`"));
     }
-    let timeout = request.timeout.unwrap_or(limits::RUN_TIMEOUT_S);
+    let timeout = request.timeout.unwrap_or(longest_run);
     if !(timeout.is_finite() && timeout > 0.0 && timeout <= 31_536_000.0) {
         return Err(Error::invalid("INVALID_INPUT", format!("`timeout` is {timeout}"))
             .hint("write a number of seconds above 0"));

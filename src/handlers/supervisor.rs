@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::broken_off::BrokenOff;
 use super::children::ChildRuns;
@@ -24,6 +25,7 @@ use crate::ids::{ExecutionId, owner_id};
 use crate::limits;
 use crate::nodes::budget::{Above, Purse, Slot};
 use crate::nodes::ports::{Languages, Ports};
+use crate::spans;
 use crate::store::{ControlRow, NewOwner, OwnerRow, Store};
 
 /// Control requests that may wait for one execution's loop.
@@ -196,9 +198,11 @@ impl Supervisor {
     ) {
         launch.on_token = Some(self.on_token(execution_id.clone()));
         let me = Arc::clone(self);
+        // Made here: below the request that starts it.
+        let span = spans::execution(execution_id.as_str());
         self.spawn(async move {
-            let outcome =
-                run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), commands, me.stop.clone()).await;
+            let run = run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), commands, me.stop.clone());
+            let outcome = run.instrument(span).await;
             me.running().remove(&execution_id);
             match outcome {
                 Ok(Stopped::Ended) => {

@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::Response;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tracing::{Instrument, Span};
 
 use super::authentication::Gate;
 use super::error_body::{error_response, explained};
@@ -18,6 +19,7 @@ use super::guard::Guard;
 use super::request_id::{self, X_REQUEST_ID};
 use super::traffic::Traffic;
 use crate::meter;
+use crate::spans::{self, Parent};
 
 /// What an answer depends on, whether or not a page asked: caches must not hand it to another page.
 const VARY: HeaderValue =
@@ -48,8 +50,10 @@ impl Front {
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
         let is_logged = tracing::enabled!(tracing::Level::DEBUG);
         let asked = is_logged.then(|| (request.method().clone(), request.uri().path().to_owned()));
-        let mut response = self.answered(request).await;
+        let span = span_of(&request);
+        let mut response = self.answered(request).instrument(span.clone()).await;
         let status = response.status().as_u16();
+        spans::answered(&span, status);
         if let Some((method, path)) = asked {
             tracing::debug!(request.id = ?id, %method, path, status, "answered");
         }
@@ -97,6 +101,13 @@ impl Front {
     async fn routed(&self, request: Request<Body>) -> Response {
         self.routes.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
     }
+}
+
+/// The span of a request, below the one that its sender names.
+fn span_of(request: &Request) -> Span {
+    let header = |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok());
+    let parent = Parent { traceparent: header("traceparent"), tracestate: header("tracestate") };
+    spans::http_request(request.method().as_str(), request.uri().path(), parent)
 }
 
 fn cors(rules: Arc<Guard>) -> CorsLayer {

@@ -22,6 +22,7 @@ mod transport;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tracing::Instrument;
 
 use self::endpoint::{Endpoint, Wire};
 pub use self::prices::Prices;
@@ -39,6 +40,7 @@ use crate::nodes::ports::secrets::{NoSecrets, Secrets};
 use crate::nodes::ports::{ModelReply, ModelRequest, Models, Usage};
 pub use crate::secret::Secret;
 use crate::secret::looks_like_a_key;
+use crate::spans;
 
 /// Every provider of this process.
 pub struct Llm {
@@ -165,8 +167,13 @@ impl Llm {
 impl Models for Llm {
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
         Box::pin(async move {
-            let answer = self.answer(&request).await;
+            let span = spans::model_call(request.service.name(), request.person.model.as_deref());
+            let answer = self.answer(&request).instrument(span.clone()).await;
             count(request.service, &answer);
+            match &answer {
+                Ok(reply) => spans::replied(&span, reply.model.as_deref(), (reply.usage.input, reply.usage.output)),
+                Err(error) => spans::fail(&span, error.code()),
+            }
             answer
         })
     }

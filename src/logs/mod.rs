@@ -23,6 +23,7 @@ use self::line::Line;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogSettings};
 use crate::secret::Scrubber;
+use crate::spans::Listener;
 
 /// Lines that wait for the workspace to be made; what comes later is not kept.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
@@ -41,8 +42,8 @@ pub struct Destination<'a> {
 }
 
 /// Begins to log, for the rest of the process. `known` are the secrets of its settings, `scrub` blots out those
-/// that it will come to know.
-pub fn start(settings: &LogSettings, to: &Destination<'_>, known: Scrubber, scrub: Scrub) {
+/// that it will come to know; `listener` hears of spans.
+pub fn start(settings: &LogSettings, to: &Destination<'_>, known: Scrubber, scrub: Scrub, listener: Option<Listener>) {
     let level = settings.level;
     let filter: Targets = to.others.parse().unwrap_or_default();
     let log = Log {
@@ -54,7 +55,10 @@ pub fn start(settings: &LogSettings, to: &Destination<'_>, known: Scrubber, scru
         level,
     };
     // Fails when a test has begun to log already.
-    let _ = tracing_subscriber::registry().with(log.with_filter(filter.with_default(level.max(to.stderr)))).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(listener)
+        .with(log.with_filter(filter.with_default(level.max(to.stderr))))
+        .try_init();
 }
 
 /// Takes events and writes them down.

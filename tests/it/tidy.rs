@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dipeo::nodes;
 
-const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret", "shown", "tls", "meter", "redact"];
+const WORDS: &[&str] = &["error", "ids", "clock", "limits", "secret", "shown", "tls", "meter", "redact", "spans"];
 
 /// Room to the rooms it may use (style.md 2); the words everybody uses are allowed everywhere.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("meter", &[]),
     ("redact", &[]),
+    ("spans", &[]),
     ("logs", &["config"]),
     ("config", &["diagram"]),
     ("auth", &["config"]),
@@ -58,7 +59,11 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("rquickjs", &["code"]),
     ("oxc", &["code"]),
     ("reqwest", &["auth", "llm", "outside"]),
-    ("tracing_subscriber", &["logs"]),
+    ("tracing_subscriber", &["logs", "spans"]),
+    ("opentelemetry", &["spans"]),
+    ("opentelemetry_sdk", &["spans"]),
+    ("opentelemetry_otlp", &["spans"]),
+    ("tracing_opentelemetry", &["spans"]),
     ("metrics", &["meter"]),
     ("metrics_exporter_prometheus", &["meter"]),
     ("minijinja", &["integrations", "nodes"]),

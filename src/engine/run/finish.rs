@@ -25,6 +25,7 @@ use crate::nodes::context::Note;
 use crate::nodes::memory::{Message, message_id};
 use crate::nodes::policy::repeat;
 use crate::nodes::{Effect, NewMessage, OnError, Outcome, Output, Published, Question};
+use crate::spans;
 
 impl Run {
     /// Takes up what came out of an attempt.
@@ -264,6 +265,11 @@ impl Run {
     fn log_end(&self) {
         let duration_ms = self.ports.clock.now().since_ms(self.state.started_at);
         let (id, status) = (&self.record.execution_id, self.state.status.name());
+        let span = tracing::Span::current();
+        span.record("execution.status", status);
+        if let Some(code) = self.error_code() {
+            spans::fail(&span, &code);
+        }
         match self.error_code() {
             // Executions that others start may be many.
             _ if self.options.depth > 0 => {

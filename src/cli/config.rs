@@ -1,0 +1,36 @@
+//! `dipeo config`.
+
+use clap::{Args, Subcommand};
+
+use super::Context;
+use crate::error::Error;
+use crate::handlers::show_config::{Request, show_config};
+
+/// Example: dipeo config show
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo config show --json")]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with the settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show each setting, its value and what set it; secrets are masked
+    Show,
+}
+
+/// Shows the settings.
+pub async fn config(context: &Context<'_>, args: ConfigArgs) -> Result<u8, Error> {
+    let ConfigCommand::Show = args.command;
+    let response = show_config(context.app, &context.caller, Request {}).await?;
+    if context.output.is_json() {
+        context.output.json(&response)?;
+        return Ok(0);
+    }
+    let width = response.settings.iter().map(|it| it.name.chars().count()).max().unwrap_or(0);
+    let lines = response.settings.iter().map(|it| format!("{:width$}  {}  ({})\n", it.name, it.value, it.source));
+    context.output.text(&lines.collect::<String>());
+    Ok(0)
+}
