@@ -223,7 +223,9 @@ impl Context<'_> {
         if extras.background {
             return Ok(started);
         }
-        remote.settled(started, Waiting::default()).await
+        let ended = remote.settled(started, Waiting::default()).await?;
+        let request = replay_execution::Replayed { execution_id: ended.execution_id };
+        remote.response(by_name::REPLAYED, &request).await
     }
 
     pub(super) async fn fork_execution(
@@ -293,7 +295,8 @@ impl Context<'_> {
                 .hint("leave it out, or leave `--server` out"));
         }
         let compile = by_name::Compile { request, check_only, create_only, shown_as };
-        remote.response(by_name::COMPILE_DIAGRAM, &compile).await
+        let by_name::Compiled { response, rendered } = remote.response(by_name::COMPILE_DIAGRAM, &compile).await?;
+        Ok(compile_diagram::Response { rendered, ..response })
     }
 
     /// The text of a diagram that is to be checked elsewhere, when this command asks a server: a file of this machine,

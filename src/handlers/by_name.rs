@@ -15,13 +15,14 @@ use crate::error::Error;
 use crate::nearest::nearest;
 
 /// Every name, in the order of the command line.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     RUN_DIAGRAM,
     SEE_RESULT,
     LIST_EXECUTIONS,
     NEWEST_EXECUTION,
     CONTROL_EXECUTION,
     REPLAY_EXECUTION,
+    REPLAYED,
     FORK_EXECUTION,
     DIFF_EXECUTIONS,
     COMPILE_DIAGRAM,
@@ -37,10 +38,11 @@ pub const NEWEST_EXECUTION: &str = "newest_execution";
 pub const CONTROL_EXECUTION: &str = "control_execution";
 /// Takes [`Start`].
 pub const REPLAY_EXECUTION: &str = "replay_execution";
+pub const REPLAYED: &str = "replayed";
 /// Takes [`Start`].
 pub const FORK_EXECUTION: &str = "fork_execution";
 pub const DIFF_EXECUTIONS: &str = "diff_executions";
-/// Takes [`Compile`].
+/// Takes [`Compile`], answers [`Compiled`].
 pub const COMPILE_DIAGRAM: &str = "compile_diagram";
 pub const DIAGRAM_STATS: &str = "diagram_stats";
 pub const LIST_DIAGRAMS: &str = "list_diagrams";
@@ -86,6 +88,15 @@ pub struct Compile {
     pub shown_as: Option<String>,
 }
 
+/// What comes of a check.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Compiled {
+    pub response: compile_diagram::Response,
+    /// The report for a terminal, which is no part of the response elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rendered: Option<String>,
+}
+
 /// Carries out the use case of this name.
 ///
 /// # Errors
@@ -117,6 +128,7 @@ pub async fn carry_out(app: &App, caller: &Caller, name: &str, request: Value) -
             let extras = replay_execution::Extras { background, unbounded_wait: false };
             shown(Box::pin(replay_execution::replay_execution(app, caller, request, extras, Waiting::default())).await?)
         }
+        REPLAYED => shown(replay_execution::replayed(app, caller, read(name, request)?).await?),
         FORK_EXECUTION => {
             let Start { request, background } = read(name, request)?;
             let extras = fork_execution::Extras { background, ..fork_execution::Extras::default() };
@@ -127,7 +139,9 @@ pub async fn carry_out(app: &App, caller: &Caller, name: &str, request: Value) -
             let Compile { request, check_only, create_only, shown_as } = read(name, request)?;
             let extras =
                 compile_diagram::Extras { check_only, create_only, shown_as, ..compile_diagram::Extras::default() };
-            shown(compile_diagram::compile_diagram(app, caller, request, extras).await?)
+            let mut response = compile_diagram::compile_diagram(app, caller, request, extras).await?;
+            let rendered = response.rendered.take();
+            shown(Compiled { response, rendered })
         }
         DIAGRAM_STATS => shown(diagram_stats::diagram_stats(app, caller, read(name, request)?).await?),
         LIST_DIAGRAMS => shown(list_diagrams::list_diagrams(app, caller, read(name, request)?).await?),

@@ -117,7 +117,7 @@ mod tests {
         }
         let text = meters.families().to_text();
         let inputs: Vec<&str> = text.lines().filter(|it| it.contains("direction=\"input\"")).collect();
-        assert_eq!(inputs.len(), MODELS_MAX + 1, "{text}");
+        assert_eq!(inputs.len(), MODELS_MAX, "{text}");
         let others = 6 + 1_000 - (MODELS_MAX - 1);
         assert!(
             inputs.contains(&&*format!("dipeo_model_tokens_total{{direction=\"input\",model=\"other\"}} {others}"))

@@ -177,7 +177,8 @@ async fn a_trace_goes_on_below_whoever_calls() {
     {
         let collector = Collector::start().await;
         let [(name, value)] = collector.variables();
-        let server = HttpServer::start_with(&furnished(), &[], &[(name, &value)]);
+        let workspace = furnished();
+        let server = HttpServer::start_with(&workspace, &[], &[(name, &value)]);
         let mut params = call("dipeo_run", json!({"diagram": "private", "wait_seconds": 20}));
         if let Some(trace) = of_call {
             params["_meta"] = json!({"traceparent": parent(trace)});

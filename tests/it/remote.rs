@@ -154,7 +154,8 @@ fn the_same_command_prints_the_same_here_and_elsewhere() {
             }
         });
         let [local, remote] = &both;
-        let shown = format!("{command}\n{}\n{}", text(&local.stderr), text(&remote.stderr));
+        let parts = [&local.stdout, &local.stderr, &remote.stdout, &remote.stderr].map(|it| text(it));
+        let shown = format!("{command}\n{}", parts.join("\n---\n"));
         assert_eq!(local.status.code(), Some(exit_code), "{shown}");
         assert_eq!(remote.status.code(), Some(exit_code), "{shown}");
         assert_eq!(without_chance(&text(&remote.stdout)), without_chance(&text(&local.stdout)), "{shown}");
@@ -203,8 +204,8 @@ fn a_file_of_this_machine_is_sent_and_has_a_clients_rights_there() {
 #[test]
 fn a_token_is_asked_for_and_shown() {
     let token = "a-token-that-is-long-enough-to-be-one";
-    let server = HttpServer::start_with(&furnished(), &[], &[("DIPEO_TOKEN", token)]);
-    let elsewhere = Elsewhere::of(server);
+    let there = furnished();
+    let elsewhere = Elsewhere::of(HttpServer::start_with(&there, &[], &[("DIPEO_TOKEN", token)]));
     let with = |token: Option<&str>| {
         let mut command = elsewhere.folder.command();
         command.env("DIPEO_SERVER", &elsewhere.server.url).args(["list", "--json"]);

@@ -98,7 +98,8 @@ async fn every_metric_has_a_type_and_a_help_and_the_same_value_in_json() {
 #[tokio::test]
 async fn a_server_that_asks_for_a_token_asks_here_as_well() {
     let token = "a-token-that-is-long-enough-to-be-one";
-    let server = HttpServer::start_with(&workspace(), &[], &[("DIPEO_TOKEN", token)]);
+    let workspace = workspace();
+    let server = HttpServer::start_with(&workspace, &[], &[("DIPEO_TOKEN", token)]);
     let ask = |token: Option<&str>| {
         let request = server.http(Method::GET, "/metrics");
         token.map_or(request.try_clone().expect("no body"), |it| request.bearer_auth(it)).send()
