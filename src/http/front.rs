@@ -55,7 +55,8 @@ impl Front {
         let status = response.status().as_u16();
         spans::answered(&span, status);
         if let Some((method, path)) = asked {
-            tracing::debug!(request.id = ?id, %method, path, status, "answered");
+            let id = id.to_str().unwrap_or_default();
+            tracing::debug!(request.id = id, %method, path, status, "answered");
         }
         if let Some(meters) = meter::on() {
             meters.answered(status);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Workspace, workspace};
@@ -108,6 +109,32 @@ async fn servers_write_their_own_files_and_speak_on_stderr_alone() {
     client.call("dipeo_run", json!({"diagram": "hello", "wait_seconds": 20}));
     client.finish();
     assert_eq!(read(&workspace, "mcp.log").matches("the execution ended: completed").count(), 1);
+}
+
+#[tokio::test]
+async fn every_answer_names_its_request_and_so_does_the_log() {
+    let workspace = workspace();
+    let variables = [("DIPEO_TOKEN", "a-token-that-is-long-enough-to-be-one"), ("DIPEO_LOG_LEVEL", "debug")];
+    let server = HttpServer::start_with(&workspace, &[], &variables);
+    // Answered, asked for a token, unknown, and addressed to somebody else.
+    for (path, host, status) in
+        [("/health/live", None, 200), ("/mcp", None, 401), ("/nothing", None, 401), ("/", Some("evil.example"), 403)]
+    {
+        for (given, is_kept) in [("harmless-1.2", true), ("not harmless", false)] {
+            let mut request = server.http(Method::GET, path).header("x-request-id", given);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            let answer = request.send().await.expect("answered");
+            assert_eq!(answer.status(), status, "{path}");
+            let id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
+            assert_eq!(id == given, is_kept, "{path}: {id}");
+            assert!(is_kept || id.starts_with("req_"), "{path}: {id}");
+            let log = read(&workspace, "server.log");
+            let line = log.lines().find(|it| it.contains(&id) && it.contains(&format!(" path={path} ")));
+            assert!(line.is_some_and(|it| it.contains(&format!("status={status}"))), "{path}: {log}");
+        }
+    }
 }
 
 #[test]
