@@ -148,6 +148,8 @@ pub struct Config {
     pub workspace: PathBuf,
     pub database: PathBuf,
     pub durability: Durability,
+    /// The server is in use by others: what only helps those who build something with it is not there.
+    pub is_production: bool,
     /// `~/.dipeo`: trust grants; never read from the workspace.
     pub user_dir: PathBuf,
     /// `~/.claude`: where Claude Code keeps its sessions.
@@ -281,6 +283,7 @@ impl Config {
         let mut config = Self {
             database: database_path(overrides, env, &workspace)?,
             durability: durability(overrides, env)?,
+            is_production: is_production(env)?,
             host: overrides
                 .host
                 .clone()
@@ -383,6 +386,12 @@ fn durability(overrides: &Overrides, env: &Environment) -> Result<Durability, Er
             Err(Error::invalid("INVALID_INPUT", format!("`{other}` is no durability")).hint("write full or normal"))
         }
     }
+}
+
+/// Other programs set this variable to words of their own, so only the one word counts.
+fn is_production(env: &Environment) -> Result<bool, Error> {
+    let word = env.one_of(&["ENVIRONMENT", "PYTHON_ENV"])?;
+    Ok(word.is_some_and(|it| it.eq_ignore_ascii_case("production")))
 }
 
 fn origins(overrides: &Overrides, env: &Environment) -> Result<Vec<String>, Error> {

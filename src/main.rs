@@ -2,27 +2,29 @@
 //! file that names two adapters.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::ColorChoice;
-use dipeo::cli::{self, Cli, Command, McpArgs, Output, Remote};
+use dipeo::cli::{self, Cli, Command, McpArgs, MonitorArgs, Output, Remote};
 use dipeo::clock::{Clock, SystemClock};
 use dipeo::code::Code;
 use dipeo::config::{Config, Environment, LogSettings};
 use dipeo::diagram::NodeKind;
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
+use dipeo::handlers::live_server::live_server;
 use dipeo::handlers::maintenance::keep_small::keep_small;
+use dipeo::handlers::readiness::Probe;
 use dipeo::handlers::supervisor::release_dead;
-use dipeo::handlers::{App, Caller, list_executions};
+use dipeo::handlers::{App, Caller};
 use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
 use dipeo::mcp::client::RemoteServer;
 use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
-use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, spawn_detached};
+use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, browser, spawn_detached};
 use dipeo::secret::Scrubber;
 use dipeo::spans::Traces;
 use dipeo::{code, http, limits, llm, logs, mcp, meter, spans};
@@ -37,12 +39,19 @@ fn main() -> ExitCode {
     }
     as_it_is_called(&mut arguments);
     as_the_guide_has_it(&mut arguments);
+    let form = cli::form_of(&arguments);
     let cli = match cli::parse(arguments) {
         Ok(cli) => cli,
-        Err(e) => return fail(output_of(None), &e),
+        Err(e) => return fail(Output { form, colours: true }, &e),
     };
-    let output = output_of(Some(&cli));
-    match run(cli, output) {
+    let output = cli::output_of(&cli);
+    let outcome = match cli::describe_program(cli.command.as_ref(), output) {
+        Some(outcome) => outcome,
+        None => run(cli, output),
+    };
+    match outcome {
+        // Whoever read the result had enough of it (`| head`).
+        _ if cli::is_closed() => ExitCode::SUCCESS,
         Ok(code) => ExitCode::from(code),
         Err(e) => fail(output, &e),
     }
@@ -68,19 +77,7 @@ fn as_the_guide_has_it(arguments: &mut [OsString]) {
 fn fail(output: Output, error: &Error) -> ExitCode {
     cli::print_error(output, error);
     tracing::debug!("{}", error.chain());
-    ExitCode::from(error.kind().exit_code())
-}
-
-fn output_of(cli: Option<&Cli>) -> Output {
-    let asks_json = || std::env::args_os().any(|it| it == "--json");
-    let form = match cli {
-        Some(cli) if cli.global.json => cli::Form::Json,
-        Some(cli) => cli.global.output,
-        None if asks_json() => cli::Form::Json,
-        None => cli::Form::Text,
-    };
-    let colours = cli.is_none_or(|it| !it.global.no_color) && ColorChoice::Auto != ColorChoice::Never;
-    Output { form, colours }
+    if cli::is_closed() { ExitCode::SUCCESS } else { ExitCode::from(error.kind().exit_code()) }
 }
 
 fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
@@ -89,8 +86,7 @@ fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
     })?;
     let config = Config::load(&cli::overrides(&cli), &Environment::of_process(), &working_dir)?;
     let Some(command) = cli.command.take() else {
-        output.text(&cli::introduction());
-        return Ok(0);
+        return Err(Error::internal("a call without a command reached the settings"));
     };
     if !cli.global.quiet {
         for warning in &config.warnings {
@@ -119,13 +115,21 @@ async fn dispatch(
     let remote = remote(&app.config, &command, output)?;
     let stop = CancellationToken::new();
     let outcome = match command {
-        Command::Mcp(McpArgs { command: None, .. }) => {
+        Command::Mcp(McpArgs { command: None, http: false, .. }) => {
             stop_on_signals(&stop);
             serve_stdio(&app, &stop).await.map(|()| 0)
         }
-        Command::Serve(_) => {
+        Command::Serve(_) | Command::Mcp(McpArgs { command: None, http: true, .. }) => {
             stop_on_signals(&stop);
-            serve_http(&app, output, &stop).await.map(|()| 0)
+            let told = move |url: &str| {
+                output.note(&format!("dipeo serves MCP on {url}/mcp (stop with Ctrl-C)"));
+                Ok(())
+            };
+            serve_http(&app, told, &stop).await.map(|()| 0)
+        }
+        Command::Monitor(args) => {
+            stop_on_signals(&stop);
+            monitor(&app, args, output, &stop).await.map(|()| 0)
         }
         Command::Drain => {
             stop_on_signals(&stop);
@@ -194,44 +198,92 @@ async fn serve_stdio(app: &Arc<App>, stop: &CancellationToken) -> Result<(), Err
     mcp::stdio::serve(Arc::clone(app), stop.clone()).await
 }
 
-async fn serve_http(app: &Arc<App>, output: Output, stop: &CancellationToken) -> Result<(), Error> {
+/// Leads to the server of this database; where none lives, one serves here.
+async fn monitor(app: &Arc<App>, args: MonitorArgs, output: Output, stop: &CancellationToken) -> Result<(), Error> {
+    let environment = Environment::of_process();
+    let open = move |url: &str| {
+        let program = browser::browser(|name| environment.get(name).map(str::to_owned));
+        program.is_some_and(|it| browser::open_page(&it, url))
+    };
+    match live_server(app, &Caller::owner_client()).await?.url {
+        Some(url) => args.lead(output, &url, open),
+        None => serve_http(app, move |url| args.lead(output, url, open), stop).await,
+    }
+}
+
+/// Serves until it is told to stop. `told` hears once where.
+async fn serve_http(
+    app: &Arc<App>,
+    told: impl FnOnce(&str) -> Result<(), Error>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     let mut config = http::HttpConfig::from_config(&app.config);
     config.access = Some(Access::new(Arc::clone(app))?);
     config.check()?;
     let asks = config.access.as_ref().map_or(Ok(false), |it| it.is_required())?;
     config.routes = mcp::ROUTES.to_vec();
     config.routes.push(http::metrics::ROUTE);
+    if !app.config.is_production {
+        config.routes.extend(http::rest::PAGES);
+    }
+    config.hints = http::rest::paths();
     meter::start(&NodeKind::ALL.map(NodeKind::name), SystemClock.now());
     config.readiness = Some(readiness(app));
+    let events = http::events::Events::new(Arc::clone(app), stop.clone());
+    config.routes.extend(http::events::ROUTES);
+    config.vitals = Some(vitals(app, &events));
     app.supervisor()?.register().await?;
     app.supervisor()?.claim_open().await?;
     let router = mcp::router(
         Arc::clone(app),
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
-    );
-    let router = router.merge(http::metrics::router(Arc::clone(app)));
+    )
+    .merge(http::rest::routes(Arc::clone(app), stop.clone()))
+    .merge(http::metrics::router(Arc::clone(app)))
+    .merge(events.routes());
     let pruning = stop.child_token();
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
     app.supervisor()?.spawn(meter::upkeep(pruning.clone()));
-    let served = http::serve(config, router, stop.clone(), move |address| {
+    let mut outcome = Ok(());
+    let served = http::serve(config, router, stop.clone(), |address| {
         tracing::info!(%address, "the server listens");
-        output.note(&format!("dipeo serves MCP on http://{address}/mcp (stop with Ctrl-C)"));
+        be_found(app, address);
+        outcome = told(&format!("http://{address}"));
     })
     .await;
     // Also when it never began to serve: shutting down waits for what was started.
     pruning.cancel();
-    served
+    served.and(outcome)
 }
 
-/// The server is ready when the database answers.
+/// Lets others on this database know where this server listens.
+fn be_found(app: &Arc<App>, address: SocketAddr) {
+    let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    let url = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let Ok(supervisor) = app.supervisor().cloned() else { return };
+    let me = Arc::clone(&supervisor);
+    supervisor.spawn(async move {
+        if let Err(e) = me.reachable_at(url).await {
+            tracing::warn!("others cannot be told where this server listens: {}", e.chain());
+        }
+    });
+}
+
+/// The server is ready when the database takes reads and writes.
 fn readiness(app: &Arc<App>) -> http::Readiness {
-    let app = Arc::clone(app);
+    let probe = Probe::new(Arc::clone(app));
     Arc::new(move || {
-        let app = Arc::clone(&app);
-        Box::pin(async move {
-            let request = list_executions::Request::default();
-            list_executions::newest_execution(&app, &Caller::owner_client(), request).await.map(|_| ())
-        })
+        let probe = Arc::clone(&probe);
+        Box::pin(async move { probe.look().await })
+    })
+}
+
+/// What is under way.
+fn vitals(app: &Arc<App>, events: &http::events::Events) -> http::Vitals {
+    let (app, events) = (Arc::clone(app), events.clone());
+    Arc::new(move || http::VitalSigns {
+        n_running: app.started_supervisor().map_or(0, |it| it.running_count()),
+        n_streams: events.n_open(),
     })
 }
 

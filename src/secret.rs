@@ -94,6 +94,11 @@ impl Scrubber {
         !self.is_armed.load(Ordering::Acquire)
     }
 
+    /// The length of the longest text that is looked for, in bytes.
+    pub fn longest(&self) -> usize {
+        self.forms.read().unwrap_or_else(PoisonError::into_inner).first().map_or(0, String::len)
+    }
+
     /// Returns `text` without secrets.
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut clean = Cow::Borrowed(text);

@@ -141,6 +141,7 @@ async fn write(store: &Arc<Store>, template: &Template, n: u32) -> Outcome<()> {
         transitions: rest.to_vec(),
         messages: Vec::new(),
         recordings: Vec::new(),
+        carried_out: Vec::new(),
         summary: Summary {
             status: if n.is_multiple_of(10) { Status::Failed } else { Status::Completed },
             pause_reason: None,

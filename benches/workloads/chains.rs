@@ -1,5 +1,6 @@
 //! Runs inside this process, durable (FULL), against a thread that commits as many rows. Each round has a new
-//! workspace and a new database; its first run is not measured.
+//! workspace and a new database; its first run is not measured. Syncs and memory are counted in processes of their
+//! own (`counted`).
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use dipeo::handlers::App;
 use serde_json::Value;
 
 use crate::bare_writer::BareWriter;
+use crate::counted::{Counted, Side, counted};
 use crate::diagrams::{self, N_STEPS};
 use crate::measure::{Cpu, Sample, Stopwatch, interleave};
 use crate::place::{Place, close, run_to_end};
@@ -24,8 +26,8 @@ enum Basis {
     OncePerRun,
 }
 
-struct Chain {
-    name: &'static str,
+pub struct Chain {
+    pub name: &'static str,
     diagram: String,
     /// Different nodes that have to have run.
     n_nodes: u64,
@@ -35,7 +37,7 @@ struct Chain {
     last_i: Option<usize>,
     at_once: usize,
     /// How often that many are run, one after the other, in one round.
-    times: usize,
+    pub times: usize,
     basis: Basis,
     goal: &'static str,
 }
@@ -55,56 +57,49 @@ impl Chain {
         }
     }
 
-    fn n_units(&self) -> u64 {
+    pub fn n_units(&self) -> u64 {
         (self.n_steps * self.at_once * self.times) as u64
     }
 }
 
-pub fn chain_pure(bench: &Bench) -> Outcome<Vec<Finding>> {
-    let goal = "≤ 50 µs beyond bare; ≤ 2 commits waited for in a run";
-    let chain = Chain::new("chain-pure", diagrams::chain_pure(), goal);
-    compare(bench, Chain { last_i: Some(N_STEPS), basis: Basis::OncePerRun, ..chain })
+/// Every chain there is.
+pub fn all() -> Vec<Chain> {
+    let pure = Chain::new("chain-pure", diagrams::chain_pure(), "≤ 50 µs beyond bare; ≤ 2 commits waited for in a run");
+    let effect = |name, goal| Chain::new(name, diagrams::chain_effect(), goal);
+    let loop_goal = "≤ 70 µs beyond bare for a code node and a condition";
+    let fan_out = Chain::new("fan-out", diagrams::fan_out(), "≤ 1/8 commit per step");
+    let condition_goal = "≤ 20 µs beyond bare";
+    let pure_of = |name, diagram, goal| Chain { basis: Basis::OncePerRun, ..Chain::new(name, diagram, goal) };
+    vec![
+        Chain { last_i: Some(N_STEPS), basis: Basis::OncePerRun, ..pure },
+        effect("chain-effect", "wall ≤ 1.5x, CPU ≤ 2x; ≤ 1 commit per step"),
+        Chain { n_nodes: 4, last_i: Some(N_STEPS), ..pure_of("loop", diagrams::loop_of_100(), loop_goal) },
+        Chain { basis: Basis::AllTogether, ..fan_out },
+        Chain { at_once: 16, times: 3, ..effect("concurrent-16", "≥ 4,950 steps/s; ≤ 1/8 commit per step") },
+        Chain {
+            at_once: 64, times: 1, ..effect("concurrent-64", "≤ 2.5x (40 % of its rate); ≤ 1/8 commit per step")
+        },
+        pure_of("node-condition", diagrams::chain_of_conditions(), condition_goal),
+        pure_of("node-template", diagrams::chain_of_templates(), condition_goal),
+    ]
 }
 
-pub fn chain_effect(bench: &Bench) -> Outcome<Vec<Finding>> {
-    let goal = "wall ≤ 1.5x, CPU ≤ 2x; ≤ 1 commit per step";
-    compare(bench, Chain::new("chain-effect", diagrams::chain_effect(), goal))
+/// The chain of this name.
+pub fn named(name: &str) -> Outcome<Chain> {
+    all().into_iter().find(|it| it.name == name).ok_or_else(|| format!("there is no chain `{name}`").into())
 }
 
-pub fn loop_of_100(bench: &Bench) -> Outcome<Vec<Finding>> {
-    let chain = Chain::new("loop", diagrams::loop_of_100(), "≤ 70 µs beyond bare for a code node and a condition");
-    compare(bench, Chain { n_nodes: 4, last_i: Some(N_STEPS), basis: Basis::OncePerRun, ..chain })
-}
-
-pub fn fan_out(bench: &Bench) -> Outcome<Vec<Finding>> {
-    let chain = Chain::new("fan-out", diagrams::fan_out(), "≤ 1/8 commit per step");
-    compare(bench, Chain { basis: Basis::AllTogether, ..chain })
-}
-
-pub fn concurrent_16(bench: &Bench) -> Outcome<Vec<Finding>> {
-    let chain = Chain::new("concurrent-16", diagrams::chain_effect(), "≥ 4,950 steps/s; ≤ 1/8 commit per step");
-    compare(bench, Chain { at_once: 16, times: 3, ..chain })
-}
-
-pub fn concurrent_64(bench: &Bench) -> Outcome<Vec<Finding>> {
-    let chain =
-        Chain::new("concurrent-64", diagrams::chain_effect(), "≤ 2.5x (40 % of its rate); ≤ 1/8 commit per step");
-    compare(bench, Chain { at_once: 64, times: 1, ..chain })
-}
-
-fn compare(bench: &Bench, chain: Chain) -> Outcome<Vec<Finding>> {
-    let chain = Arc::new(chain);
+/// Both sides of the chain of this name: times in turns, then syncs and memory.
+pub fn compare(bench: &Bench, name: &str) -> Outcome<Vec<Finding>> {
+    let chain = Arc::new(named(name)?);
     let (ours, bare) = interleave(bench.rounds, || ours(bench, &chain), || bare(bench, &chain))?;
-    Ok(vec![Finding::Timing(Timing {
-        name: chain.name.into(),
-        unit: "step",
-        ours,
-        bare: Some(bare),
-        goal: chain.goal.into(),
-    })])
+    let timing = Timing { name: chain.name.into(), unit: "step", ours, bare: Some(bare), goal: chain.goal.into() };
+    let counts =
+        Counted { name: chain.name.into(), ours: counted(Side::Ours, &chain)?, bare: counted(Side::Bare, &chain)? };
+    Ok(vec![Finding::Timing(timing), Finding::Counted(counts)])
 }
 
-fn ours(bench: &Bench, chain: &Arc<Chain>) -> Outcome<Sample> {
+pub fn ours(bench: &Bench, chain: &Arc<Chain>) -> Outcome<Sample> {
     let place = Place::new()?;
     let app = place.app("full")?;
     bench.runtime.block_on(async {
@@ -143,7 +138,7 @@ async fn run_checked(app: &App, chain: &Chain) -> Outcome<()> {
     Ok(())
 }
 
-fn bare(bench: &Bench, chain: &Chain) -> Outcome<Sample> {
+pub fn bare(bench: &Bench, chain: &Chain) -> Outcome<Sample> {
     let place = Place::new()?;
     let writer = BareWriter::start(&place)?;
     let n_warm = 1;

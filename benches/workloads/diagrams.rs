@@ -19,6 +19,9 @@ const ALL: &[(&str, Make)] = &[
     ("chain_effect", chain_effect),
     ("loop_of_100", loop_of_100),
     ("fan_out", fan_out),
+    ("chain_of_conditions", chain_of_conditions),
+    ("chain_of_templates", chain_of_templates),
+    ("chain_of_host_code", chain_of_host_code),
     ("run_3", run_3),
 ];
 
@@ -55,24 +58,59 @@ fn person_step(label: &str) -> String {
     )
 }
 
+/// A decision that lets the payload through.
+fn condition_step(label: &str) -> String {
+    format!("- {{label: {label}, type: condition, expression: \"i >= 0 and len(out) > 3\"}}\n")
+}
+
+/// A text with one value in it, in front of the payload.
+fn template_step(label: &str) -> String {
+    format!("- {{label: {label}, type: template_job, template_content: \"{{{{ default }}}}\"}}\n")
+}
+
+/// The sandbox's step, by the host's interpreter.
+fn host_step(label: &str) -> String {
+    format!("- {{label: {label}, type: code_job, runtime: host, code: \"result = default\"}}\n")
+}
+
 fn persons() -> String {
     format!("persons:\n  Model: {{service: scripted, when_exhausted: cycle, replies: ['{}']}}\n", payload(1))
 }
 
 fn chain(persons: &str, step: impl Fn(&str) -> String) -> String {
+    chain_from(persons, "", step)
+}
+
+/// A chain whose connections leave each step by `handle`.
+fn chain_from(persons: &str, handle: &str, step: impl Fn(&str) -> String) -> String {
     let mut text = format!("version: light\n{persons}nodes:\n{}", start());
     (1..=N_STEPS).for_each(|n| text += &step(&format!("s{n}")));
     text += "- {label: end, type: endpoint}\nconnections:\n- {from: start, to: s1}\n";
     for n in 1..N_STEPS {
-        let _ = writeln!(text, "- {{from: s{n}, to: s{}}}", n + 1);
+        let _ = writeln!(text, "- {{from: 's{n}{handle}', to: s{}}}", n + 1);
     }
-    let _ = writeln!(text, "- {{from: s{N_STEPS}, to: end}}");
+    let _ = writeln!(text, "- {{from: 's{N_STEPS}{handle}', to: end}}");
     text
 }
 
 /// Start, 100 sandboxed code nodes, endpoint.
 pub fn chain_pure() -> String {
     chain("", code_step)
+}
+
+/// Start, 100 conditions that hold, endpoint.
+pub fn chain_of_conditions() -> String {
+    chain_from("", "[condtrue]", condition_step)
+}
+
+/// Start, 100 templates, endpoint.
+pub fn chain_of_templates() -> String {
+    chain("", template_step)
+}
+
+/// Start, 100 nodes of Python on the host, endpoint.
+pub fn chain_of_host_code() -> String {
+    chain("", host_step)
 }
 
 /// Start, 100 scripted persons, endpoint.

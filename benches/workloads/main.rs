@@ -4,6 +4,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `chains` `diagrams` | runs inside this process: chains, the loop, the fan-out, many at once |
+//! | `counted` | the same in processes of their own, for syncs and memory |
+//! | `host_code` `million` | a warm interpreter beside its start; a million nodes, and calls beside them |
 //! | `bare_writer` | their basis: a thread that commits rows |
 //! | `echo` `http_client` `stdio_client` `wire` | tool calls over both transports |
 //! | `bare_mcp` | their basis: a server of the same library with one tool, started from this very program |
@@ -18,11 +20,14 @@ mod bare_writer;
 mod big_database;
 mod chains;
 mod cold;
+mod counted;
 mod crowd;
 mod diagrams;
 mod echo;
+mod host_code;
 mod http_client;
 mod measure;
+mod million;
 mod place;
 mod stdio_client;
 mod table;
@@ -51,12 +56,16 @@ type Workload = fn(&Bench) -> Outcome<Vec<Finding>>;
 
 /// Every workload, in the order of the table; an argument chooses those whose name contains it.
 const ALL: &[(&str, Workload)] = &[
-    ("chain-pure", chains::chain_pure),
-    ("chain-effect", chains::chain_effect),
-    ("loop", chains::loop_of_100),
-    ("fan-out", chains::fan_out),
-    ("concurrent-16", chains::concurrent_16),
-    ("concurrent-64", chains::concurrent_64),
+    ("chain-pure", |bench| chains::compare(bench, "chain-pure")),
+    ("chain-effect", |bench| chains::compare(bench, "chain-effect")),
+    ("loop", |bench| chains::compare(bench, "loop")),
+    ("fan-out", |bench| chains::compare(bench, "fan-out")),
+    ("concurrent-16", |bench| chains::compare(bench, "concurrent-16")),
+    ("concurrent-64", |bench| chains::compare(bench, "concurrent-64")),
+    ("node-condition", |bench| chains::compare(bench, "node-condition")),
+    ("node-template", |bench| chains::compare(bench, "node-template")),
+    ("node-host-code", host_code::host_code),
+    ("million", million::million),
     ("run-3", cold::run_3),
     ("echo-stdio", echo::over_stdio),
     ("echo-http", echo::over_http),
@@ -82,6 +91,9 @@ fn run(arguments: Vec<String>) -> Outcome<()> {
         && bare_mcp::ROLES.contains(&role.as_str())
     {
         return runtime.block_on(bare_mcp::serve(role, size.parse()?));
+    }
+    if arguments.first().is_some_and(|it| it == counted::ROLE) {
+        return counted::be_side(&Bench { runtime, rounds: 1 }, &arguments[1..]);
     }
     let (mut rounds, mut filters) = (ROUNDS, Vec::new());
     let mut rest = arguments.into_iter();

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use crate::counted::{Counted, Counts};
 use crate::measure::{Memory, Series};
 
 /// What a workload found.
 pub enum Finding {
     Timing(Timing),
+    Counted(Counted),
     Memory(Size),
     Crowded(Crowded),
     Latencies(Latencies),
@@ -62,6 +64,17 @@ pub fn print(findings: &[Finding]) {
         );
         println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|");
         timings.iter().for_each(|it| println!("{}", timing_line(it)));
+    }
+    let counts: Vec<&Counted> =
+        findings.iter().filter_map(|it| if let Finding::Counted(it) = it { Some(it) } else { None }).collect();
+    if !counts.is_empty() {
+        println!("\n| workload | syncs per step: ours | bare | peak memory: ours | bare |");
+        println!("|---|--:|--:|--:|--:|");
+        let syncs = |it: &Counts| it.syncs.map_or("no strace".to_owned(), |it| format!("{it:.3}"));
+        for Counted { name, ours, bare } in counts {
+            let (ours_peak, bare_peak) = (megabytes(ours.peak_kib), megabytes(bare.peak_kib));
+            println!("| {name} | {} | {} | {ours_peak} | {bare_peak} |", syncs(ours), syncs(bare));
+        }
     }
     let sizes: Vec<&Size> =
         findings.iter().filter_map(|it| if let Finding::Memory(it) = it { Some(it) } else { None }).collect();

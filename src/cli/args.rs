@@ -3,12 +3,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use serde_json::json;
 
+use super::Output;
 use super::ask::AskArgs;
 use super::compile::CompileArgs;
+use super::completions::{CompletionsArgs, ManArgs};
 use super::config::ConfigArgs;
-use super::control::ControlArgs;
+use super::control::{AnswerArgs, CancelArgs, ControlArgs, PauseArgs, ResumeArgs};
 use super::convert::ConvertArgs;
 use super::diff::DiffArgs;
 use super::dipeocc::DipeoccArgs;
@@ -16,10 +19,13 @@ use super::doctor::DoctorArgs;
 use super::edit::EditArgs;
 use super::export::ExportArgs;
 use super::fork::ForkArgs;
+use super::history::{HistoryArgs, RestoreArgs};
 use super::integrations::IntegrationsArgs;
 use super::list::ListArgs;
 use super::maintenance::MaintenanceArgs;
 use super::mcp::McpArgs;
+use super::metrics::MetricsArgs;
+use super::monitor::MonitorArgs;
 use super::replay::ReplayArgs;
 use super::results::ResultsArgs;
 use super::run::RunArgs;
@@ -28,7 +34,9 @@ use super::serve::ServeArgs;
 use super::stats::StatsArgs;
 use super::tokens::TokensArgs;
 use super::trust::TrustArgs;
+use super::watch::WatchArgs;
 use crate::config::Overrides;
+use crate::error::Error;
 
 /// What `--version` says; a build that breaks its promises on purpose says so.
 const VERSION: &str = if cfg!(feature = "planted-bug") {
@@ -101,7 +109,19 @@ pub enum Command {
     Run(RunArgs),
     /// Show an execution, or the last ones
     Results(ResultsArgs),
-    /// Answer, abort or resume an execution
+    /// Show how long an execution took and where the time went
+    Metrics(MetricsArgs),
+    /// Show what an execution does while it does it
+    Watch(WatchArgs),
+    /// Answer a question that an execution waits with
+    Answer(AnswerArgs),
+    /// Let nothing new start in an execution
+    Pause(PauseArgs),
+    /// Let an execution go on, also after it has failed or was aborted
+    Resume(ResumeArgs),
+    /// End an execution
+    Cancel(CancelArgs),
+    /// Steer an execution: step, set breakpoints or a node's output, look inside, and all of the above
     Control(ControlArgs),
     /// Run an execution once more from its recordings, and compare
     Replay(ReplayArgs),
@@ -123,6 +143,10 @@ pub enum Command {
     Edit(EditArgs),
     /// Show the diagrams of the workspace
     List(ListArgs),
+    /// Show the saved versions of a diagram
+    History(HistoryArgs),
+    /// Make an earlier version of a diagram the present one
+    Restore(RestoreArgs),
     /// Show or raise the rights of a diagram that a client submitted
     Trust(TrustArgs),
     /// Providers that diagrams call: write, check, try and list their manifests
@@ -133,6 +157,8 @@ pub enum Command {
     Mcp(McpArgs),
     /// Serve assistants over MCP on HTTP
     Serve(ServeArgs),
+    /// Open in a browser what the server of this database shows
+    Monitor(MonitorArgs),
     /// Store, list and remove secrets that diagrams refer to as ${secret:NAME}
     Secrets(SecretsArgs),
     /// Make, list and revoke tokens that clients show over HTTP
@@ -143,6 +169,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show the settings and where each comes from
     Config(ConfigArgs),
+    /// Print what bash, zsh or fish need to complete commands
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
     /// Run what is open on this database, then exit
     #[command(hide = true)]
     Drain,
@@ -153,15 +183,24 @@ impl Command {
     pub fn role(&self) -> &'static str {
         match self {
             Self::Secrets(_) | Self::Tokens(_) | Self::Maintenance(_) | Self::Config(_) => "cli",
-            Self::Mcp(McpArgs { command: None, .. }) => "mcp",
+            Self::Mcp(McpArgs { command: None, http: false, .. }) => "mcp",
+            Self::Mcp(McpArgs { command: None, http: true, .. }) => "serve",
             Self::Mcp(McpArgs { command: Some(_), .. }) => "cli",
-            Self::Serve(_) => "serve",
+            Self::Serve(_) | Self::Monitor(_) => "serve",
             Self::Drain => "drain",
             Self::Convert(_)
             | Self::Edit(_)
             | Self::Run(_)
             | Self::Results(_)
+            | Self::Metrics(_)
             | Self::Control(_)
+            | Self::Watch(_)
+            | Self::Answer(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Cancel(_)
+            | Self::Completions(_)
+            | Self::Man(_)
             | Self::Replay(_)
             | Self::Fork(_)
             | Self::Diff(_)
@@ -170,6 +209,8 @@ impl Command {
             | Self::Ask(_)
             | Self::Stats(_)
             | Self::List(_)
+            | Self::History(_)
+            | Self::Restore(_)
             | Self::Trust(_)
             | Self::Integrations(_)
             | Self::Doctor(_)
@@ -179,10 +220,19 @@ impl Command {
 }
 
 /// What `dipeo` alone says: what it is and what to type next.
-pub fn introduction() -> String {
-    use clap::CommandFactory;
-    let about = Cli::command().get_long_about().map(ToString::to_string).unwrap_or_default();
-    format!("{about}\n\n`dipeo --help` lists all commands and flags.")
+///
+/// # Errors
+///
+/// `INTERNAL` when it cannot be written.
+pub(super) fn introduce(output: Output) -> Result<u8, Error> {
+    let program = Cli::command();
+    let about = program.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let commands = program.get_subcommands().filter(|it| !it.is_hide_set());
+    let commands: Vec<_> =
+        commands.map(|it| json!({"name": it.get_name(), "about": it.get_about().map(ToString::to_string)})).collect();
+    let value = json!({"name": "dipeo", "version": VERSION, "commands": commands});
+    output.plain(&value, "dipeo", |_| format!("{about}\n\n`dipeo --help` lists all commands and flags."))?;
+    Ok(0)
 }
 
 /// What the flags set of the configuration.
@@ -201,6 +251,9 @@ pub fn overrides(cli: &Cli) -> Overrides {
         overrides.allowed_origins.clone_from(&args.allow_origin);
         overrides.durability.clone_from(&args.durability);
         args.offered.put_into(&mut overrides);
+    }
+    if let Some(Command::Monitor(args)) = &cli.command {
+        overrides.port = args.port;
     }
     if let Some(Command::Mcp(args)) = &cli.command {
         args.offered.put_into(&mut overrides);

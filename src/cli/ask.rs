@@ -69,11 +69,11 @@ pub async fn ask(context: &Context<'_>, args: AskArgs) -> Result<u8, Error> {
 }
 
 fn print(context: &Context<'_>, response: &Response) -> Result<(), Error> {
-    if context.output.is_json() {
-        return context.output.json(response);
-    }
     let nodes: String = response.nodes.iter().map(|it| format!("  {} ({})\n", it.label, it.kind)).collect();
-    context.output.text(&format!("{}\n{nodes}", response.path));
+    context.output.plain(response, "a new diagram", |it| format!("{}\n{nodes}", it.path))?;
+    if context.output.is_json() {
+        return Ok(());
+    }
     context
         .output
         .note(&format!("a model wrote it: it runs with a client's rights until `dipeo trust {}`", response.diagram));

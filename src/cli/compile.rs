@@ -7,6 +7,7 @@ use clap::Args;
 use super::Context;
 use super::args::FormatArgs;
 use super::run::from_stdin;
+use super::trust::{TrustArgs, trust};
 use crate::error::Error;
 use crate::handlers::compile_diagram::{Extras, Request, Response};
 
@@ -30,6 +31,9 @@ pub struct CompileArgs {
     /// Folder to save in
     #[arg(long, value_name = "DIR", requires = "push_as")]
     pub target_dir: Option<String>,
+    /// Ask for the rights of what is saved, as `dipeo trust` does
+    #[arg(long, requires = "push_as")]
+    pub trust: bool,
     /// Do not save over another content
     #[arg(long, requires = "push_as")]
     pub create_only: bool,
@@ -58,16 +62,31 @@ pub async fn compile(context: &Context<'_>, args: CompileArgs) -> Result<u8, Err
         shown_as: Some(read.shown_as),
         write_to: read.path.filter(|_| args.write),
     };
+    if args.trust && context.remote.is_some() {
+        return Err(Error::refused("PERMISSION_REQUIRED", "a diagram gets rights at the terminal of its own machine")
+            .hint("leave `--trust` out, and run `dipeo trust NAME` on the server's machine"));
+    }
     let response = context.compile_diagram(request, extras).await?;
-    if context.output.is_json() {
-        context.output.json(&response)?;
-    } else if args.fix {
+    if args.fix && !context.output.is_json() {
         print_fixed(context, &response, args.write);
     } else {
-        let saved = saved(&response);
-        context.output.text(&format!("{}{saved}", response.rendered.as_deref().unwrap_or_default()));
+        let text = |it: &Response| format!("{}{}", it.rendered.as_deref().unwrap_or_default(), saved(it));
+        context.output.plain(&response, "compile", text)?;
+    }
+    if let (true, Some(name)) = (args.trust, response.pushed_as) {
+        return grant(context, name).await;
     }
     Ok(if response.report.valid { 0 } else { 2 })
+}
+
+/// Asks whether what was saved may do what it wants to; with `--json` stdout is taken, so it says what to type.
+async fn grant(context: &Context<'_>, name: String) -> Result<u8, Error> {
+    if context.output.is_json() {
+        context.output.note(&format!("to give it rights: dipeo trust {name}"));
+        return Ok(0);
+    }
+    let args = TrustArgs { diagram: Some(name), yes: false, list: false, revoke: false, config: false };
+    trust(context, args).await
 }
 
 /// The new text goes to stdout, for a pipe; what was done and what is left goes to stderr.

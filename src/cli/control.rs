@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Context;
 use super::print::readable;
 use super::question::value_of;
-use super::results::describe;
+use super::results::{describe, show};
 use super::run::exit_code;
 use crate::error::Error;
 use crate::handlers::control_execution::Request;
@@ -31,6 +31,86 @@ pub struct ControlArgs {
     pub reason: Option<String>,
 }
 
+/// Example: dipeo cancel exec_0123…
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The same as `dipeo control ID abort`.\nExample: dipeo cancel exec_0123… --reason 'wrong input'"
+)]
+pub struct CancelArgs {
+    pub execution_id: String,
+    /// Why; stored with the end
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// Example: dipeo answer exec_0123… yes --node approve
+#[derive(Debug, Args)]
+#[command(after_help = "Example: dipeo answer exec_0123… yes --node approve")]
+pub struct AnswerArgs {
+    pub execution_id: String,
+    /// The answer; text that begins with { or [ is read as JSON
+    pub value: String,
+    /// The waiting node, by label or id; needed when several wait
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+}
+
+/// Example: dipeo pause exec_0123…
+#[derive(Debug, Args)]
+#[command(after_help = "What runs ends first; nothing new starts.\nExample: dipeo pause exec_0123…")]
+pub struct PauseArgs {
+    pub execution_id: String,
+    /// Why; stored with the pause
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// Example: dipeo resume exec_0123…
+#[derive(Debug, Args)]
+#[command(after_help = "What failed or was aborted is opened again; nodes that completed do not run again.\n\
+                        Example: dipeo resume exec_0123…")]
+pub struct ResumeArgs {
+    pub execution_id: String,
+    /// A higher budget for one that ran out of it, such as '{"usd": 0.1}'
+    pub budget: Option<String>,
+    /// The node that waits for it, by label or id
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Why; stored with it
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+impl ControlArgs {
+    fn new(execution_id: String, action: &str) -> Self {
+        Self { execution_id, action: action.to_owned(), value: None, node: None, reason: None }
+    }
+}
+
+impl From<CancelArgs> for ControlArgs {
+    fn from(it: CancelArgs) -> Self {
+        Self { reason: it.reason, ..Self::new(it.execution_id, "abort") }
+    }
+}
+
+impl From<AnswerArgs> for ControlArgs {
+    fn from(it: AnswerArgs) -> Self {
+        Self { value: Some(it.value), node: it.node, ..Self::new(it.execution_id, "answer") }
+    }
+}
+
+impl From<PauseArgs> for ControlArgs {
+    fn from(it: PauseArgs) -> Self {
+        Self { reason: it.reason, ..Self::new(it.execution_id, "pause") }
+    }
+}
+
+impl From<ResumeArgs> for ControlArgs {
+    fn from(it: ResumeArgs) -> Self {
+        Self { value: it.budget, node: it.node, reason: it.reason, ..Self::new(it.execution_id, "resume") }
+    }
+}
+
 /// Carries a control action out and shows the execution as it is then.
 pub async fn control(context: &Context<'_>, args: ControlArgs) -> Result<u8, Error> {
     let value = args.value.as_deref().map(|it| match args.action.as_str() {
@@ -47,11 +127,12 @@ pub async fn control(context: &Context<'_>, args: ControlArgs) -> Result<u8, Err
         reason: args.reason,
     };
     let object = context.control_execution(request).await?;
-    if context.output.is_json() {
-        context.output.json(&object)?;
-    } else {
-        let inside = object.inspection.as_deref().map(described).unwrap_or_default();
-        context.output.text(&format!("{inside}{}", describe(&object)));
+    match object.inspection.as_deref() {
+        Some(found) => {
+            let title = format!("{} inside", object.execution_id);
+            context.output.plain(&object, &title, |it| format!("{}{}", described(found), describe(it)))?;
+        }
+        None => show(context, &object)?,
     }
     let was_wished = object.inspection.is_some() || object.status == crate::engine::Status::Aborted;
     Ok(if was_wished { 0 } else { exit_code(object.status) })

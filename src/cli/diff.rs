@@ -12,7 +12,7 @@ use crate::shown;
 
 /// Example: dipeo diff exec_0123… exec_4567…
 #[derive(Debug, Args)]
-#[command(after_help = "Examples: dipeo diff exec_0123… exec_4567…, dipeo diff review@3 review@5")]
+#[command(after_help = "Example: dipeo diff exec_0123… exec_4567…\n         dipeo diff review@3 review@5")]
 pub struct DiffArgs {
     /// An execution, a diagram, or NAME@N for its N-th revision
     pub a: String,
@@ -32,11 +32,7 @@ const TEXT_WIDTH: usize = 106;
 pub async fn diff(context: &Context<'_>, args: DiffArgs) -> Result<u8, Error> {
     let request = Request { a: args.a, b: args.b };
     let response = context.diff_executions(request).await?;
-    if context.output.is_json() {
-        context.output.json(&response)?;
-    } else {
-        context.output.text(&text(&response));
-    }
+    context.output.plain(&response, "diff", text)?;
     Ok(0)
 }
 

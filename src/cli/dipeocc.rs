@@ -1,6 +1,7 @@
 //! `dipeo dipeocc`: sessions of Claude Code.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Context;
 use crate::error::Error;
@@ -24,12 +25,16 @@ pub struct DipeoccArgs {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Show the sessions, the newest first
+    #[command(after_help = "Example: dipeo dipeocc list --limit 5")]
     List(ListSessionsArgs),
     /// Make a diagram of a session
+    #[command(after_help = "Example: dipeo dipeocc convert --latest --offline")]
     Convert(ConvertArgs),
     /// Convert sessions as they are written, until Ctrl-C
+    #[command(after_help = "Example: dipeo dipeocc watch --interval 10")]
     Watch(WatchArgs),
     /// Count what is in a session
+    #[command(after_help = "Example: dipeo dipeocc stats 0a1b2c3d")]
     Stats(StatsArgs),
 }
 
@@ -98,10 +103,11 @@ pub async fn dipeocc(context: &Context<'_>, args: DipeoccArgs) -> Result<u8, Err
 async fn show_list(context: &Context<'_>, project: Option<String>, limit: usize) -> Result<u8, Error> {
     let request = list_sessions::Request { project, limit };
     let response = list_sessions(context.app, &context.caller, request).await?;
-    if context.output.is_json() {
-        context.output.json(&response)?;
-        return Ok(0);
-    }
+    context.output.plain(&response, "sessions", listed)?;
+    Ok(0)
+}
+
+fn listed(response: &list_sessions::Response) -> String {
     let mut text = String::new();
     for it in &response.sessions {
         let at = it.last_at.as_deref().unwrap_or("(no time)");
@@ -109,8 +115,7 @@ async fn show_list(context: &Context<'_>, project: Option<String>, limit: usize)
         text.push_str(&format!("{}  {at}  {} lines  {first}\n", it.id, it.lines));
     }
     text.push_str(&format!("{} sessions\n", response.total));
-    context.output.text(&text);
-    Ok(0)
+    text
 }
 
 async fn show_conversion(context: &Context<'_>, project: Option<String>, args: ConvertArgs) -> Result<u8, Error> {
@@ -140,28 +145,46 @@ async fn show_watch(context: &Context<'_>, project: Option<String>, args: WatchA
     if !context.quiet {
         context.output.note("watching (stop with Ctrl-C)");
     }
+    let output = context.output;
+    let mut n_told = 0_u64;
     let report = |id: &str, outcome: Result<Converted, Error>| match outcome {
-        Ok(converted) => context.output.text(&described(&converted)),
-        Err(error) => context.output.note(&format!("session {id}: {} {}", error.code(), error.message())),
+        Ok(converted) if output.is_json() => {
+            // One document that grows while the watch lasts.
+            let before = if n_told == 0 { "{\"sessions\": [\n" } else { "," };
+            output.text(&format!("{before}{}", json!(converted)));
+            n_told += 1;
+        }
+        Ok(converted) => output.text(&described(&converted)),
+        Err(error) => output.note(&format!("session {id}: {} {}", error.code(), error.message())),
     };
-    tokio::select! {
-        ended = watch_sessions(context.app, &context.caller, request, report) => ended.map(|()| 0),
-        _ = tokio::signal::ctrl_c() => Ok(0),
+    let ended = tokio::select! {
+        ended = watch_sessions(context.app, &context.caller, request, report) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    if output.is_json() && (ended.is_ok() || n_told > 0) {
+        output.text(if n_told == 0 { "{\"sessions\": []}" } else { "]}" });
+        // What ended it must not begin a second document.
+        return ended.map(|()| 0).or_else(|e| {
+            output.note(&format!("error: {} {}", e.code(), e.message()));
+            Ok(e.kind().exit_code())
+        });
     }
+    ended.map(|()| 0)
 }
 
 async fn show_stats(context: &Context<'_>, project: Option<String>, session_id: String) -> Result<u8, Error> {
     let request = session_stats::Request { project, session_id };
     let stats = session_stats(context.app, &context.caller, request).await?;
-    if context.output.is_json() {
-        context.output.json(&stats)?;
-        return Ok(0);
-    }
+    context.output.plain(&stats, "session", counted)?;
+    Ok(0)
+}
+
+fn counted(stats: &session_stats::Response) -> String {
     let mut text = format!("session {}: {} lines, {} turns\n", stats.session_id, stats.lines, stats.turns);
     if let Some(ms) = stats.duration_ms {
         text.push_str(&format!("duration: {} s\n", ms / 1_000));
     }
-    let tokens = stats.tokens;
+    let tokens = &stats.tokens;
     text.push_str(&format!(
         "tokens: {} in, {} out, {} read from cache, {} written to cache\n",
         tokens.input, tokens.output, tokens.cache_read, tokens.cache_creation
@@ -176,12 +199,11 @@ async fn show_stats(context: &Context<'_>, project: Option<String>, session_id: 
         errors => format!("{} {name} ({errors} failed)", it.calls),
     };
     text.push_str(&list("tools", stats.tools.iter().map(tool).collect()));
-    text.push_str(&list("files", stats.files));
+    text.push_str(&list("files", stats.files.clone()));
     for warning in &stats.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
-    context.output.text(&text);
-    Ok(0)
+    text
 }
 
 /// The path, what is in the diagram, and what is not.

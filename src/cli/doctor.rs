@@ -31,11 +31,7 @@ pub async fn doctor(context: &Context<'_>, args: DoctorArgs) -> Result<u8, Error
         return prove(context, Request { seconds, seed: args.seed, kills: args.kills }).await;
     }
     let found = doctor::doctor(context.app, &context.caller).await?;
-    if context.output.is_json() {
-        context.output.json(&found)?;
-    } else {
-        context.output.text(&shown(&found));
-    }
+    context.output.plain(&found, "doctor", shown)?;
     Ok(if found.ok { 0 } else { ACTION })
 }
 
@@ -71,11 +67,7 @@ async fn prove(context: &Context<'_>, request: Request) -> Result<u8, Error> {
         context.output.note(&format!("killing engines on a scratch database for {seconds} s, then all must end well"));
     }
     let seen = torture(context.app, request).await?;
-    if context.output.is_json() {
-        context.output.json(&seen)?;
-    } else {
-        context.output.text(&told(&seen));
-    }
+    context.output.plain(&seen, "torture", told)?;
     Ok(if seen.held { 0 } else { BROKEN })
 }
 

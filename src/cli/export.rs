@@ -29,7 +29,11 @@ pub async fn export(context: &Context<'_>, args: ExportArgs) -> Result<u8, Error
     let request = Request { diagram: args.diagram.clone(), format_type: args.format.name(), to };
     let response = export_diagram(context.app, &context.caller, request).await?;
     if args.file == "-" {
-        context.output.text(&response.text);
+        if context.output.is_json() {
+            context.output.json(&serde_json::json!({ "path": "-", "text": response.text }))?;
+        } else {
+            context.output.text(&response.text);
+        }
         return Ok(0);
     }
     let path = context.working_dir.join(&args.file);

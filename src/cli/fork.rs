@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::results::describe;
+use super::results::show;
 use super::run::{Interrupt, abort, exit_code};
-use super::{Context, watch};
+use super::{Context, progress};
 use crate::error::Error;
-use crate::handlers::execution_object::ExecutionObject;
 use crate::handlers::fork_execution::{Extras, Request};
 use crate::handlers::run_diagram::Waiting;
 
@@ -49,7 +48,7 @@ pub struct ForkArgs {
 pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
     let request = request(&args, &context.working_dir)?;
     let base_dir = args.diagram.as_ref().and_then(|it| context.working_dir.join(it).parent().map(Path::to_path_buf));
-    let extras = Extras { background: args.background, unbounded_wait: true, base_dir };
+    let extras = Extras { background: args.background, unbounded_wait: true, base_dir, idempotency_key: None };
     if args.background {
         let object = context.fork_execution(request, extras, Waiting::default()).await?;
         let id = &object.execution_id;
@@ -57,7 +56,7 @@ pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
         return Ok(0);
     }
     let interrupt = Interrupt::listen();
-    let on_progress = watch::progress(context.output, false, false, context.quiet);
+    let on_progress = progress::progress(context.output, false, false, context.quiet);
     let waiting = Waiting { cancel: interrupt.token.clone(), on_progress, on_token: None };
     let object = context.fork_execution(request, extras, waiting).await?;
     if interrupt.happened() && !object.status.has_ended() {
@@ -66,14 +65,6 @@ pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
     }
     show(context, &object)?;
     Ok(exit_code(object.status))
-}
-
-fn show(context: &Context<'_>, object: &ExecutionObject) -> Result<(), Error> {
-    if context.output.is_json() {
-        return context.output.json(object);
-    }
-    context.output.text(&describe(object));
-    Ok(())
 }
 
 fn request(args: &ForkArgs, working_dir: &Path) -> Result<Request, Error> {

@@ -20,6 +20,7 @@ pub struct IntegrationsArgs {
 #[derive(Debug, Subcommand)]
 pub enum IntegrationsCommand {
     /// Write a manifest to begin with
+    #[command(after_help = "Example: dipeo integrations init")]
     Init {
         /// Folder of the manifests (integrations/ of the workspace)
         #[arg(long, value_name = "DIR")]
@@ -29,6 +30,7 @@ pub enum IntegrationsCommand {
         force: bool,
     },
     /// Check manifests: every problem with its line
+    #[command(after_help = "Example: dipeo integrations validate --provider github")]
     Validate {
         /// A manifest or a folder of them (the workspace's and those that come with dipeo)
         #[arg(long, value_name = "PATH")]
@@ -38,6 +40,7 @@ pub enum IntegrationsCommand {
         provider: Option<String>,
     },
     /// Make a manifest of an OpenAPI document (3.0 or 3.1)
+    #[command(after_help = "Example: dipeo integrations openapi-import petstore.yaml --name petstore")]
     OpenapiImport {
         /// The document: YAML or JSON
         spec: String,
@@ -61,6 +64,7 @@ pub enum IntegrationsCommand {
         force: bool,
     },
     /// Look at a provider, or call one of its operations
+    #[command(after_help = "Example: dipeo integrations test github --operation list_repos --replay")]
     Test {
         provider: String,
         /// Call this operation
@@ -77,6 +81,7 @@ pub enum IntegrationsCommand {
         replay: bool,
     },
     /// Show providers, operations and whether their keys are there
+    #[command(after_help = "Example: dipeo integrations list")]
     List,
 }
 
@@ -116,11 +121,7 @@ pub async fn integrations(context: &Context<'_>, args: IntegrationsArgs) -> Resu
 }
 
 fn show(context: &Context<'_>, response: &impl Serialize, text: &str) -> Result<(), Error> {
-    if context.output.is_json() {
-        return context.output.json(response);
-    }
-    context.output.text(text);
-    Ok(())
+    context.output.plain(response, "integrations", |_| text.to_owned())
 }
 
 /// One line per manifest, its problems below it.

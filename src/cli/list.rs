@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::Context;
+use super::page::{Page, Table};
 use crate::error::Error;
-use crate::handlers::list_diagrams::Request;
+use crate::handlers::list_diagrams::{Request, Response};
 
 /// Example: dipeo list --search review
 #[derive(Debug, Args)]
@@ -20,13 +21,15 @@ pub struct ListArgs {
 
 /// Shows the diagrams of the workspace.
 pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
-    let request = Request { format: args.format, search: args.search };
+    let request = Request { format: args.format, search: args.search, ..Request::default() };
     let response = context.list_diagrams(request).await?;
-    if context.output.is_json() {
-        context.output.json(&response)?;
-        return Ok(0);
-    }
-    let mut text = String::new();
+    context.output.show(&response, shown)?;
+    Ok(0)
+}
+
+fn shown(response: &Response) -> Page {
+    let mut page = Page::new("diagrams");
+    let mut table = Table::new(&["name", "format", "nodes", "path", "tool", "about"]).right(2);
     for it in &response.diagrams {
         let about = match (&it.error, &it.description) {
             (Some(error), _) => format!("does not parse: {error}"),
@@ -34,13 +37,13 @@ pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
             (None, None) => String::new(),
         };
         let tool = match (&it.tool, &it.tool_problem) {
-            (Some(name), _) => format!(", tool {name}"),
-            (None, Some(problem)) => format!(", no tool: {problem}"),
+            (Some(name), _) => name.clone(),
+            (None, Some(problem)) => format!("no tool: {problem}"),
             (None, None) => String::new(),
         };
-        text.push_str(&format!("{}  ({}, {} nodes, {}{tool})  {about}\n", it.name, it.format, it.nodes, it.path));
+        table.row([it.name.clone(), it.format.clone(), it.nodes.to_string(), it.path.clone(), tool, about]);
     }
-    text.push_str(&format!("{} diagrams\n", response.total));
-    context.output.text(&text);
-    Ok(0)
+    page.table(table);
+    page.line(&format!("{} diagrams", response.total));
+    page
 }

@@ -16,6 +16,8 @@ use crate::handlers::maintenance::restore::{self, restore};
 use crate::handlers::maintenance::stats::{self, stats};
 use crate::handlers::maintenance::vacuum::{self, vacuum};
 
+/// What stands above an answer in Markdown.
+const TITLE: &str = "maintenance";
 /// Exit code when a check found problems: a finding needs action.
 const FOUND_PROBLEMS: u8 = 2;
 
@@ -31,32 +33,41 @@ pub struct MaintenanceArgs {
 #[derive(Debug, Subcommand)]
 pub enum MaintenanceAction {
     /// Delete old executions and give the room back to the disk; what is not given is as dipeo.toml says
+    #[command(after_help = "Example: dipeo maintenance prune --keep 1000 --dry-run")]
     Prune(PruneArgs),
     /// Copy the database while it is in use; secrets and their key are not in it
+    #[command(after_help = "Example: dipeo maintenance backup --keep 7d,4w,12m")]
     Backup(BackupArgs),
     /// Put a backup in the place of the database; the old one is kept beside it
+    #[command(after_help = "Example: dipeo maintenance restore .dipeo/backups/dipeo_state.db")]
     Restore {
         /// A file that `backup` wrote
         backup: PathBuf,
     },
     /// Look for damage, and compare every execution with its log
+    #[command(after_help = "Example: dipeo maintenance check")]
     Check {
         /// Look through this backup instead, as it would be after a restore
         #[arg(long, value_name = "FILE")]
         backup: Option<PathBuf>,
     },
     /// Give free room in the file back to the disk
+    #[command(after_help = "Example: dipeo maintenance vacuum")]
     Vacuum,
     /// Count what the query planner asks for; rarely needed
+    #[command(after_help = "Example: dipeo maintenance analyze")]
     Analyze,
     /// Say how large the database is, and of what
+    #[command(after_help = "Example: dipeo maintenance stats")]
     Stats,
     /// Keep an execution, whatever retention says
+    #[command(after_help = "Example: dipeo maintenance hold exec_0123…")]
     Hold {
         /// Its id
         execution_id: String,
     },
     /// Let retention have an execution again
+    #[command(after_help = "Example: dipeo maintenance release exec_0123…")]
     Release {
         /// Its id
         execution_id: String,
@@ -99,41 +110,33 @@ pub async fn maintenance(context: &Context<'_>, args: MaintenanceArgs) -> Result
     match args.action {
         MaintenanceAction::Prune(args) => {
             let response = prune(app, caller, prune_request(args)?).await?;
-            if output.is_json() { output.json(&response)? } else { output.text(&pruned(&response)) }
+            output.plain(&response, TITLE, pruned)?;
         }
         MaintenanceAction::Backup(args) => {
             let response = backup(app, caller, backup::Request { path: args.path, keep: args.keep }).await?;
-            if output.is_json() { output.json(&response)? } else { output.text(&backed_up(&response)) }
+            output.plain(&response, TITLE, backed_up)?;
         }
         MaintenanceAction::Restore { backup } => {
             let response = restore(app, caller, restore::Request { backup }).await?;
-            if output.is_json() {
-                output.json(&response)?
-            } else {
-                output.text(&restored(&response))
-            }
+            output.plain(&response, TITLE, restored)?;
             return Ok(code_of(&response.problems));
         }
         MaintenanceAction::Check { backup } => {
             let response = check(app, caller, check::Request { backup }).await?;
-            if output.is_json() {
-                output.json(&response)?
-            } else {
-                output.text(&checked(&response))
-            }
+            output.plain(&response, TITLE, checked)?;
             return Ok(code_of(&response.problems));
         }
         MaintenanceAction::Vacuum => {
             let response = vacuum(app, caller).await?;
-            if output.is_json() { output.json(&response)? } else { output.text(&vacuumed(&response)) }
+            output.plain(&response, TITLE, vacuumed)?;
         }
         MaintenanceAction::Analyze => {
             analyze(app, caller).await?;
-            if output.is_json() { output.json(&serde_json::json!({}))? } else { output.text("counted") }
+            output.plain(&serde_json::json!({}), TITLE, |_| "counted".to_owned())?;
         }
         MaintenanceAction::Stats => {
             let response = stats(app, caller).await?;
-            if output.is_json() { output.json(&response)? } else { output.text(&counted(&response)) }
+            output.plain(&response, TITLE, counted)?;
         }
         MaintenanceAction::Hold { execution_id } => held(context, execution_id, true).await?,
         MaintenanceAction::Release { execution_id } => held(context, execution_id, false).await?,
@@ -143,12 +146,8 @@ pub async fn maintenance(context: &Context<'_>, args: MaintenanceArgs) -> Result
 
 async fn held(context: &Context<'_>, execution_id: String, hold: bool) -> Result<(), Error> {
     let response = self::hold(context.app, &context.caller, hold::Request { execution_id, hold }).await?;
-    if context.output.is_json() {
-        return context.output.json(&response);
-    }
     let now = if response.hold { "is kept" } else { "is as any other" };
-    context.output.text(&format!("{} {now}", response.execution_id));
-    Ok(())
+    context.output.plain(&response, TITLE, |it| format!("{} {now}", it.execution_id))
 }
 
 fn prune_request(args: PruneArgs) -> Result<prune::Request, Error> {

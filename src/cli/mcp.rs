@@ -13,12 +13,18 @@ use crate::handlers::mcp_bundle::{self, mcp_bundle};
 use crate::handlers::mcp_install::{self, Action, Change, mcp_install};
 use crate::handlers::mcp_manifest::{self, mcp_manifest};
 
-/// Example: claude mcp add dipeo -- dipeo mcp
+/// Example: dipeo mcp --read-only
 #[derive(Debug, Args)]
-#[command(after_help = "Example: claude mcp add dipeo -- dipeo mcp", args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "By hand, in Claude Code: claude mcp add dipeo -- dipeo mcp\nExample: dipeo mcp --read-only",
+    args_conflicts_with_subcommands = true
+)]
 pub struct McpArgs {
     #[command(subcommand)]
     pub command: Option<McpCommand>,
+    /// Serve on HTTP instead, as `dipeo serve` does
+    #[arg(long)]
+    pub http: bool,
     #[command(flatten)]
     pub offered: OfferedArgs,
 }

@@ -25,18 +25,14 @@ pub struct ReplayArgs {
 /// Runs an execution once more from its recordings and says whether the same came out.
 pub async fn replay(context: &Context<'_>, args: ReplayArgs) -> Result<u8, Error> {
     let request = Request { execution_id: args.execution_id, wait_seconds: None };
-    let extras = Extras { background: args.background, unbounded_wait: true };
+    let extras = Extras { background: args.background, unbounded_wait: true, idempotency_key: None };
     let object = context.replay_execution(request, extras).await?;
     if args.background {
         let line = json!({"session_id": object.execution_id, "execution_id": object.execution_id, "status": "started"});
         context.output.text(&line.to_string());
         return Ok(0);
     }
-    if context.output.is_json() {
-        context.output.json(&object)?;
-    } else {
-        context.output.text(&format!("{}{}", describe(&object), verdict(&object)));
-    }
+    context.output.plain(&object, "replay", |it| format!("{}{}", describe(it), verdict(it)))?;
     Ok(exit_code(&object))
 }
 

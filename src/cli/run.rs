@@ -6,11 +6,13 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::args::FormatArgs;
+use super::args::{Form, FormatArgs};
 use super::print::{Output, readable, shortened};
-use super::{Context, question, watch};
+use super::results::described;
+use super::{Context, metrics, progress, question};
 use crate::engine::Status;
 use crate::error::Error;
+use crate::handlers::execution_metrics;
 use crate::handlers::execution_object::{ExecutionObject, ShownNode};
 use crate::handlers::run_diagram::{Extras, Request, Waiting};
 use crate::handlers::see_result::{self, Detail};
@@ -49,7 +51,7 @@ pub struct RunArgs {
     /// Two lines at most: status, result
     #[arg(long)]
     pub simple: bool,
-    /// Print how long each node took
+    /// Print where the time went, as `dipeo metrics --breakdown` does
     #[arg(long)]
     pub timing: bool,
     /// Who answers for every person
@@ -121,8 +123,8 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
         return background(context, request, extras).await;
     }
     let no_watch = args.no_watch || args.simple || args.stream;
-    let on_progress = watch::progress(context.output, args.watch, no_watch, context.quiet);
-    let on_token = args.stream.then(watch::stream);
+    let on_progress = progress::progress(context.output, args.watch, no_watch, context.quiet);
+    let on_token = args.stream.then(progress::stream);
     let interrupt = Interrupt::listen();
     let waiting = Waiting { cancel: interrupt.token.clone(), on_progress, on_token };
     let mut object = context.run_diagram(request, extras, waiting).await?;
@@ -171,7 +173,7 @@ async fn answer(context: &Context<'_>, object: &ExecutionObject) -> Result<Optio
     match context.control_execution(request).await {
         Ok(next) => settle(context, next).await.map(Some),
         Err(e) if matches!(e.code(), "INVALID_ANSWER" | "INVALID_INPUT") => {
-            super::print_error(Output { form: super::args::Form::Text, ..context.output }, &e);
+            super::print_error(Output { form: Form::Text, ..context.output }, &e);
             Ok(Some(object.clone()))
         }
         Err(e) => Err(e),
@@ -227,23 +229,40 @@ impl Interrupt {
     }
 }
 
-/// Prints what became of the run.
+/// Prints what became of the run, in the form that was asked for.
 async fn print(context: &Context<'_>, args: &RunArgs, object: &ExecutionObject) -> Result<(), Error> {
+    if args.simple && !context.output.is_json() {
+        context.output.text(&simple(object));
+        return Ok(());
+    }
+    print_outcome(context, object).await?;
+    if args.timing && !context.output.is_json() {
+        let request = execution_metrics::Request { execution_id: object.execution_id.clone() };
+        let found = context.execution_metrics(request).await?;
+        context.output.text(&metrics::breakdown_of(&found).render(context.output.form));
+    }
+    Ok(())
+}
+
+/// Prints what became of a run: its nodes, its result and where to look next.
+///
+/// # Errors
+///
+/// What `see_result` says.
+pub(super) async fn print_outcome(context: &Context<'_>, object: &ExecutionObject) -> Result<(), Error> {
     let output = context.output;
     if output.is_json() {
         return output.json(object);
     }
-    if args.simple {
-        output.text(&simple(object));
+    let full = full_view(context, &object.execution_id).await?;
+    if output.form == Form::Markdown {
+        let nodes = full.nodes.map(|it| it.into_iter().map(|it| ShownNode { output: None, ..it }).collect());
+        output.text(&described(&ExecutionObject { nodes, ..object.clone() }).render(output.form));
         return Ok(());
     }
-    let full = full_view(context, &object.execution_id).await?;
-    let mut text = headline(object);
+    let mut text = coloured(headline(object), object.status, output);
     for node in full.nodes.iter().flatten().filter(|it| it.iterations > 0) {
-        text.push_str(&node_line(node));
-    }
-    if args.timing {
-        text.push_str(&timing(full.nodes.as_deref().unwrap_or_default()));
+        text.push_str(&coloured(node_line(node), node.status, output));
     }
     text.push_str(&body(object));
     output.text(&text);
@@ -251,6 +270,11 @@ async fn print(context: &Context<'_>, args: &RunArgs, object: &ExecutionObject) 
         output.note(&format!("warning: {} {}: {}", warning.code, warning.node, warning.message));
     }
     Ok(())
+}
+
+/// A line with the word for its status in colour, where that shows.
+pub(super) fn coloured(line: String, status: Status, output: Output) -> String {
+    line.replacen(&format!(" {}", status.name()), &format!(" {}", output.status(status)), 1)
 }
 
 async fn full_view(context: &Context<'_>, id: &str) -> Result<ExecutionObject, Error> {
@@ -280,17 +304,6 @@ fn node_line(node: &ShownNode) -> String {
     format!("  {}{times}  {}{took}{tokens}\n", node.label, node.status.name())
 }
 
-/// How long each node took, the longest first.
-fn timing(nodes: &[ShownNode]) -> String {
-    let mut timed: Vec<_> = nodes.iter().filter_map(|it| it.duration_ms.map(|ms| (ms, it))).collect();
-    timed.sort_by_key(|(ms, _)| std::cmp::Reverse(*ms));
-    let mut text = String::from("timing (last execution of each node):\n");
-    for (ms, node) in timed {
-        text.push_str(&format!("  {:>8} ms  {}  ({})\n", ms, node.label, node.node_type));
-    }
-    text
-}
-
 /// The result, or why there is none, and where to look next.
 pub fn body(object: &ExecutionObject) -> String {
     let id = &object.execution_id;
@@ -305,14 +318,19 @@ pub fn body(object: &ExecutionObject) -> String {
     for waiting in &object.waiting_for {
         text.push_str(&format!("waiting: {} ({}): {}\n", waiting.label, waiting.reason, waiting.prompt));
     }
-    match &object.next {
-        Some(next) => text.push_str(&format!("next: {}\n", next.split(", or: ").last().unwrap_or(next))),
-        None => text.push_str(&format!("next: dipeo results {id}\n")),
-    }
+    text.push_str(&next_step(object));
     text
 }
 
-fn error_lines(error: &Value) -> String {
+/// The command that goes on from here.
+pub(super) fn next_step(object: &ExecutionObject) -> String {
+    match &object.next {
+        Some(next) => format!("next: {}\n", next.split(", or: ").last().unwrap_or(next)),
+        None => format!("next: dipeo results {}\n", object.execution_id),
+    }
+}
+
+pub(super) fn error_lines(error: &Value) -> String {
     let part = |key: &str| error.get(key).and_then(Value::as_str);
     let mut text = format!("error: {} {}\n", part("code").unwrap_or("FAILED"), part("message").unwrap_or_default());
     if let Some(node) = part("node") {

@@ -21,15 +21,19 @@ pub struct SecretsArgs {
 #[derive(Debug, Subcommand)]
 pub enum SecretsAction {
     /// Store a value; it is read from stdin, or asked for without showing it
+    #[command(after_help = "Example: dipeo secrets set GITHUB_TOKEN < token.txt")]
     Set {
         /// A letter, then letters, digits, _, - and .
         name: String,
     },
     /// Show the names
+    #[command(after_help = "Example: dipeo secrets list")]
     List,
     /// Forget one
+    #[command(after_help = "Example: dipeo secrets rm GITHUB_TOKEN")]
     Rm { name: String },
     /// Take over the keys of an apikeys.json
+    #[command(after_help = "Example: dipeo secrets import files/apikeys.json")]
     Import { file: PathBuf },
 }
 
@@ -56,11 +60,7 @@ pub async fn secrets(context: &Context<'_>, args: SecretsArgs) -> Result<u8, Err
     for skipped in &response.skipped {
         context.output.note(&format!("left out {skipped}"));
     }
-    if context.output.is_json() {
-        context.output.json(&response)?;
-    } else {
-        context.output.text(&shown(&response));
-    }
+    context.output.plain(&response, "secrets", shown)?;
     Ok(0)
 }
 

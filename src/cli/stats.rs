@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Context;
 use super::args::FormatArgs;
+use super::page::Page;
 use crate::error::Error;
 use crate::handlers::diagram_stats::{Request, Response};
 
@@ -21,15 +22,11 @@ pub struct StatsArgs {
 pub async fn stats(context: &Context<'_>, args: StatsArgs) -> Result<u8, Error> {
     let request = Request { diagram: args.diagram, format_type: args.format.name() };
     let response = context.diagram_stats(request).await?;
-    if context.output.is_json() {
-        context.output.json(&response)?;
-    } else {
-        context.output.text(&shown(&response));
-    }
+    context.output.show(&response, shown)?;
     Ok(0)
 }
 
-fn shown(found: &Response) -> String {
+fn shown(found: &Response) -> Page {
     let types: Vec<String> = found.types.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     let loops: Vec<String> = found.loops.iter().map(|it| it.join(", ")).collect();
     let may = &found.capabilities;
@@ -49,6 +46,7 @@ fn shown(found: &Response) -> String {
         ("budget", may.budget.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("asks", if may.asks { "yes".to_owned() } else { String::new() }),
     ];
-    let line = |(name, value): (&str, String)| (!value.is_empty()).then(|| format!("{name:<12} {value}\n"));
-    format!("{}\n{}", found.diagram_id, rows.into_iter().filter_map(line).collect::<String>())
+    let mut page = Page::new(&found.diagram_id);
+    page.facts(rows);
+    page
 }

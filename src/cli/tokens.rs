@@ -18,15 +18,19 @@ pub struct TokensArgs {
 #[derive(Debug, Subcommand)]
 pub enum TokensAction {
     /// Make a token and show it, this once; from then on the server asks everybody for one
+    #[command(after_help = "Example: dipeo tokens create --name laptop --expires 90d")]
     Create(CreateArgs),
     /// Show the tokens there are, never the tokens themselves
+    #[command(after_help = "Example: dipeo tokens list")]
     List,
     /// Make a token open nothing from now on
+    #[command(after_help = "Example: dipeo tokens revoke laptop")]
     Revoke {
         /// Its id or its name
         token: String,
     },
     /// Delete what was revoked or has expired; with no token left a local server asks nobody again
+    #[command(after_help = "Example: dipeo tokens forget")]
     Forget,
 }
 
@@ -66,8 +70,7 @@ pub async fn tokens(context: &Context<'_>, args: TokensArgs) -> Result<u8, Error
     };
     let response = handle(context.app, &context.caller, request).await?;
     if context.output.is_json() {
-        context.output.json(&response)?;
-        return Ok(0);
+        return context.output.json(&response).map(|()| 0);
     }
     if let Some(token) = &response.token {
         // The token alone stands on stdout, so that a script can take it.
@@ -77,7 +80,7 @@ pub async fn tokens(context: &Context<'_>, args: TokensArgs) -> Result<u8, Error
             "{made}Keep it: it is not shown again. Send it as `Authorization: Bearer …` or `X-API-Key`."
         ));
     } else {
-        context.output.text(&shown(&response));
+        context.output.plain(&response, "tokens", shown)?;
     }
     Ok(0)
 }

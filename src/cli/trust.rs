@@ -47,11 +47,7 @@ pub async fn trust(context: &Context<'_>, args: TrustArgs) -> Result<u8, Error> 
         confirm(args.yes)?;
     }
     let response = trust_diagram(context.app, &context.caller, request).await?;
-    if context.output.is_json() {
-        context.output.json(&response)?;
-    } else {
-        context.output.text(&grants(&response));
-    }
+    context.output.plain(&response, "trusted texts", grants)?;
     Ok(0)
 }
 

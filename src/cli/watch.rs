@@ -1,76 +1,68 @@
-//! The live view of a run on stderr: spinners on a terminal, one plain line per event otherwise.
+//! `dipeo watch`: what an execution does while it does it, whichever process runs it.
 
-use std::collections::HashMap;
-use std::io::Write;
-use std::time::Duration;
+use clap::{ArgGroup, Args};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use super::progress::{Seen, progress};
+use super::results::newest;
+use super::run::{exit_code, print_outcome};
+use super::{Context, print};
+use crate::error::Error;
+use crate::handlers::follow_execution::Request;
+use crate::handlers::see_result;
 
-use super::print::Output;
-use crate::handlers::run_diagram::{OnProgress, OnToken, ProgressNote};
+/// Example: dipeo watch --latest
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The execution goes on when you stop watching. Exit code as of `dipeo run`.\n\
+                  Example: dipeo watch --latest",
+    group = ArgGroup::new("which").args(["execution_id", "latest"]).required(true)
+)]
+pub struct WatchArgs {
+    /// An execution; whoever runs it
+    pub execution_id: Option<String>,
+    /// The newest execution
+    #[arg(long)]
+    pub latest: bool,
+}
 
-/// Returns what to call for each sign of life; `None` when nobody wants to see it.
-pub fn progress(output: Output, asked: bool, refused: bool, quiet: bool) -> Option<OnProgress> {
-    if refused || quiet || (!asked && (!output.is_watched() || output.is_json())) {
-        return None;
-    }
-    if output.is_watched() {
-        let mut view = Spinners::new();
-        return Some(Box::new(move |note| view.show(note)));
-    }
-    Some(Box::new(move |note| {
-        if note.phase != "node_started" {
-            output.note(&line(note));
+/// Shows what an execution has done and does, until its end, then its result.
+pub async fn watch(context: &Context<'_>, args: WatchArgs) -> Result<u8, Error> {
+    let execution_id = match args.execution_id {
+        Some(id) => id,
+        None => newest(context, None, None).await?,
+    };
+    let request = Request { execution_id: execution_id.clone(), ..Request::default() };
+    let mut follow = context.follow_execution(request).await?;
+    let mut view = progress(context.output, !context.output.is_json(), false, context.quiet);
+    let mut seen = Seen::default();
+    while let Some(event) = follow.next().await? {
+        let note = seen.note(&event);
+        if let (Some(view), Some(note)) = (&mut view, note) {
+            view(&note);
         }
-    }))
-}
-
-/// Returns what prints replies on stderr while they come, each node's under its label.
-pub fn stream() -> OnToken {
-    let mut speaking = String::new();
-    Box::new(move |label, text| {
-        let mut stderr = std::io::stderr().lock();
-        let heading = if speaking == label { String::new() } else { format!("\n[{label}]\n") };
-        label.clone_into(&mut speaking);
-        // Nobody reads stderr any more: the run goes on all the same.
-        let _ = write!(stderr, "{heading}{text}").and_then(|()| stderr.flush());
-    })
-}
-
-fn line(note: &ProgressNote) -> String {
-    let count = note.total.map_or_else(|| note.done.to_string(), |total| format!("{}/{total}", note.done));
-    match note.duration_ms {
-        Some(ms) => format!("[{count}] {} ({ms} ms)", note.message),
-        None => format!("[{count}] {}", note.message),
-    }
-}
-
-/// One spinner per running node; finished nodes scroll away above them.
-struct Spinners {
-    all: MultiProgress,
-    running: HashMap<String, ProgressBar>,
-}
-
-impl Spinners {
-    fn new() -> Self {
-        Self { all: MultiProgress::new(), running: HashMap::new() }
-    }
-
-    fn show(&mut self, note: &ProgressNote) {
-        if note.phase == "node_started" {
-            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = self.all.add(ProgressBar::new_spinner().with_style(style).with_message(note.label.clone()));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            self.running.insert(note.label.clone(), bar);
-            return;
+        if event.event == "execution_paused" && !context.quiet {
+            tell_who_waits(context, &execution_id).await?;
         }
-        if matches!(note.phase.as_str(), "node_completed" | "node_error" | "interactive_prompt")
-            && let Some(bar) = self.running.remove(&note.label)
-        {
-            bar.finish_and_clear();
+        if print::is_closed() {
+            return Ok(0);
         }
-        // A line that cannot be drawn is no reason to stop the run.
-        let _ = self.all.println(line(note));
     }
+    drop(view);
+    let request = see_result::Request { execution_id, ..Default::default() };
+    let object = context.see_result(request).await?;
+    print_outcome(context, &object).await?;
+    Ok(exit_code(object.status))
+}
+
+/// Says on stderr what it waits for, and the command that answers. It may have gone on meanwhile; then nothing waits.
+async fn tell_who_waits(context: &Context<'_>, id: &str) -> Result<(), Error> {
+    let request = see_result::Request { execution_id: id.to_owned(), ..Default::default() };
+    let object = context.see_result(request).await?;
+    for it in &object.waiting_for {
+        context.output.note(&format!("waiting: {} ({}): {}", it.label, it.reason, it.prompt));
+    }
+    if let Some(next) = object.next.filter(|_| !object.waiting_for.is_empty()) {
+        context.output.note(&format!("next: {}", next.split(", or: ").last().unwrap_or(&next)));
+    }
+    Ok(())
 }

@@ -38,6 +38,15 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         Ok(made)
     }
 
+    /// Returns a copy of the entry of `key`, making it when it is new.
+    pub(super) fn get_or_make(&self, key: K, make: impl FnOnce() -> V) -> V
+    where
+        V: Clone,
+    {
+        let Ok(made) = self.get_or_try(key, |_| Ok::<V, std::convert::Infallible>(make()));
+        V::clone(&made)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Arc<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,6 @@
 //! Checks texts when a diagram is compiled: do they parse, and can the sandbox run them?
 
+use super::cache::Cache;
 use super::deep_stack;
 use super::javascript;
 use super::python::{self, condition, needs};
@@ -7,6 +8,42 @@ use super::sandbox::check_length;
 use crate::error::Error;
 use crate::nodes::ports::classes::Class;
 use crate::nodes::ports::{CodeFacts, HostNeed, Language, SyntaxProblem};
+
+/// Longest text whose outcome is remembered, in bytes; a check needs a thread with a deep stack.
+const REMEMBERED_BYTES_MAX: usize = 4 * 1024;
+
+/// What came of earlier checks: a server compiles the same diagrams over and over.
+#[derive(Default)]
+pub(super) struct Checked {
+    expressions: Cache<String, Result<(), SyntaxProblem>>,
+    code: Cache<(Language, String), Result<CodeFacts, SyntaxProblem>>,
+}
+
+impl Checked {
+    /// [`expression`], made once.
+    ///
+    /// # Errors
+    ///
+    /// As [`expression`].
+    pub(super) fn expression(&self, text: &str) -> Result<(), SyntaxProblem> {
+        if text.len() > REMEMBERED_BYTES_MAX {
+            return expression(text);
+        }
+        self.expressions.get_or_make(text.to_owned(), || expression(text))
+    }
+
+    /// [`code`], made once.
+    ///
+    /// # Errors
+    ///
+    /// As [`code`].
+    pub(super) fn code(&self, language: Language, source: &str) -> Result<CodeFacts, SyntaxProblem> {
+        if source.len() > REMEMBERED_BYTES_MAX {
+            return code(language, source);
+        }
+        self.code.get_or_make((language, source.to_owned()), || code(language, source))
+    }
+}
 
 /// Checks that `expression` parses.
 ///

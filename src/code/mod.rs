@@ -46,6 +46,7 @@ use crate::nodes::ports::outline::{Outline, OutlineJob};
 use crate::nodes::ports::{
     CodeFacts, CodeJob, CodeResult, CodeRunner, Language, Languages, RenderJob, Runtime, SyntaxProblem, Truth,
 };
+use check::Checked;
 use failure::Failure;
 use host::{Host, Inputs, Place, Programs};
 use job::{Dialect, Job, Reply};
@@ -97,6 +98,7 @@ impl Settings {
 pub struct Code {
     sandbox: Sandbox,
     host: Host,
+    checked: Checked,
     clock: Arc<dyn Clock>,
 }
 
@@ -108,7 +110,12 @@ impl Code {
         let n_max = settings.n_workers_max.max(1);
         let sandbox = Sandbox::new(settings.worker_command, &settings.working_dir, n_max);
         let place = Place { working_dir: settings.working_dir, environment };
-        Arc::new(Self { sandbox, host: Host::new(programs, place, n_max), clock: settings.clock })
+        Arc::new(Self {
+            sandbox,
+            host: Host::new(programs, place, n_max),
+            checked: Checked::default(),
+            clock: settings.clock,
+        })
     }
 
     async fn run_job(&self, job: CodeJob) -> Result<CodeResult, Error> {
@@ -176,11 +183,11 @@ impl Commands for Code {
 
 impl Languages for Code {
     fn check_expression(&self, expression: &str) -> Result<(), SyntaxProblem> {
-        check::expression(expression)
+        self.checked.expression(expression)
     }
 
     fn check_code(&self, language: Language, source: &str) -> Result<CodeFacts, SyntaxProblem> {
-        check::code(language, source)
+        self.checked.code(language, source)
     }
 
     fn read_classes(&self, source: &str) -> Result<Vec<Class>, SyntaxProblem> {

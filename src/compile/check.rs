@@ -7,7 +7,7 @@ use super::plan::{self, Plan};
 use super::read::ReadNode;
 use super::report::Capabilities;
 use super::{budgets, collisions, flow, persons, read, without_effect};
-use crate::diagram::{self, Diagnostic, Diagram, Format, Severity};
+use crate::diagram::{self, Diagnostic, Diagram, Format, Parsed, Severity};
 use crate::nodes::{ReadContext, Surroundings};
 
 /// What compiling gives.
@@ -32,7 +32,11 @@ impl Compiled {
 
 /// Parses and compiles `text`; `asked` is the format an explicit flag names.
 pub fn compile(text: &str, asked: Option<Format>, surroundings: &dyn Surroundings) -> Compiled {
-    let parsed = diagram::parse(text, asked);
+    compile_parsed(text, diagram::parse(text, asked), surroundings)
+}
+
+/// [`compile`] of a text that has been parsed already.
+pub fn compile_parsed(text: &str, parsed: Parsed, surroundings: &dyn Surroundings) -> Compiled {
     let mut diagnostics = parsed.diagnostics;
     let Some(diagram) = parsed.diagram else {
         return Compiled {

@@ -20,7 +20,7 @@ mod terminal;
 mod tests;
 mod without_effect;
 
-pub use check::{Compiled, compile};
+pub use check::{Compiled, compile, compile_parsed};
 pub use fix::{Fixed, Repair, fix};
 pub use graph::{EdgeIdx, Graph, GraphEdge, GraphNode, Loop, NodeIdx, NodeSet, Rank};
 pub use patches::apply_patches;

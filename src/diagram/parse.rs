@@ -7,7 +7,7 @@ use super::tree::{Span, Tree};
 use super::{Diagnostic, Diagram, Format, light, native, readable, slips};
 
 /// What came out of a text: the diagram as far as it could be read, and every problem.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Parsed {
     /// `None` when nothing could be read (E101-E105).
     pub diagram: Option<Diagram>,

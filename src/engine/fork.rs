@@ -27,29 +27,24 @@ pub struct Kept {
     pub done: Vec<Round>,
     /// Batches that came to none: their finished items stay, the others are still to be done.
     pub open: Vec<Round>,
+    /// Rounds without an effect that were under way: they begin again, with the inputs that they had.
+    pub begun: Vec<Round>,
 }
 
 /// Chooses what a fork before `cut` takes over: the rounds that began before it and came to an end, then or later,
-/// and the finished items of batches that did not. What only failed, waited or was cancelled runs again. `None`
-/// when that round never began.
+/// and the finished items of batches that did not. What only failed, waited or was cancelled runs again, and so does
+/// what was under way at the cut without an effect: it costs nothing, and what it publishes must not be there before
+/// the node at the cut takes its inputs. Of such a round it is kept that it began. `None` when that round never began.
 pub fn kept(log: &[LogEntry], cut: &Round) -> Option<Kept> {
     let rounds = rounds(log);
-    let mut before = HashSet::new();
-    let mut is_there = false;
-    for round in rounds.iter().flatten() {
-        is_there = round == cut;
-        if is_there {
-            break;
-        }
-        before.insert(round);
-    }
-    if !is_there {
-        return None;
-    }
+    let cut_at = rounds.iter().position(|it| it.as_ref() == Some(cut))?;
+    let before: HashSet<&Round> = rounds[..cut_at].iter().flatten().collect();
+    let mut begins_again = free_and_under_way(&log[..cut_at], &rounds);
     let mut kept = Kept::default();
     let of_before = || log.iter().zip(&rounds).filter_map(|(it, round)| Some((&it.event, round.as_ref()?)));
     let of_before = || of_before().filter(|(_, round)| before.contains(round));
-    kept.done.extend(of_before().filter(|(event, _)| is_end(event)).map(|(_, round)| round.clone()));
+    let of_ended = of_before().filter(|(event, round)| is_end(event) && !begins_again.contains(round));
+    kept.done.extend(of_ended.map(|(_, round)| round.clone()));
     let done: HashSet<&Round> = kept.done.iter().collect();
     for (event, round) in of_before() {
         if matches!(event, Event::NodeOutput(_)) && !done.contains(round) && !kept.open.contains(round) {
@@ -61,6 +56,8 @@ pub fn kept(log: &[LogEntry], cut: &Round) -> Option<Kept> {
         let Some(round) = rounds[at].as_ref().filter(|it| before.contains(it)) else { continue };
         let stays = if done.contains(round) {
             belongs_to_a_finished_round(&entry.event)
+        } else if begins_again.contains(round) {
+            matches!(entry.event, Event::NodeStarted(_)) && begun.insert(round)
         } else if kept.open.contains(round) {
             // That it began is said once: the attempts after the first are not this execution's.
             matches!(entry.event, Event::NodeStarted(_)) && begun.insert(round)
@@ -72,7 +69,23 @@ pub fn kept(log: &[LogEntry], cut: &Round) -> Option<Kept> {
             kept.entries.push(at);
         }
     }
+    kept.begun = rounds[..cut_at].iter().flatten().filter(|it| begins_again.remove(it)).cloned().collect();
     Some(kept)
+}
+
+/// The rounds without an effect that begin in this beginning of a log and do not end in it.
+fn free_and_under_way<'a>(log: &[LogEntry], rounds: &'a [Option<Round>]) -> HashSet<&'a Round> {
+    let mut open = HashSet::new();
+    for (entry, round) in log.iter().zip(rounds) {
+        let Some(round) = round else { continue };
+        match &entry.event {
+            Event::NodeStarted(it) if !it.effect => _ = open.insert(round),
+            Event::NodeOutput(_) | Event::InteractivePrompt(_) => _ = open.remove(round),
+            event if is_end(event) => _ = open.remove(round),
+            _ => {}
+        }
+    }
+    open
 }
 
 /// Of each event the round it belongs to.
@@ -157,14 +170,15 @@ mod tests {
     use crate::nodes::report::ItemDone;
     use crate::nodes::{Published, Question};
 
-    /// A log in short: `>a` begins, `a.` completes, `a!` fails, `a~` fails and goes on, `a?` asks, `a|` is held,
+    /// A log in short: `>a` begins, `-a` begins without an effect, `a.` completes, `a!` fails, `a~` fails and goes on,
+    /// `a?` asks, `a|` is held,
     /// `a+` an item is done, `=` a pause. A digit behind the name is the round.
     fn log(text: &str) -> Vec<LogEntry> {
         text.split_whitespace().zip(1..).map(|(it, seq)| entry(it, seq)).collect()
     }
 
     fn entry(text: &str, seq: u64) -> LogEntry {
-        let word = text.trim_start_matches('>').trim_end_matches(['.', '!', '~', '?', '|', '+', '=']);
+        let word = text.trim_start_matches(['>', '-']).trim_end_matches(['.', '!', '~', '?', '|', '+', '=']);
         let name = word.trim_end_matches(|it: char| it.is_ascii_digit());
         let iteration = word[name.len()..].parse().unwrap_or(1);
         let question = |reason| InteractivePrompt { iteration, question: Question::new(reason, "?") };
@@ -195,7 +209,7 @@ mod tests {
                 iteration,
                 attempt: 1,
                 inputs: BTreeMap::new(),
-                effect: false,
+                effect: !text.starts_with('-'),
             }),
         };
         LogEntry { seq, node_id: (!name.is_empty()).then(|| name.to_owned()), event, at: Timestamp::default() }
@@ -214,6 +228,8 @@ mod tests {
             ("a round of a loop", ">a a. >c c. >a2 a2. >c2 c2. >a3 a3.", "a2", ">a a. >c c."),
             ("another node of that round", ">a a. >c c. >a2 a2. >c2 c2.", "c2", ">a a. >c c. >a2 a2."),
             ("a branch under way that completes", ">s s. >a >b b. a. >c", "b", ">s s. >a a."),
+            ("one without an effect begins again", "-s s. -a >b b. a.", "b", "-s s. -a"),
+            ("unless it had ended before", "-s s. -a a. -c >b c. b.", "b", "-s s. -a a. -c"),
             ("and what follows it does not", ">s s. >a >b a. >a2 a2. b.", "b", ">s s. >a a."),
             ("a branch that fails", ">s s. >a >b b. a!", "b", ">s s."),
             ("a branch that fails and goes on", ">s s. >a >b b. a~", "b", ">s s. >a a~"),

@@ -49,6 +49,8 @@ pub struct Batch {
     pub messages: Vec<Message>,
     /// What nodes heard from outside; the events that came of it are in the same batch.
     pub recordings: Vec<Recording>,
+    /// Stored requests that the events of this batch carry out: done with it, so nobody carries them out again.
+    pub carried_out: Vec<i64>,
     pub summary: Summary,
     /// The growing JSON columns; only when the execution pauses or ends.
     pub projection: Option<Box<Projection>>,

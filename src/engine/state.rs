@@ -1,19 +1,27 @@
 //! What is known of an execution: the fold of its log. The running loop folds each event as it happens,
 //! readers fold the rows of the store; both see the same.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `node` | what became of one node, what it asks and was answered |
+//! | `reference` | how a request names a node, one of its rounds, one question of a round |
+
+mod node;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{
-    Closing, ControlApplied, Event, LastMessage, NodeOutline, SpentBudget, Status, TokenUsage, Warning,
-};
+pub use self::node::{GivenAnswer, NodeState, WaitingNode};
+pub use self::reference::{Named, name_of};
+use super::event::{Closing, ControlApplied, Event, LastMessage, SpentBudget, Status, TokenUsage, Warning};
 use super::journal::Projection;
 use crate::clock::Timestamp;
+use crate::nodes::PauseReason;
 use crate::nodes::budget::{Entry, Ledger};
 use crate::nodes::memory::Message;
-use crate::nodes::{PauseReason, Question};
 
 /// An execution, folded from its log.
 #[derive(Clone, Debug)]
@@ -56,48 +64,6 @@ pub struct ExecutionState {
     is_copied: bool,
 }
 
-/// What became of one node.
-#[derive(Clone, Debug)]
-pub struct NodeState {
-    pub outline: NodeOutline,
-    pub status: Status,
-    /// How often it started.
-    pub started: u32,
-    pub completed: u32,
-    pub attempt: u32,
-    pub started_at: Option<Timestamp>,
-    pub ended_at: Option<Timestamp>,
-    pub duration_ms: Option<i64>,
-    pub output: Option<Arc<Value>>,
-    pub error: Option<Value>,
-    pub usage: Option<TokenUsage>,
-    pub skipped_reason: Option<String>,
-    pub waiting: Option<WaitingNode>,
-    /// The answers it was given, the oldest first.
-    pub answers: Vec<GivenAnswer>,
-    /// The value that an operator gave it instead of its next run.
-    pub given: Option<Value>,
-}
-
-/// An answer to a question of a node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GivenAnswer {
-    pub iteration: u32,
-    pub value: Value,
-    /// Who gave it, from where.
-    pub by: String,
-    pub at: Timestamp,
-}
-
-/// A question that is open, or answered and not yet taken up.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WaitingNode {
-    pub question: Question,
-    pub iteration: u32,
-    pub since: Timestamp,
-    pub answer: Option<Value>,
-}
-
 impl ExecutionState {
     /// An execution of which nothing is known yet.
     pub fn new() -> Self {
@@ -137,15 +103,6 @@ impl ExecutionState {
     /// Returns the position of the node with this id or, else, this label.
     pub fn find(&self, reference: &str) -> Option<usize> {
         self.node_idx(reference).or_else(|| self.nodes.iter().position(|it| it.outline.label == reference))
-    }
-
-    /// As [`ExecutionState::find`], also for one round of a node: `<node id>:<iteration>`.
-    pub fn find_round(&self, reference: &str) -> Option<(usize, Option<u32>)> {
-        if let Some(idx) = self.find(reference) {
-            return Some((idx, None));
-        }
-        let (node, round) = reference.rsplit_once(':')?;
-        Some((self.node_idx(node)?, Some(round.parse().ok()?)))
     }
 
     /// The open questions, the longest waiting first.
@@ -316,23 +273,8 @@ impl ExecutionState {
                 node.status = Status::Skipped;
                 node.skipped_reason = Some(it.reason.clone());
             }
-            Event::InteractivePrompt(it) => {
-                node.status = Status::Paused;
-                node.waiting = Some(WaitingNode {
-                    question: it.question.clone(),
-                    iteration: it.iteration,
-                    since: at,
-                    answer: None,
-                });
-            }
-            Event::InteractiveResponse(it) => {
-                node.status = Status::Running;
-                if let Some(waiting) = &mut node.waiting {
-                    waiting.answer = Some(it.value.clone());
-                }
-                let (value, by) = (it.value.clone(), it.by.clone());
-                node.answers.push(GivenAnswer { iteration: it.iteration, value, by, at });
-            }
+            Event::InteractivePrompt(it) => node.ask(it, at),
+            Event::InteractiveResponse(it) => node.answer(it, at),
             _ => {}
         }
     }
@@ -355,9 +297,10 @@ impl ExecutionState {
         self.ended_at = Some(at);
         (self.is_held, self.is_stepping) = (false, false);
         for node in &mut self.nodes {
+            // Nobody waits any more; an answer that was taken holds, should the execution be opened again.
+            node.waiting = node.waiting.take().filter(|it| it.answer.is_some());
             if matches!(node.status, Status::Running | Status::Paused) {
-                // An answer that was taken holds, should the execution be opened again.
-                let answered = node.waiting.take().filter(|it| it.answer.is_some());
+                let answered = node.waiting.take();
                 node.finish(Status::Aborted, at);
                 node.waiting = answered;
             } else if node.status == Status::Pending {
@@ -427,61 +370,6 @@ impl ExecutionState {
 impl Default for ExecutionState {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl NodeState {
-    /// The last answer it was given, or that of one round.
-    pub fn answer_of(&self, iteration: Option<u32>) -> Option<&GivenAnswer> {
-        self.answers.iter().rev().find(|it| iteration.is_none_or(|wanted| wanted == it.iteration))
-    }
-
-    fn new(outline: NodeOutline) -> Self {
-        Self {
-            outline,
-            status: Status::Pending,
-            started: 0,
-            completed: 0,
-            attempt: 0,
-            started_at: None,
-            ended_at: None,
-            duration_ms: None,
-            output: None,
-            error: None,
-            usage: None,
-            skipped_reason: None,
-            waiting: None,
-            answers: Vec::new(),
-            given: None,
-        }
-    }
-
-    fn finish(&mut self, status: Status, at: Timestamp) {
-        self.status = status;
-        self.ended_at = Some(at);
-        self.waiting = None;
-        self.given = None;
-    }
-
-    fn to_json(&self) -> Value {
-        let mut map = Map::new();
-        map.insert("status".into(), self.status.name().into());
-        map.insert("label".into(), self.outline.label.clone().into());
-        map.insert("type".into(), self.outline.kind.clone().into());
-        map.insert("iteration".into(), self.started.into());
-        let optional = [
-            ("started_at", self.started_at.map(|it| Value::from(it.to_rfc3339()))),
-            ("ended_at", self.ended_at.map(|it| Value::from(it.to_rfc3339()))),
-            ("error", self.error.clone()),
-            ("llm_usage", self.usage.map(|it| json!(it))),
-            ("skipped_reason", self.skipped_reason.clone().map(Value::from)),
-        ];
-        for (key, value) in optional {
-            if let Some(value) = value {
-                map.insert(key.into(), value);
-            }
-        }
-        Value::Object(map)
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use super::caller::{Caller, Scopes};
 use super::diagram_tools::Seen;
 use super::finished::Finished;
+use super::parsed::ParsedTexts;
 use super::supervisor::Supervisor;
 use super::wait::not_found;
 use super::watch_resources::Watch;
@@ -28,11 +29,15 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub ports: Arc<Ports>,
     pub languages: Arc<dyn Languages>,
+    /// What the texts of diagrams were read as.
+    pub(super) parsed: Arc<ParsedTexts>,
     /// How this process describes itself to others on the database: `cli`, `mcp`, `serve`, `drain`.
     pub role: &'static str,
     /// What was read of diagrams that ask to be tools.
     pub(super) seen_tools: Seen,
     pub(super) finished: Finished,
+    /// Held while a diagram's file and its history are changed together: one change after the other.
+    pub(super) saving: tokio::sync::Mutex<()>,
     /// Who wants to hear of changes.
     pub(super) watch: Watch,
     /// Where everything runs that outlives the request that began it; absent outside of a runtime.
@@ -49,10 +54,12 @@ impl App {
             clock: Arc::clone(&ports.clock),
             ports: Arc::new(ports),
             languages,
+            parsed: Arc::default(),
             role,
             config,
             seen_tools: Seen::default(),
             finished: Finished::default(),
+            saving: tokio::sync::Mutex::default(),
             watch: Watch::default(),
             runtime: Handle::try_current().ok(),
             store: OnceLock::new(),
@@ -121,6 +128,7 @@ impl App {
             store,
             Arc::clone(&self.ports),
             Arc::clone(&self.languages),
+            Arc::clone(&self.parsed),
             self.config.clone(),
             self.role,
             self.runtime.clone(),

@@ -72,7 +72,7 @@ impl Access {
         let store = self.app.store()?;
         // Looking into the file for each request would cost more than a small request itself; a new commit, of
         // any process, changes the mark.
-        let mark = *self.marks.get_or_init(|| store.changes()).borrow();
+        let mark = *self.marks.get_or_init(|| store.turns()).borrow();
         let known = *self.mode();
         if known.seen == Some(mark) {
             return Ok(known.is_required);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::held_children;
 use super::launch::{self, StoredOptions};
 use super::supervisor::Supervisor;
 use super::workspace::Source;
@@ -36,6 +37,8 @@ pub(super) struct Beginning {
     pub inherited: Vec<Message>,
     /// A living process of this database takes it, not this one.
     pub in_background: bool,
+    /// It begins paused, because its parent is.
+    pub is_held: bool,
 }
 
 /// Writes the row and starts the run. Returns the id, which is another one when the same request came before.
@@ -53,11 +56,14 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, mut beginning: Beginning
     }
     let now = supervisor.now();
     let event = first_event(&beginning);
-    match supervisor.store().create_execution(new_row(supervisor, &beginning, &event, now)).await? {
+    match supervisor.store().create_execution(new_row(supervisor, &beginning, &event, now)?).await? {
         Created::Same(existing) => return Ok(existing),
         Created::New => {}
     }
-    let Beginning { execution_id, mut compiled, options, rights, inherited, in_background, .. } = beginning;
+    let Beginning { execution_id, mut compiled, options, rights, inherited, in_background, is_held, .. } = beginning;
+    if is_held {
+        supervisor.store().add_control(held_children::pause_of(&execution_id)).await?;
+    }
     if let Some(plan) = compiled.plan.take().filter(|_| !in_background) {
         let launch = Launch {
             execution_id: execution_id.clone(),
@@ -70,9 +76,12 @@ pub(super) async fn begin(supervisor: &Arc<Supervisor>, mut beginning: Beginning
             recorded,
             above: options.paid_above.then(|| supervisor.above(&execution_id)),
             on_token: None,
-            awaits_order: false,
+            awaits_order: is_held,
         };
         supervisor.start(execution_id.clone(), launch);
+        if is_held {
+            supervisor.look_at_controls()?;
+        }
     }
     Ok(execution_id)
 }
@@ -83,9 +92,18 @@ fn first_event(it: &Beginning) -> Event {
 }
 
 /// The row of a new execution whose log begins with `event`.
-pub(super) fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, now: Timestamp) -> NewExecution {
+///
+/// # Errors
+///
+/// What the database says.
+pub(super) fn new_row(
+    supervisor: &Supervisor,
+    it: &Beginning,
+    event: &Event,
+    now: Timestamp,
+) -> Result<NewExecution, Error> {
     let is_child = it.parent.as_ref().is_some_and(|it| it.place.is_some());
-    NewExecution {
+    Ok(NewExecution {
         execution_id: it.execution_id.clone(),
         diagram_id: it.source.diagram_id.clone(),
         source: store::Source {
@@ -93,7 +111,7 @@ pub(super) fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, no
             format: it.compiled.format.map_or("light", Format::name).to_owned(),
             content: it.source.text.clone(),
         },
-        revision: None,
+        revision: revision_of(supervisor, &it.source)?,
         origin: it.rights.origin,
         rights: serde_json::to_string(&it.rights).unwrap_or_default(),
         options: serde_json::to_string(&it.options).unwrap_or_default(),
@@ -113,5 +131,14 @@ pub(super) fn new_row(supervisor: &Supervisor, it: &Beginning, event: &Event, no
             created_at: now,
         }],
         messages: Vec::new(),
+    })
+}
+
+/// The saved version of a diagram of the workspace that this text is, if it is the newest.
+fn revision_of(supervisor: &Supervisor, source: &Source) -> Result<Option<u64>, Error> {
+    if !source.is_in_workspace {
+        return Ok(None);
     }
+    let newest = supervisor.store().revision(&source.diagram_id, None)?;
+    Ok(newest.filter(|it| it.sha256 == source.sha256).map(|it| it.n))
 }

@@ -2,24 +2,32 @@
 //! asks a server. It says what the typed handlers say, byte for byte, to a program and not to a model. What only
 //! makes sense beside the files of this machine is not among them.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::run_diagram::Waiting;
 use super::{
-    App, Caller, compile_diagram, control_execution, diagram_stats, diff_executions, fetch, fork_execution,
-    list_diagrams, list_executions, replay_execution, run_diagram, see_result,
+    App, Caller, compile_diagram, control_execution, diagram_revisions, diagram_stats, diff_executions, execution_logs,
+    execution_messages, execution_metrics, fetch, follow_page, fork_execution, list_diagrams, list_executions,
+    metrics_history, replay_execution, run_diagram, see_result,
 };
 use crate::error::Error;
 use crate::nearest::nearest;
 
 /// Every name, in the order of the command line.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 20] = [
     RUN_DIAGRAM,
     SEE_RESULT,
     LIST_EXECUTIONS,
     NEWEST_EXECUTION,
+    FOLLOW_PAGE,
+    EXECUTION_TRANSITIONS,
+    EXECUTION_MESSAGES,
+    EXECUTION_METRICS,
+    METRICS_HISTORY,
     CONTROL_EXECUTION,
     REPLAY_EXECUTION,
     REPLAYED,
@@ -28,6 +36,8 @@ pub const NAMES: [&str; 13] = [
     COMPILE_DIAGRAM,
     DIAGRAM_STATS,
     LIST_DIAGRAMS,
+    DIAGRAM_REVISIONS,
+    RESTORE_DIAGRAM,
     FETCH,
 ];
 /// Takes [`Run`].
@@ -35,6 +45,11 @@ pub const RUN_DIAGRAM: &str = "run_diagram";
 pub const SEE_RESULT: &str = "see_result";
 pub const LIST_EXECUTIONS: &str = "list_executions";
 pub const NEWEST_EXECUTION: &str = "newest_execution";
+pub const FOLLOW_PAGE: &str = "follow_page";
+pub const EXECUTION_TRANSITIONS: &str = "execution_transitions";
+pub const EXECUTION_MESSAGES: &str = "execution_messages";
+pub const EXECUTION_METRICS: &str = "execution_metrics";
+pub const METRICS_HISTORY: &str = "metrics_history";
 pub const CONTROL_EXECUTION: &str = "control_execution";
 /// Takes [`Start`].
 pub const REPLAY_EXECUTION: &str = "replay_execution";
@@ -46,6 +61,8 @@ pub const DIFF_EXECUTIONS: &str = "diff_executions";
 pub const COMPILE_DIAGRAM: &str = "compile_diagram";
 pub const DIAGRAM_STATS: &str = "diagram_stats";
 pub const LIST_DIAGRAMS: &str = "list_diagrams";
+pub const DIAGRAM_REVISIONS: &str = "diagram_revisions";
+pub const RESTORE_DIAGRAM: &str = "restore_diagram";
 pub const FETCH: &str = "fetch";
 
 /// A run with what a command line may ask besides.
@@ -102,7 +119,7 @@ pub struct Compiled {
 /// # Errors
 ///
 /// `TOOL_NOT_FOUND` for another name, `INVALID_INPUT` for a request that cannot be read, and what the handler says.
-pub async fn carry_out(app: &App, caller: &Caller, name: &str, request: Value) -> Result<Value, Error> {
+pub async fn carry_out(app: &Arc<App>, caller: &Caller, name: &str, request: Value) -> Result<Value, Error> {
     match name {
         RUN_DIAGRAM => {
             let Run { request, execution_id, strict, background, mode, breakpoints } = read(name, request)?;
@@ -119,13 +136,18 @@ pub async fn carry_out(app: &App, caller: &Caller, name: &str, request: Value) -
         SEE_RESULT => shown(see_result::see_result(app, caller, read(name, request)?, Waiting::default()).await?),
         LIST_EXECUTIONS => shown(list_executions::list_executions(app, caller, read(name, request)?).await?),
         NEWEST_EXECUTION => shown(list_executions::newest_execution(app, caller, read(name, request)?).await?),
+        FOLLOW_PAGE => shown(follow_page::follow_page(app, caller, read(name, request)?).await?),
+        EXECUTION_TRANSITIONS => shown(execution_logs::execution_transitions(app, caller, read(name, request)?).await?),
+        EXECUTION_MESSAGES => shown(execution_messages::execution_messages(app, caller, read(name, request)?).await?),
+        EXECUTION_METRICS => shown(execution_metrics::execution_metrics(app, caller, read(name, request)?).await?),
+        METRICS_HISTORY => shown(metrics_history::metrics_history(app, caller, read(name, request)?).await?),
         CONTROL_EXECUTION => {
             let request = read(name, request)?;
             shown(Box::pin(control_execution::control_execution(app, caller, request, Waiting::default())).await?)
         }
         REPLAY_EXECUTION => {
             let Start { request, background } = read(name, request)?;
-            let extras = replay_execution::Extras { background, unbounded_wait: false };
+            let extras = replay_execution::Extras { background, ..replay_execution::Extras::default() };
             shown(Box::pin(replay_execution::replay_execution(app, caller, request, extras, Waiting::default())).await?)
         }
         REPLAYED => shown(replay_execution::replayed(app, caller, read(name, request)?).await?),
@@ -145,6 +167,11 @@ pub async fn carry_out(app: &App, caller: &Caller, name: &str, request: Value) -
         }
         DIAGRAM_STATS => shown(diagram_stats::diagram_stats(app, caller, read(name, request)?).await?),
         LIST_DIAGRAMS => shown(list_diagrams::list_diagrams(app, caller, read(name, request)?).await?),
+        DIAGRAM_REVISIONS => shown(diagram_revisions::list(app, caller, read(name, request)?).await?),
+        RESTORE_DIAGRAM => {
+            let request = read(name, request)?;
+            shown(diagram_revisions::restore(app, caller, request, Default::default()).await?)
+        }
         FETCH => shown(fetch::fetch(app, caller, read(name, request)?).await?),
         other => Err(unknown(other)),
     }

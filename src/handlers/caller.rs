@@ -250,7 +250,8 @@ impl Caller {
         }
     }
 
-    fn is_owner(&self) -> bool {
+    /// Whether they speak for the person this database belongs to.
+    pub(super) fn is_owner(&self) -> bool {
         self.principal() == OWNER
     }
 

@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 
 use super::app::rights_of_text;
 use super::begin::{Beginning, begin};
+use super::held_children::{holds_what_starts, pause_of};
 use super::launch::{self, StoredOptions, fold};
-use super::reopen::reopen;
+use super::reopen::{Reopening, reopen};
 use super::supervisor::Supervisor;
 use super::surroundings::World;
 use super::workspace::{Source, Workspace};
 use super::{inputs, present, repeat};
+use crate::compile::Compiled;
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, compile};
 use crate::diagram::Service;
 use crate::engine::Status;
 use crate::engine::event::{Event, TokenUsage};
@@ -64,7 +65,7 @@ impl Children for ChildRuns {
     fn settled<'a>(&'a self, child: &'a ExecutionId) -> BoxFuture<'a, Result<ChildState, Error>> {
         async move {
             let supervisor = self.supervisor()?;
-            let mut changes = supervisor.store().changes();
+            let mut changes = supervisor.store().turns();
             loop {
                 changes.mark_unchanged();
                 match supervisor.store().status(child)? {
@@ -89,7 +90,7 @@ impl Children for ChildRuns {
     fn moved(&self, asked: ChildQuestion) -> BoxFuture<'static, Option<String>> {
         let supervisor = self.0.clone();
         async move {
-            let Some(mut changes) = supervisor.upgrade().map(|it| it.store().changes()) else {
+            let Some(mut changes) = supervisor.upgrade().map(|it| it.store().turns()) else {
                 return std::future::pending().await;
             };
             loop {
@@ -168,7 +169,8 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
         }
         match earlier.status {
             Status::Failed | Status::Aborted if request.goes_on => {
-                reopen(supervisor, &child, "parent".to_owned(), None).await?;
+                let by_parent = Reopening { by: "parent".to_owned(), reason: None, budget: None };
+                reopen(supervisor, &child, by_parent).await?;
                 return Ok(child);
             }
             Status::Failed | Status::Aborted => {}
@@ -187,16 +189,28 @@ async fn start(supervisor: &Arc<Supervisor>, request: ChildRequest) -> Result<Ex
         return Err(Error::external("SUB_DIAGRAM_FAILED", message).hint("let a condition end the recursion"));
     }
     let purse = request.purse.clone();
+    let place = request.is_awaited.then(|| (request.parent.clone(), request.place.clone()));
+    let holds = || place.as_ref().map_or(Ok(false), |(parent, place)| holds_what_starts(store, parent, place));
+    let is_held = holds()?;
     let beginning = match request.replay_of.clone() {
         Some(source) => repeat::repetition(supervisor, &source, parent_of(&request))?,
         None => prepare(supervisor, request, &above)?,
     };
     let options = StoredOptions { paid_above: purse.is_some(), ..beginning.options };
-    let beginning = Beginning { principal: parent.head.principal, options, ..beginning };
+    let beginning = Beginning { principal: parent.head.principal, options, is_held, ..beginning };
     if let Some(purse) = purse {
         supervisor.pay(&beginning.execution_id, purse);
     }
-    begin(supervisor, beginning).await
+    let child = begin(supervisor, beginning).await?;
+    // Its parent may have been paused while it began: whoever did that did not know of it yet.
+    if !is_held && holds()? {
+        match store.add_control(pause_of(&child)).await {
+            Ok(_) => supervisor.look_at_controls()?,
+            Err(e) if e.code() == "EXECUTION_ENDED" => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(child)
 }
 
 fn parent_of(request: &ChildRequest) -> Parent {
@@ -244,6 +258,7 @@ fn prepare(supervisor: &Supervisor, request: ChildRequest, above: &StoredOptions
         idempotency: None,
         inherited,
         in_background: false,
+        is_held: false,
     })
 }
 
@@ -262,7 +277,7 @@ fn compile_child(
         needs_no_keys: request.models.is_some(),
         ..World::new(supervisor, options.base_dir.clone(), rights.clone())
     };
-    let compiled = compile(&source.text, format, &world);
+    let compiled = supervisor.parsed.compile(&source.text, format, &world);
     options.texts = world.into_read();
     Ok(compiled)
 }

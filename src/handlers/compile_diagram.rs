@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
+use super::diagram_history::record_present;
 use super::run_diagram::{format_of, may_run};
 use super::surroundings::World;
 use super::workspace::check_relative;
@@ -185,11 +186,14 @@ async fn push(
     check_relative(folder)?;
     let relative = format!("{folder}/{name}{}", format.suffix());
     let path = app.config.workspace.join(&relative);
+    let _one_change = app.saving.lock().await;
     let existing = std::fs::read_to_string(&path).ok();
     if extras.create_only && existing.as_deref().is_some_and(|it| it != text) {
         return Err(Error::conflict("REVISION_CONFLICT", format!("`{name}` exists with another content"))
             .hint("push without `create_only` to make a new revision, or choose another name"));
     }
+    // What somebody wrote by hand is not lost.
+    record_present(app, name).await?;
     let new = NewRevision {
         diagram_id: name.to_owned(),
         source: Source { sha256: sha256.to_owned(), format: format.name().to_owned(), content: text.to_owned() },
@@ -207,7 +211,7 @@ async fn push(
 }
 
 /// A name to save under: letters, digits, `.`, `_`, `-`, with `/` between segments (surface.md 2.6).
-fn check_push_name(name: &str) -> Result<(), Error> {
+pub(super) fn check_push_name(name: &str) -> Result<(), Error> {
     let is_segment = |it: &str| {
         !it.is_empty() && !it.starts_with('.') && it.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };

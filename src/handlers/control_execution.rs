@@ -7,19 +7,20 @@ use serde_json::{Value, json};
 
 use super::caller::Scope;
 use super::execution_object::ExecutionObject;
+use super::held_children::{hold_children, is_held, release_children};
 use super::inspect_execution::inspect_execution;
 use super::launch::fold;
-use super::present::{self, View};
-use super::reopen::reopen;
+use super::present::{self, View, is_decided_by_operator};
+use super::reopen::{Reopening, reopen};
 use super::run_diagram::Waiting;
 use super::{App, Caller, wait};
 use crate::engine::Status;
-use crate::engine::state::{ExecutionState, GivenAnswer};
+use crate::engine::state::{ExecutionState, GivenAnswer, NodeState, WaitingNode, name_of};
 use crate::error::{Error, ErrorKind};
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nearest::nearest;
-use crate::nodes::BudgetQuestion;
+use crate::nodes::{BudgetQuestion, PauseReason};
 use crate::store::{NewControl, Store};
 
 /// How long the owner of an execution may take to carry a request out; aborts commit within a second.
@@ -83,6 +84,9 @@ pub async fn control_execution(
             _ => None,
         };
         let is_own = leaf.is_none();
+        if action == "resume" && is_own && request.node.is_none() && is_held(app.store()?, &id)? {
+            release_children(app, &id).await?;
+        }
         let sent = match action {
             "resume" if raise_above(app, &id, leaf.as_ref(), &new).await? => Ok(()),
             _ => send(app, &id, leaf, new).await,
@@ -93,6 +97,9 @@ pub async fn control_execution(
                 after_the_end(app, caller, &id, action, &request).await?;
             }
             outcome => outcome?,
+        }
+        if action == "pause" {
+            hold_children(app, &id).await?;
         }
     }
     wait::until_settled(app, &id, Some(limit), waiting).await?;
@@ -145,13 +152,13 @@ pub(super) async fn answer_leaf(
     let own = app.visible(caller, id)?.status;
     let status = app.store()?.status(&leaf.execution_id)?.unwrap_or(own);
     if status.has_ended() {
-        let request = Request { execution_id: id.to_string(), node: leaf.round(), ..Request::default() };
+        let request = Request { execution_id: id.to_string(), node: leaf.name(), ..Request::default() };
         after_the_end(app, caller, &leaf.execution_id, "answer", &request).await?;
     }
     let new = NewControl {
         execution_id: id.clone(),
         action: "answer".to_owned(),
-        node: leaf.round(),
+        node: leaf.name(),
         value: Some(value.to_string()),
         actor: Some(caller.by()),
     };
@@ -164,7 +171,7 @@ pub(super) async fn answer_leaf(
 /// Hands a request to the execution it is for: `leaf` where a child asks, else `id` itself.
 async fn send(app: &App, id: &ExecutionId, leaf: Option<Leaf>, new: NewControl) -> Result<(), Error> {
     let Some(leaf) = leaf else { return carry_out(app, id, new).await };
-    let node = leaf.round();
+    let node = leaf.name();
     carry_out(app, &leaf.execution_id, NewControl { execution_id: leaf.execution_id.clone(), node, ..new }).await?;
     // Somebody has to be there to see that the child goes on.
     app.supervisor()?.adopt(id).await
@@ -205,7 +212,7 @@ async fn raise_above(app: &App, id: &ExecutionId, leaf: Option<&Leaf>, new: &New
 fn budget_asked(store: &Store, id: &ExecutionId, node: Option<&str>) -> Result<Option<BudgetQuestion>, Error> {
     let mut state = ExecutionState::new();
     fold(&mut state, store.transitions(id, 0, None)?)?;
-    let named = node.map(|it| state.find_round(it).map(|(idx, _)| idx));
+    let named = node.map(|it| state.find_named(it).map(|it| it.node));
     let open = state.open_questions();
     let meant = open.iter().filter(|(idx, _)| named.is_none_or(|it| it == Some(*idx)));
     Ok(meant.filter_map(|(_, it)| it.question.budget.clone()).next())
@@ -214,33 +221,54 @@ fn budget_asked(store: &Store, id: &ExecutionId, node: Option<&str>) -> Result<O
 /// One question where it is really asked.
 pub(super) struct Leaf {
     pub execution_id: ExecutionId,
-    /// The node that asks and in which of its runs; `None` when an operator's pause is what waits.
-    pub asking: Option<(String, u32)>,
+    /// What asks; `None` when an operator's pause is what waits.
+    pub asking: Option<Asking>,
 }
 
-impl Leaf {
-    /// The form in which a request names one round of a node.
-    fn round(&self) -> Option<String> {
-        self.asking.as_ref().map(|(node_id, iteration)| format!("{node_id}:{iteration}"))
+/// One question of a node.
+pub(super) struct Asking {
+    pub node_id: String,
+    /// In which of its runs.
+    pub iteration: u32,
+    /// Which question of that run.
+    pub number: u32,
+}
+
+impl Asking {
+    /// The question that `node` waits with.
+    pub fn of(node: &NodeState, waiting: &WaitingNode) -> Self {
+        Self { node_id: node.outline.id.clone(), iteration: waiting.iteration, number: waiting.number }
     }
 }
 
-/// The node an answer is for, with its round where it waits: whoever takes the execution over may find the
-/// request once more after it was carried out, and must not take it for the next round's.
+impl Leaf {
+    /// The form in which a request names exactly this question.
+    fn name(&self) -> Option<String> {
+        self.asking.as_ref().map(|it| name_of(&it.node_id, it.iteration, it.number))
+    }
+}
+
+/// What a request is for, by its exact name where it waits: whoever carries the request out may find something else
+/// waiting there by then, and must not take it for that.
 fn exact_node(app: &App, id: &ExecutionId, action: &str, node: Option<&str>) -> Result<Option<String>, Error> {
     let asked = node.map(str::to_owned);
-    if action != "answer" {
+    if !matches!(action, "answer" | "resume" | "set_output") {
         return Ok(asked);
     }
     let mut state = ExecutionState::new();
     fold(&mut state, app.store()?.transitions(id, 0, None)?)?;
-    let open = state.open_questions();
-    let meant = match (node.map(|it| state.find_round(it)), open.as_slice()) {
-        (None, [only]) => Some(only),
-        (Some(Some((idx, None))), open) => open.iter().find(|(it, _)| *it == idx),
+    let mut open = state.open_questions();
+    if action != "answer" {
+        open.retain(|(_, it)| is_decided_by_operator(it.question.reason.name()) || it.question.budget.is_some());
+    }
+    // It is for everything that is held, whatever that is by then.
+    let is_held = state.is_held || open.iter().any(|(_, it)| it.question.reason == PauseReason::Breakpoint);
+    let meant = match (node.map(|it| state.find_named(it)), open.as_slice()) {
+        (None, [only]) if action != "resume" || !is_held => Some(only),
+        (Some(Some(named)), open) => open.iter().find(|(idx, it)| *idx == named.node && named.means_waiting(it)),
         _ => None,
     };
-    Ok(meant.map(|(idx, it)| format!("{}:{}", state.nodes[*idx].outline.id, it.iteration)).or(asked))
+    Ok(meant.map(|(idx, it)| it.name(&state.nodes[*idx].outline.id)).or(asked))
 }
 
 /// Where that is asked what `id` waits for at `node`: in a child, a child of a child … `None` when `id` itself asks.
@@ -255,9 +283,9 @@ fn asking_child(app: &App, id: &ExecutionId, action: &str, node: Option<&str>) -
         return Ok(None);
     }
     let open = state.open_questions();
-    let named = node.and_then(|it| state.find_round(it));
+    let named = node.and_then(|it| state.find_named(it));
     let meant = match (named, open.as_slice()) {
-        (Some((idx, _)), open) => open.iter().find(|(it, _)| *it == idx),
+        (Some(named), open) => open.iter().find(|(it, waiting)| *it == named.node && named.means_waiting(waiting)),
         (None, [only]) => Some(only),
         (None, _) => None,
     };
@@ -281,8 +309,8 @@ pub(super) fn first_question(store: &Store, child: &ExecutionId) -> Result<Optio
         match &waiting.question.child {
             Some(deeper) => asking = ExecutionId::parse(&deeper.execution_id)?,
             None => {
-                let node_id = state.nodes[*idx].outline.id.clone();
-                return Ok(Some(Leaf { execution_id: asking, asking: Some((node_id, waiting.iteration)) }));
+                let asks = Asking::of(&state.nodes[*idx], waiting);
+                return Ok(Some(Leaf { execution_id: asking, asking: Some(asks) }));
             }
         }
     }
@@ -290,9 +318,9 @@ pub(super) fn first_question(store: &Store, child: &ExecutionId) -> Result<Optio
 }
 
 /// Writes the request down, makes sure somebody alive owns the execution, and waits for the outcome.
-async fn carry_out(app: &App, id: &ExecutionId, new: NewControl) -> Result<(), Error> {
+pub(super) async fn carry_out(app: &App, id: &ExecutionId, new: NewControl) -> Result<(), Error> {
     let store = app.store()?;
-    let mut changes = store.changes();
+    let mut changes = store.turns();
     let control = store.add_control(new).await?;
     app.supervisor()?.adopt(id).await?;
     app.supervisor()?.look_at_controls()?;
@@ -314,7 +342,7 @@ fn no_outcome(id: &ExecutionId) -> Error {
         .hint("the request is stored and will be carried out; look again with `see_result`")
 }
 
-/// Reads what the owner stored: `{"ok":true}` or the error it answered with.
+/// Reads what the owner stored.
 fn read_outcome(outcome: &str) -> Result<(), Error> {
     let value: Value = serde_json::from_str(outcome).unwrap_or_default();
     let Some(error) = value.get("error") else { return Ok(()) };
@@ -359,9 +387,10 @@ async fn after_the_end(
             .hint("the first valid answer wins")
             .details(json!({"answer": first.value, "by": first.by})));
     }
+    let reopening = Reopening { by: caller.by(), reason: request.reason.clone(), budget: request.value.as_ref() };
     if action == "resume"
         && matches!(status, Status::Failed | Status::Aborted)
-        && reopen(app.supervisor()?, id, caller.by(), request.reason.clone()).await?
+        && reopen(app.supervisor()?, id, reopening).await?
     {
         // It may have failed again by now.
         return Ok(());
@@ -388,7 +417,7 @@ fn first_answer(app: &App, id: &ExecutionId, node: Option<&str>) -> Result<Optio
         let all = state.nodes.into_iter().flat_map(|it| it.answers);
         return Ok(all.max_by_key(|it| it.at));
     };
-    let found = state.find_round(node).and_then(|(idx, round)| state.nodes[idx].answer_of(round));
+    let found = state.find_named(node).and_then(|it| state.nodes[it.node].answer_to(Some(&it)));
     Ok(found.cloned())
 }
 

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::run_diagram::format_of;
 use crate::compile::{Compiled, Report, invalid};
@@ -16,24 +17,30 @@ use crate::nodes::known_fields;
 const LEFT_OUT: [&str; 6] = ["W101", "W301", "W305", "W402", "W403", "W506"];
 
 /// What to convert, and into what.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     /// A whole diagram as text.
     pub content: String,
     /// `light`, `readable` or `native`; detected when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from_format: Option<String>,
     /// `light`, `readable`, `native`, `mermaid` or `dot`; by the suffix of `output` when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to_format: Option<String>,
     /// The file to write; none: the text is only returned.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub output: Option<PathBuf>,
     /// Anything that is left out is an error.
+    #[serde(default)]
     pub strict: bool,
     /// Write over a file that exists.
+    #[serde(default)]
     pub force: bool,
 }
 
 /// The converted text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Response {
     /// What the text was.
     pub from_format: &'static str,
@@ -49,11 +56,11 @@ pub struct Response {
 }
 
 /// Something of the old text that the new one does not have.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Loss {
     /// The diagnostic that says so, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
     /// Line of the old text, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
@@ -178,7 +185,7 @@ pub(super) fn written(diagram: &Diagram, format: Format) -> Result<String, Error
 fn losses(parsed: &Parsed, text: &str, target: Target) -> Vec<Loss> {
     let left_out = parsed.diagnostics.iter().filter(|it| LEFT_OUT.contains(&it.code));
     let mut losses: Vec<Loss> = left_out
-        .map(|it| Loss { code: Some(it.code), line: Some(it.span.line), message: it.message.clone() })
+        .map(|it| Loss { code: Some(it.code.to_owned()), line: Some(it.span.line), message: it.message.clone() })
         .collect();
     let comments = comments(text);
     if let Some(first) = comments.first() {
@@ -233,7 +240,8 @@ mod tests {
         let response = convert_diagram(&request(LIGHT, "readable")).expect("it converts");
         let expected = "version: readable\nnodes:\n- s [start]: {}\n- e [endpoint]: {}\nflow:\n- s: {to: e}\n";
         assert_eq!(response.content.as_deref(), Some(expected));
-        let losses: Vec<_> = response.losses.iter().map(|it| (it.code, it.line, it.message.as_str())).collect();
+        let losses: Vec<_> =
+            response.losses.iter().map(|it| (it.code.as_deref(), it.line, it.message.as_str())).collect();
         let expected = [
             (Some("W301"), Some(7), "a connection has no key `lable`"),
             (None, Some(2), "2 comments are not carried over"),

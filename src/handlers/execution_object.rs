@@ -210,6 +210,9 @@ pub struct Progress {
 pub struct Waiting {
     pub node_id: String,
     pub label: String,
+    /// Given as `node`, names this question and no later one of the node; for nodes that may ask several in a row.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub question: Option<String>,
     /// `input`, `approval`, `model`, `budget` or `operator`.
     pub reason: String,
     pub prompt: String,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::execution_object::ExecutionObject;
 use super::present::View;
 use crate::clock::{Clock, Timestamp};
+use crate::engine::Status;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits::{FINISHED_BYTES_MAX, FOREIGN_COMMIT_POLL};
@@ -178,12 +179,14 @@ impl Finished {
 }
 
 impl Entries {
-    /// What was shown before, and whether that is sure without asking the store.
+    /// What was shown before, and whether that is sure without asking the store. Another process may have opened an
+    /// execution again that failed or was aborted, and whoever saw that must not be shown the old end.
     fn look(&mut self, key: &Key, now: Asked) -> Option<(Arc<Kept>, bool)> {
         let entry = self.by_view.get_mut(key)?;
         self.n_looks += 1;
         entry.last_look = self.n_looks;
-        Some((Arc::clone(&entry.kept), now.is_as_good_as(entry.ground.asked)))
+        let is_final = entry.ground.stamp.status == Status::Completed;
+        Some((Arc::clone(&entry.kept), is_final && now.is_as_good_as(entry.ground.asked)))
     }
 
     /// Says whether what was shown still holds; what does not is forgotten.
@@ -249,9 +252,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::{Journal, Status};
+    use crate::engine::Journal;
     use crate::store::testing::{NOON, TestStore, batch, execution, id};
-    use crate::store::{NewExecution, Parent, ParentRelation};
+    use crate::store::{NewControl, NewExecution, Parent, ParentRelation};
 
     fn object(n: u32, text: &str) -> ExecutionObject {
         serde_json::from_value(json!({
@@ -284,10 +287,14 @@ mod tests {
     }
 
     async fn ended(test: &TestStore, n: u32) {
+        ended_as(test, n, Status::Completed).await;
+    }
+
+    async fn ended_as(test: &TestStore, n: u32, status: Status) {
         let new = NewExecution { owner: Some("me".into()), ..execution(n) };
         test.store.create_execution(new).await.expect("created");
         let mut last = batch(n, "me", 2..=2);
-        last.summary.status = Status::Completed;
+        last.summary.status = status;
         last.summary.ended_at = Some(NOON);
         test.store.append(last).await.expect("queued").durable().await.expect("written");
     }
@@ -325,6 +332,18 @@ mod tests {
         other.create_execution(child(4, 1)).await.expect("created");
         test.clock.advance_ms(-60_000);
         assert_eq!(show(&finished, &test, 1, "e"), ("\"e\"".into(), true), "a clock set back proves nothing");
+    }
+
+    #[tokio::test]
+    async fn what_another_process_opened_again_is_not_shown_as_ended_to_whoever_saw_that() {
+        let (test, finished) = (TestStore::new(), Finished::default());
+        ended_as(&test, 1, Status::Aborted).await;
+        show(&finished, &test, 1, "a");
+        assert_eq!(show(&finished, &test, 1, "b"), ("\"a\"".into(), false), "nobody did");
+        let actor = Some("ada".to_owned());
+        let resume = NewControl { execution_id: id(1), action: "resume".into(), node: None, value: None, actor };
+        assert!(test.another().open_again(resume, None, None, "other").await.expect("opened"));
+        assert_eq!(show(&finished, &test, 1, "c"), ("\"c\"".into(), true));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::caller::Scope;
 use super::present::scrub_texts;
+use super::speaking::Listener;
 use super::wait::{is_settled, not_found};
 use super::{App, Caller};
 use crate::engine::event::Event;
@@ -50,7 +51,7 @@ pub enum Until {
 /// One event of an execution, as every surface shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
-    /// From 1, without gaps.
+    /// From 1, without gaps. A `token` has no number: this is the one of the event before it.
     pub seq: u64,
     /// The phase: `execution_started`, `node_completed` …
     pub event: String,
@@ -90,6 +91,7 @@ pub async fn follow_execution(app: &Arc<App>, caller: &Caller, request: Request)
         is_drained: false,
         is_over: false,
         next_look: None,
+        listener: None,
     };
     follow.look()?;
     Ok(follow)
@@ -112,7 +114,13 @@ pub struct Follow {
     /// Nothing comes behind `ready`.
     is_over: bool,
     next_look: Option<Instant>,
+    /// Who hears what models say, when that is wanted.
+    listener: Option<Listener>,
 }
+
+/// The event of a piece of a reply while it comes: `person_id`, `node_id`, `label`, `text`. It is told where the
+/// execution runs and is never stored; the whole reply is the output of the node.
+pub const TOKEN: &str = "token";
 
 impl Follow {
     /// Returns the next event, waiting for it; `None` after the last one.
@@ -132,17 +140,51 @@ impl Follow {
                 return Ok(None);
             }
             if self.is_drained {
-                if self.changes.changed().await.is_err() {
-                    // The database was closed: the process is about to end.
-                    return Ok(None);
+                if let Some(token) = self.token() {
+                    return Ok(Some(token));
                 }
-                self.is_drained = false;
+                tokio::select! {
+                    changed = self.changes.changed() => match changed {
+                        Ok(()) => self.is_drained = false,
+                        // The database was closed: the process is about to end.
+                        Err(_) => return Ok(None),
+                    },
+                    () = said(&mut self.listener) => continue,
+                }
             }
             if let Some(at) = self.next_look {
                 tokio::time::sleep_until(at).await;
             }
             self.look()?;
         }
+    }
+
+    /// Also tells what models say while they say it, as far as this process runs the execution.
+    #[must_use]
+    pub fn with_tokens(mut self) -> Self {
+        self.listener = self.app.started_supervisor().map(|it| it.speaking().listen(self.id.clone()));
+        self
+    }
+
+    /// What a model has said since, when everything that was committed before it was handed out.
+    fn token(&mut self) -> Option<EventRecord> {
+        let piece = self.listener.as_mut()?.next(self.app.scrubber())?;
+        // The start of the node was committed before its model said anything: perhaps after the last look.
+        if self.changes.has_changed().unwrap_or(true) {
+            return None;
+        }
+        self.listener.as_mut()?.take(&piece);
+        let speaker = &piece.speaker;
+        let fields = [
+            ("execution_id", self.id.to_string()),
+            ("ts", self.app.clock.now().to_rfc3339()),
+            ("node_id", speaker.node_id.to_string()),
+            ("label", speaker.label.to_string()),
+            ("person_id", speaker.person_id.clone()),
+        ];
+        let mut data: Map<String, Value> = fields.into_iter().map(|(name, it)| (name.to_owned(), it.into())).collect();
+        data.insert("text".into(), piece.text.into());
+        Some(EventRecord { seq: self.mark, event: TOKEN.to_owned(), data })
     }
 
     /// Whether every event up to the last was handed out: [`Follow::next`] returns `None` at once.
@@ -163,7 +205,7 @@ impl Follow {
         let is_settled = page.status.has_ended() || waits_for_somebody;
         // What was settled before the rows were read may have gone on since; then they do not end with its end.
         self.is_over = is_settled && !page.is_cut && last_closes;
-        self.is_drained = !is_settled && !page.is_cut && !(last_closes && !page.rows.is_empty());
+        self.is_drained = !is_settled && !page.is_cut && (!last_closes || page.rows.is_empty());
         self.next_look = page.rows.is_empty().then(|| Instant::now() + limits::FOLLOW_PAUSE);
         for row in page.rows {
             self.mark = row.seq;
@@ -202,6 +244,14 @@ impl Follow {
             self.labels = Some(nodes.into_iter().map(|it| (it.id, it.label)).collect());
         }
         Ok(self.labels.get_or_insert_default())
+    }
+}
+
+/// Waits until a model may have said something; never comes where nobody listens.
+async fn said(listener: &mut Option<Listener>) {
+    match listener {
+        Some(listener) => listener.changed().await,
+        None => std::future::pending().await,
     }
 }
 

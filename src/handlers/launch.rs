@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::supervisor::Supervisor;
 use super::surroundings::World;
 use crate::clock::Clock;
-use crate::compile::{Compiled, Plan, compile};
+use crate::compile::{Compiled, Plan};
 use crate::diagram::{Format, Service};
 use crate::engine::event::{Closing, Event, ExecutionStarted, NodeOutline, Status};
 use crate::engine::journal::{Batch, Journal, Recording, Summary, Transition};
@@ -295,7 +295,7 @@ pub(super) fn recompile(
         read: Mutex::new(options.texts.clone()),
         ..World::new(supervisor, options.base_dir.clone(), rights.clone())
     };
-    let compiled = compile(&source.content, Format::parse(&source.format), &world);
+    let compiled = supervisor.parsed.compile(&source.content, Format::parse(&source.format), &world);
     if compiled.plan.is_none() {
         let first = compiled.diagnostics.first().map(|it| format!("{} {}", it.code, it.message)).unwrap_or_default();
         return Err(interrupted(format!("its diagram does not compile any more: {first}")));
@@ -373,6 +373,7 @@ pub async fn give_up(
         }],
         messages: Vec::new(),
         recordings: Vec::new(),
+        carried_out: Vec::new(),
         summary: Summary {
             status: Status::Failed,
             pause_reason: None,

@@ -1,16 +1,22 @@
 //! Lists the diagrams of the workspace.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
 use super::diagram_tools::diagram_tools;
+use super::list_executions::checked_limit;
+use super::present::Audience;
 use super::run_diagram::format_of;
 use super::workspace::Found;
 use super::{App, Caller};
+use crate::clock::Timestamp;
 use crate::config::{is_granted, sha256};
-use crate::diagram::{Severity, parse};
+use crate::diagram::{Parsed, Severity, parse};
 use crate::error::Error;
+use crate::store::DiagramRow;
 
 /// Which diagrams.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -22,12 +28,20 @@ pub struct Request {
     /// Only those whose name, path or description contains this.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub search: Option<String>,
+    /// At most so many; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: Option<usize>,
+    /// How many of the first to leave out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offset: Option<usize>,
 }
 
-/// All of them, by path.
+/// Those that fit, by path.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Response {
     pub diagrams: Vec<ListedDiagram>,
+    /// How many fit in all.
     pub total: usize,
 }
 
@@ -41,8 +55,19 @@ pub struct ListedDiagram {
     pub format: String,
     pub nodes: usize,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connections: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
     pub uri: String,
+    /// The saved version that the file holds; absent when the file was changed since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revision: Option<u64>,
+    /// When the first version was saved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created_at: Option<String>,
+    /// When the file was changed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub updated_at: Option<String>,
     /// Whether a person trusted exactly this text (only said of submitted diagrams).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trusted: Option<bool>,
@@ -65,11 +90,13 @@ pub struct ListedDiagram {
 pub async fn list_diagrams(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
     caller.require(&[Scope::DiagramRead])?;
     let format = format_of(request.format.as_deref())?;
+    let limit = request.limit.map(|it| checked_limit(Some(it), it)).transpose()?;
     let wanted = request.search.map(|it| it.to_lowercase());
     let mut diagrams = Vec::new();
+    let saved = saved(app, caller)?;
     let tools = diagram_tools(app, caller)?;
     for found in app.workspace.list() {
-        let Some(mut listed) = look_at(app, &found)? else { continue };
+        let Some(mut listed) = look_at(app, &found, saved.as_ref())? else { continue };
         listed.tool = tools.of(&listed.name).map(|it| it.name.clone());
         listed.tool_problem = tools.problem_of(&listed.name).map(str::to_owned);
         let fits_format = format.is_none_or(|it| it.name() == listed.format);
@@ -84,18 +111,49 @@ pub async fn list_diagrams(app: &App, caller: &Caller, request: Request) -> Resu
         }
     }
     let total = diagrams.len();
-    Ok(Response { diagrams, total })
+    let shown = diagrams.into_iter().skip(request.offset.unwrap_or(0)).take(limit.unwrap_or(usize::MAX));
+    Ok(Response { diagrams: shown.collect(), total })
+}
+
+/// The history of each diagram, by name; nothing of it is told to a model, which has no use for it.
+fn saved(app: &App, caller: &Caller) -> Result<Option<HashMap<String, DiagramRow>>, Error> {
+    if Audience::of(caller) == Audience::Model {
+        return Ok(None);
+    }
+    let rows = match app.existing_store()? {
+        Some(store) => store.saved_diagrams()?,
+        None => Vec::new(),
+    };
+    Ok(Some(rows.into_iter().map(|it| (it.diagram_id.clone(), it)).collect()))
+}
+
+/// Whether the name of a file alone says that it is a diagram.
+fn says_so(relative: &str) -> bool {
+    [".light.yaml", ".light.yml", ".readable.yaml", ".native.json"].iter().any(|it| relative.ends_with(it))
+}
+
+/// Whether a file is a diagram, and not any other YAML or JSON.
+pub(super) fn is_diagram(relative: &str, parsed: &Parsed) -> bool {
+    says_so(relative) || parsed.diagram.as_ref().is_some_and(|it| !it.nodes.is_empty())
 }
 
 /// Describes a file; `None` when it is no diagram at all (any other YAML or JSON).
-fn look_at(app: &App, found: &Found) -> Result<Option<ListedDiagram>, Error> {
+fn look_at(
+    app: &App,
+    found: &Found,
+    saved: Option<&HashMap<String, DiagramRow>>,
+) -> Result<Option<ListedDiagram>, Error> {
     let listed = |format: String, nodes, description, error| ListedDiagram {
         name: found.name.clone(),
         path: found.relative.clone(),
         format,
         nodes,
+        connections: None,
         description,
         uri: format!("dipeo://diagrams/{}", found.name),
+        revision: None,
+        created_at: None,
+        updated_at: None,
         trusted: None,
         tool: None,
         tool_problem: None,
@@ -113,8 +171,7 @@ fn look_at(app: &App, found: &Found) -> Result<Option<ListedDiagram>, Error> {
         }
         .to_owned()
     };
-    let says_so =
-        [".light.yaml", ".light.yml", ".readable.yaml", ".native.json"].iter().any(|it| found.relative.ends_with(it));
+    let says_so = says_so(&found.relative);
     let text = match app.workspace.open_named(&found.relative, None) {
         Ok(source) => source.text,
         Err(e) if says_so => return Ok(Some(listed(by_suffix(), 0, None, Some(e.message().to_owned())))),
@@ -128,12 +185,27 @@ fn look_at(app: &App, found: &Found) -> Result<Option<ListedDiagram>, Error> {
     };
     let description = diagram.metadata.get("description").and_then(|it| it.as_str()).map(str::to_owned);
     let mut listed = listed(diagram.format.name().to_owned(), diagram.nodes.len(), description, problem);
-    listed.trusted = trust_of(app, &sha256(&text))?;
+    let sha256 = sha256(&text);
+    listed.trusted = trust_of(app, &sha256)?;
+    if let Some(saved) = saved {
+        listed.connections = Some(diagram.connection_count);
+        listed.updated_at = changed_at(found);
+        let row = saved.get(&found.name).filter(|it| it.sha256 == sha256);
+        listed.revision = row.map(|it| it.current_revision);
+        listed.created_at = row.map(|it| it.created_at.to_rfc3339());
+    }
     Ok(Some(listed))
 }
 
+/// When a file was written, as far as its system tells.
+fn changed_at(found: &Found) -> Option<String> {
+    let written = std::fs::metadata(&found.path).ok()?.modified().ok()?;
+    let since_epoch = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp(i64::try_from(since_epoch.as_millis()).ok()?).to_rfc3339())
+}
+
 /// Whether a submitted text is trusted; nothing is said of texts nobody submitted.
-fn trust_of(app: &App, sha256: &str) -> Result<Option<bool>, Error> {
+pub(super) fn trust_of(app: &App, sha256: &str) -> Result<Option<bool>, Error> {
     let Some(store) = app.existing_store()? else { return Ok(None) };
     Ok(store.is_submitted(sha256)?.then(|| is_granted(&app.config.user_dir, sha256)))
 }

@@ -5,7 +5,7 @@ use super::run_diagram::format_of;
 use super::surroundings::World;
 use super::workspace::Source;
 use super::{App, Caller};
-use crate::compile::{Compiled, compile};
+use crate::compile::Compiled;
 use crate::error::Error;
 use crate::nodes::Origin;
 
@@ -35,6 +35,6 @@ pub(super) fn open(app: &App, caller: &Caller, diagram: &str, format_type: Optio
         own_path: source.path.clone(),
         ..World::of(&app.config, (&app.languages, &app.ports), base_dir, rights)
     };
-    let compiled = compile(&source.text, format, &world);
+    let compiled = app.parsed.compile(&source.text, format, &world);
     Ok(Opened { source, world, compiled })
 }

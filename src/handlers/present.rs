@@ -44,7 +44,7 @@ pub enum Audience {
 
 impl Audience {
     /// Whoever comes by the protocol reads as a model does; at the terminal and over plain HTTP programs read.
-    fn of(caller: &Caller) -> Self {
+    pub fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Terminal { .. } => Self::Program,
             Caller::Client(client) => match client.door {
@@ -304,6 +304,7 @@ pub(super) fn waiting(node: &NodeState) -> Waiting {
     Waiting {
         node_id: node.outline.id.clone(),
         label: node.outline.label.clone(),
+        question: (question.reason == PauseReason::Model).then(|| waiting.name(&node.outline.id)),
         reason: question.reason.name().to_owned(),
         prompt: question.prompt.clone(),
         messages: question.messages.iter().map(|it| json!(it)).collect(),
@@ -491,9 +492,9 @@ fn next_step(object: &ExecutionObject, audience: Audience) -> Option<String> {
                 "budget" => ("resume", ",\"value\":…", " BUDGET"),
                 _ => ("answer", ",\"value\":…", " VALUE"),
             };
-            // Either names the node; a label is nicer to read as long as it is one.
+            // Any of them names the node; a label is nicer to read as long as it is one.
             let is_short = first.label.chars().count() <= LABEL_CHARS_MAX;
-            let node = if is_short { &first.label } else { &first.node_id };
+            let node = first.question.as_ref().unwrap_or(if is_short { &first.label } else { &first.node_id });
             let node = serde_json::to_string(node).unwrap_or_default();
             let at_terminal = format!("dipeo control {id} {action}{typed} --node {node}");
             if first.human_only {
@@ -520,7 +521,8 @@ fn is_paused_as_a_whole(object: &ExecutionObject) -> bool {
         && !object.waiting_for.iter().any(|it| is_decided_by_operator(&it.reason))
 }
 
-fn is_decided_by_operator(reason: &str) -> bool {
+/// Whether `resume` or `set_output` decides a question, and no answer.
+pub(super) fn is_decided_by_operator(reason: &str) -> bool {
     reason == PauseReason::Operator.name() || reason == PauseReason::Breakpoint.name()
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::caller::Scope;
-use super::control_execution::{self, Leaf};
+use super::control_execution::{self, Asking, Leaf};
 use super::execution_object::{ExecutionObject, Waiting};
 use super::launch::fold;
 use super::present;
@@ -31,6 +31,8 @@ pub struct Asked {
     pub node_id: String,
     /// How often the node had been started, this time included.
     pub iteration: u32,
+    /// Which question of that round, from 1: a batch asks one for each item.
+    pub number: u32,
 }
 
 /// A question that waits.
@@ -65,15 +67,16 @@ pub fn open_questions(app: &App, caller: &Caller, execution_id: &str) -> Result<
     let state = state_of(store, &id)?;
     let mut questions = Vec::new();
     for (idx, waiting) in state.open_questions() {
-        let own =
-            Leaf { execution_id: id.clone(), asking: Some((state.nodes[idx].outline.id.clone(), waiting.iteration)) };
         let leaf = match &waiting.question.child {
-            None => Some(own),
+            None => Some(Leaf { execution_id: id.clone(), asking: Some(Asking::of(&state.nodes[idx], waiting)) }),
             Some(child) => control_execution::first_question(store, &ExecutionId::parse(&child.execution_id)?)?,
         };
         // A child that an operator paused asks nothing.
-        let Some(Leaf { execution_id: asking_id, asking: Some((node_id, iteration)) }) = leaf else { continue };
-        let asked = Asked { execution_id: id.to_string(), asking_id: asking_id.to_string(), node_id, iteration };
+        let Some(Leaf { execution_id: asking_id, asking: Some(Asking { node_id, iteration, number }) }) = leaf else {
+            continue;
+        };
+        let (execution_id, asking_id) = (id.to_string(), asking_id.to_string());
+        let asked = Asked { execution_id, asking_id, node_id, iteration, number };
         questions.push(OpenQuestion { asked, waiting: present::waiting(&state.nodes[idx]) });
     }
     let is_answered_by_caller = state.models.as_deref() == Some(Service::Caller.name());
@@ -84,7 +87,7 @@ pub fn open_questions(app: &App, caller: &Caller, execution_id: &str) -> Result<
 /// returns when that cannot be found out any more.
 pub async fn gone(app: &App, asked: &Asked) {
     let Ok(store) = app.store() else { return std::future::pending().await };
-    let mut changes = store.changes();
+    let mut changes = store.turns();
     loop {
         changes.mark_unchanged();
         match still_waits(store, asked) {
@@ -102,7 +105,7 @@ fn still_waits(store: &Store, asked: &Asked) -> Result<bool, Error> {
     let state = state_of(store, &ExecutionId::parse(&asked.asking_id)?)?;
     let Some(idx) = state.node_idx(&asked.node_id) else { return Ok(false) };
     let waiting = state.nodes[idx].waiting.as_ref();
-    Ok(waiting.is_some_and(|it| it.answer.is_none() && it.iteration == asked.iteration))
+    Ok(waiting.is_some_and(|it| it.answer.is_none() && (it.iteration, it.number) == (asked.iteration, asked.number)))
 }
 
 /// Gives `value` as the answer to exactly this question and waits at most `wait_seconds` for what comes next.
@@ -121,7 +124,7 @@ pub async fn answer(
     caller.require(&[Scope::ExecutionControl])?;
     let leaf = Leaf {
         execution_id: ExecutionId::parse(&asked.asking_id)?,
-        asking: Some((asked.node_id.clone(), asked.iteration)),
+        asking: Some(Asking { node_id: asked.node_id.clone(), iteration: asked.iteration, number: asked.number }),
     };
     let id = ExecutionId::parse(&asked.execution_id)?;
     control_execution::answer_leaf(app, caller, &id, leaf, value, wait_seconds, waiting).await

@@ -64,6 +64,7 @@ pub(super) fn repetition(supervisor: &Supervisor, source: &ExecutionId, parent: 
         idempotency: None,
         inherited,
         in_background: false,
+        is_held: false,
     })
 }
 

@@ -9,10 +9,11 @@ use super::execution_object::ExecutionObject;
 use super::present::{self, View};
 use super::run_diagram::{Waiting, may_run};
 use super::{App, Caller, repeat, wait};
+use crate::config::sha256;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
-use crate::store::{Parent, ParentRelation};
+use crate::store::{Idempotency, Parent, ParentRelation};
 
 /// Which execution to repeat.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -26,12 +27,14 @@ pub struct Request {
 }
 
 /// What adapters may ask besides.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Extras {
     /// Write the row and return: a living process of this database takes the execution.
     pub background: bool,
     /// Wait without limit: the terminal stays with its run.
     pub unbounded_wait: bool,
+    /// The same key within 24 h returns the first replay.
+    pub idempotency_key: Option<String>,
 }
 
 /// Makes a new execution of the text, files and inputs of an earlier one. Whatever its nodes ask of the outside is
@@ -40,7 +43,7 @@ pub struct Extras {
 ///
 /// # Errors
 ///
-/// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, `DIAGRAM_NOT_ALLOWED`, `NOT_ENDED`, `NOT_RECORDED`, `INTERRUPTED`. A
+/// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, `DIAGRAM_NOT_ALLOWED`, `NOT_ENDED`, `NOT_RECORDED`, `INTERRUPTED`, `IDEMPOTENCY_CONFLICT`. A
 /// request that nobody recorded fails the new execution: `REPLAY_MISS`.
 pub async fn replay_execution(
     app: &App,
@@ -55,7 +58,12 @@ pub async fn replay_execution(
     let head = app.visible(caller, &source)?;
     may_run(app, caller, head.diagram_id.as_ref())?;
     let parent = Parent { execution_id: source.clone(), relation: ParentRelation::Replay, place: None };
+    let idempotency = extras.idempotency_key.map(|key| {
+        let request_hash = sha256(&format!("replay {source}"));
+        Idempotency { key, request_hash }
+    });
     let beginning = Beginning {
+        idempotency,
         principal: Some(caller.principal().to_owned()),
         in_background: extras.background,
         ..repeat::repetition(app.supervisor()?, &source, parent)?

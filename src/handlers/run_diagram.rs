@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::begin::{Beginning, begin};
 use super::caller::{Door, Scope};
-use super::execution_object::{ExecutionObject, ShownEvent};
+use super::execution_object::ExecutionObject;
 use super::launch::StoredOptions;
 use super::surroundings::World;
 use super::workspace::Source;
 use super::{App, Caller, inputs, present, wait};
+use crate::compile::Compiled;
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, compile};
 use crate::config::sha256;
 use crate::diagram::{Format, Person, Service};
 use crate::engine::Status;
@@ -102,12 +102,26 @@ pub struct ProgressNote {
 }
 
 impl ProgressNote {
-    /// What an event of the log is to whoever watches, after so many completed nodes; `None` when it is not worth a
-    /// line.
-    pub fn of_event(event: &ShownEvent, done: u64) -> Option<Self> {
-        let (label, verb) = (event.node.clone()?, wait::verb(&event.phase)?);
-        let message = format!("{label} {verb}");
-        Some(Self { done, total: None, message, label, phase: event.phase.clone(), duration_ms: None })
+    /// Says in words what happened to the node `label`; `None` for what is not worth a line. `counts` are the node
+    /// executions committed, and in all.
+    pub fn of(phase: &str, label: String, counts: (u64, Option<u64>), duration_ms: Option<i64>) -> Option<Self> {
+        let verb = match phase {
+            "node_started" => "runs",
+            "node_completed" => "done",
+            "node_error" => "failed",
+            "node_retry" => "is tried again",
+            "interactive_prompt" => "waits",
+            "interactive_response" => "was answered",
+            _ => return None,
+        };
+        Some(Self {
+            done: counts.0,
+            total: counts.1,
+            message: format!("{label} {verb}"),
+            label,
+            duration_ms: duration_ms.filter(|_| phase == "node_completed"),
+            phase: phase.to_owned(),
+        })
     }
 }
 
@@ -189,7 +203,11 @@ impl Prepared {
     fn new(app: &App, caller: &Caller, request: Request, extras: &Extras) -> Result<Self, Error> {
         // How long the caller waits is no part of what is asked for.
         let asked = Request { wait_seconds: None, ..request.clone() };
-        let request_hash = sha256(&serde_json::to_string(&asked).unwrap_or_default());
+        let mut asked = serde_json::to_string(&asked).unwrap_or_default();
+        if extras.strict || extras.mode.is_some() || !extras.breakpoints.is_empty() {
+            asked.push_str(&format!(" {} {:?} {:?}", extras.strict, extras.mode, extras.breakpoints));
+        }
+        let request_hash = sha256(&asked);
         let format = format_of(request.format_type.as_deref())?;
         if request.content.is_some() {
             may_run(app, caller, None)?;
@@ -206,7 +224,7 @@ impl Prepared {
             needs_no_keys: options.models.is_some(),
             ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
         };
-        let compiled = compile(&source.text, format, &world);
+        let compiled = app.parsed.compile(&source.text, format, &world);
         options.texts = world.into_read();
         if let Some(own) = compiled.plan.as_ref().and_then(|it| it.settings.timeout) {
             // What the caller asked for can only shorten what the diagram allows itself.
@@ -254,6 +272,7 @@ impl Prepared {
             idempotency: self.idempotency.map(|(key, request_hash)| Idempotency { key, request_hash }),
             inherited: Vec::new(),
             in_background,
+            is_held: false,
         }
     }
 }

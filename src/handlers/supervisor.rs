@@ -3,7 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,6 +16,8 @@ use tracing::Instrument;
 
 use super::broken_off::BrokenOff;
 use super::children::ChildRuns;
+use super::parsed::ParsedTexts;
+use super::speaking::{Speaker, Speaking};
 use super::{caller, launch};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -41,10 +43,14 @@ pub struct Supervisor {
     store: Arc<Store>,
     ports: Arc<Ports>,
     languages: Arc<dyn Languages>,
+    /// What the texts of diagrams were read as.
+    pub(super) parsed: Arc<ParsedTexts>,
     config: Config,
     role: &'static str,
     owner: Arc<str>,
     registered: OnceCell<()>,
+    /// Where this process can be reached.
+    url: OnceLock<String>,
     running: Mutex<HashMap<ExecutionId, mpsc::Sender<Command>>>,
     broken_off: BrokenOff,
     /// Requests on their way to a loop.
@@ -57,6 +63,8 @@ pub struct Supervisor {
     stop: CancellationToken,
     /// What models say just now, for whoever watches; nobody has to keep up.
     tokens: broadcast::Sender<TokenNote>,
+    /// The same as a text that grows, for those who come late.
+    speaking: Arc<Speaking>,
 }
 
 /// A piece of a model's reply while it comes. It is never stored.
@@ -74,6 +82,7 @@ impl Supervisor {
         store: Arc<Store>,
         ports: Arc<Ports>,
         languages: Arc<dyn Languages>,
+        parsed: Arc<ParsedTexts>,
         config: Config,
         role: &'static str,
         runtime: Option<Handle>,
@@ -86,10 +95,12 @@ impl Supervisor {
             }),
             store,
             languages,
+            parsed,
             config,
             role,
             owner: owner_id().into(),
             registered: OnceCell::new(),
+            url: OnceLock::new(),
             running: Mutex::default(),
             broken_off: BrokenOff::default(),
             carrying: Mutex::default(),
@@ -98,6 +109,7 @@ impl Supervisor {
             runtime,
             stop: CancellationToken::new(),
             tokens: broadcast::channel(TOKENS_KEPT).0,
+            speaking: Speaking::new(),
         })
     }
 
@@ -161,13 +173,24 @@ impl Supervisor {
             .copied()
     }
 
+    /// Tells others on this database where this process can be reached.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn reachable_at(&self, url: String) -> Result<(), Error> {
+        // A process listens in one place, so the first address stands.
+        let _ = self.url.set(url);
+        self.store.register_owner(self.as_owner()).await
+    }
+
     fn as_owner(&self) -> NewOwner {
         NewOwner {
             owner: self.owner.to_string(),
             pid: std::process::id(),
             host: host_name(),
             kind: self.role.to_owned(),
-            url: None,
+            url: self.url.get().cloned(),
         }
     }
 
@@ -207,7 +230,7 @@ impl Supervisor {
             match outcome {
                 Ok(Stopped::Ended) => {
                     me.purses().remove(&execution_id);
-                    me.log(me.after_the_end(&execution_id).await);
+                    me.log(me.go_on_if_open(&execution_id).await);
                     me.log(me.wake_parent(&execution_id).await);
                 }
                 Ok(Stopped::Released) => {}
@@ -222,22 +245,11 @@ impl Supervisor {
         });
     }
 
-    /// Answers what was asked too late of an execution that has ended; one that was opened again meanwhile runs on.
-    async fn after_the_end(self: &Arc<Self>, execution_id: &ExecutionId) -> Result<(), Error> {
+    /// An execution that was opened again while its loop ended here runs on.
+    async fn go_on_if_open(self: &Arc<Self>, execution_id: &ExecutionId) -> Result<(), Error> {
         let Some(head) = self.store.head(execution_id)? else { return Ok(()) };
-        if !head.status.has_ended() {
-            if head.owner.as_deref() == Some(&*self.owner) {
-                self.take_over_boxed(execution_id.clone()).await;
-            }
-            return Ok(());
-        }
-        let late: Vec<ControlRow> = {
-            let carrying = self.carrying();
-            let pending = self.store.pending_controls(execution_id)?;
-            pending.into_iter().filter(|it| !carrying.contains(&it.id)).collect()
-        };
-        for control in late {
-            self.store.finish_control(control.id, &outcome_text(Err(ended()))).await?;
+        if !head.status.has_ended() && head.owner.as_deref() == Some(&*self.owner) {
+            self.take_over_boxed(execution_id.clone()).await;
         }
         Ok(())
     }
@@ -279,14 +291,28 @@ impl Supervisor {
         self.tokens.subscribe()
     }
 
+    /// What models are saying in the executions of this process.
+    pub fn speaking(&self) -> &Arc<Speaking> {
+        &self.speaking
+    }
+
     fn on_token(&self, execution_id: ExecutionId) -> OnToken {
-        let tokens = self.tokens.clone();
-        Arc::new(move |label, text| {
-            if tokens.receiver_count() > 0 {
-                let note = TokenNote { execution_id: execution_id.clone(), label: label.into(), text: text.into() };
-                // The last watcher may have gone just now.
-                let _ = tokens.send(note);
-            }
+        let (tokens, speaking) = (self.tokens.clone(), Arc::clone(&self.speaking));
+        Arc::new(move |node, person| {
+            let speaker = Speaker {
+                execution_id: execution_id.clone(),
+                node_id: Arc::clone(&node.id),
+                label: Arc::clone(&node.label),
+                person_id: person.id.clone(),
+            };
+            let (tokens, execution_id, label) = (tokens.clone(), execution_id.clone(), Arc::clone(&node.label));
+            speaking.sink(speaker, move |text| {
+                if tokens.receiver_count() > 0 {
+                    let (execution_id, label) = (execution_id.clone(), Arc::clone(&label));
+                    // The last watcher may have gone just now.
+                    let _ = tokens.send(TokenNote { execution_id, label, text: text.into() });
+                }
+            })
         })
     }
 
@@ -418,7 +444,7 @@ impl Supervisor {
 
     /// Renews the lease, takes over what is open and carries control requests, until the process stops.
     async fn keep_house(self: Arc<Self>) {
-        let mut changes = self.store.changes();
+        let mut changes = self.store.turns();
         let mut renewal = tokio::time::interval(limits::LEASE_RENEWAL);
         renewal.tick().await;
         let mut look = tokio::time::interval(limits::DEAD_OWNER_LOOK);
@@ -513,7 +539,7 @@ impl Supervisor {
             None => self.has_ended(&control).then(|| Err(ended())),
         };
         if let Some(outcome) = outcome {
-            self.log(self.store.finish_control(control.id, &outcome_text(outcome)).await);
+            self.log(self.store.finish_control(control.id, &self.owner, outcome).await);
         }
         self.carrying().remove(&control.id);
     }
@@ -539,7 +565,7 @@ impl Supervisor {
     pub async fn drained(self: &Arc<Self>, idle: Duration) {
         let mut idle_since = None;
         loop {
-            let mut changes = self.store.changes();
+            let mut changes = self.store.turns();
             let is_busy = self.store.busy(&self.owner).unwrap_or(0) > 0;
             if is_busy || self.store.unowned_open().unwrap_or(0) > 0 {
                 idle_since = None;
@@ -598,7 +624,8 @@ pub fn is_alive(owner: &OwnerRow) -> bool {
     !is_shadow && pid.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH))
 }
 
-fn host_name() -> String {
+/// The name of this machine.
+pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
@@ -607,18 +634,10 @@ fn ended() -> Error {
     Error::conflict("EXECUTION_ENDED", "the execution has ended").hint("look at its result with `see_result`")
 }
 
-/// An outcome as it is stored.
-fn outcome_text(outcome: Result<(), Error>) -> String {
-    let Err(e) = outcome else { return "{\"ok\":true}".to_owned() };
-    let mut object = e.to_json();
-    object["kind"] = format!("{:?}", e.kind()).into();
-    serde_json::json!({ "error": object }).to_string()
-}
-
 fn command_of(row: &ControlRow, reply: oneshot::Sender<Result<(), Error>>) -> Result<Command, Error> {
     let by = row.actor.clone().unwrap_or_default();
     let is_by_model = caller::is_model(&by);
-    Ok(Command { control: control_of(row)?, by, is_by_model, reply })
+    Ok(Command { control: control_of(row)?, by, is_by_model, request: Some(row.id), reply })
 }
 
 /// Reads a stored request.

@@ -48,7 +48,8 @@ pub async fn until_settled(
         return Ok(());
     }
     let store = app.store()?;
-    let mut changes = store.changes();
+    // Only who tells of each node has to look after each commit.
+    let mut changes = if waiting.on_progress.is_some() { store.changes() } else { store.turns() };
     let mut progress = waiting.on_progress.map(ProgressReader::new);
     let mut on_token = waiting.on_token;
     let mut tokens = app.started_supervisor().filter(|_| on_token.is_some()).map(|it| it.tokens());
@@ -153,31 +154,12 @@ impl ProgressReader {
             let (node_id, phase) = (row.node_id.clone(), row.phase.clone());
             self.last_seq = fold(&mut self.state, vec![row])?.max(self.last_seq);
             let Some(idx) = node_id.as_deref().and_then(|it| self.state.node_idx(it)) else { continue };
-            let Some(verb) = verb(&phase) else { continue };
             let node = &self.state.nodes[idx];
-            let note = ProgressNote {
-                done: self.state.done,
-                total: self.state.total,
-                message: format!("{} {verb}", node.outline.label),
-                label: node.outline.label.clone(),
-                duration_ms: node.duration_ms.filter(|_| phase == "node_completed"),
-                phase,
-            };
+            let counts = (self.state.done, self.state.total);
+            let note = ProgressNote::of(&phase, node.outline.label.clone(), counts, node.duration_ms);
+            let Some(note) = note else { continue };
             (self.on_progress)(&note);
         }
         Ok(())
-    }
-}
-
-/// What a phase means for whoever watches; `None` for what is not worth a line.
-pub(super) fn verb(phase: &str) -> Option<&'static str> {
-    match phase {
-        "node_started" => Some("runs"),
-        "node_completed" => Some("done"),
-        "node_error" => Some("failed"),
-        "node_retry" => Some("is tried again"),
-        "interactive_prompt" => Some("waits"),
-        "interactive_response" => Some("was answered"),
-        _ => None,
     }
 }

@@ -304,7 +304,8 @@ fn has_suffix(name: &str) -> bool {
     SUFFIXES.iter().any(|it| name.ends_with(it))
 }
 
-fn fits(relative: &str, format: Option<Format>) -> bool {
+/// Whether a file of this name may hold a diagram of this format.
+pub(super) fn fits(relative: &str, format: Option<Format>) -> bool {
     match format {
         None => true,
         Some(Format::Native) => relative.ends_with(".json"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -13,11 +13,18 @@ use crate::error::{Error, ErrorKind};
 use crate::handlers::authenticate::Access;
 use crate::handlers::caller::{Identity, Scope, Scopes};
 
-/// The one route that says nothing about anything, so that a supervisor needs no token.
-const OPEN_ROUTE: &str = "/health/live";
+/// What is the same for everybody and says nothing about anybody: a supervisor needs no token (platform.md 15), and a
+/// browser that opens the page of the description has none.
+const OPEN_ROUTES: [&str; 8] =
+    ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/docs/page.css", "/docs/page.js", "/redoc"];
 /// Where clients ask which authorization server they need, with the path of the resource behind it (RFC 9728).
 const METADATA_ROUTE: &str = "/.well-known/oauth-protected-resource";
 const RESOURCES: [&str; 3] = ["", "/mcp", "/mcp/messages"];
+/// Where pages of browsers open WebSockets. They cannot show a token before the socket is open, so they show it
+/// then; everything else that these addresses answer to a `GET` is the same for everybody.
+const LATE_ROUTES: [&str; 1] = ["/ws"];
+/// Such addresses with the name of something behind them.
+const LATE_PREFIXES: [&str; 1] = ["/ws/debug/"];
 /// Where some clients put tokens in an address.
 const TOKEN_PARAMETERS: [&str; 7] =
     ["access_token", "token", "api_key", "apikey", "api-key", "authorization", "bearer"];
@@ -55,7 +62,7 @@ impl Gate {
                 _ => next(request).await,
             };
         }
-        if request.uri().path() == OPEN_ROUTE {
+        if OPEN_ROUTES.contains(&request.uri().path()) {
             return next(request).await;
         }
         match self.asks() {
@@ -65,6 +72,10 @@ impl Gate {
         }
         let base = self.base(&request);
         let challenge = Challenge::of(self, &request, &base);
+        if may_come_late(&request) && !challenge.shows_one {
+            request.extensions_mut().insert(LateComer { gate: self.clone(), base });
+            return next(request).await;
+        }
         // A box: asking an authorization server is large, and most requests never do.
         match Box::pin(identify(self, request.headers(), &base)).await {
             Ok(identity) => {
@@ -82,6 +93,30 @@ impl Gate {
     /// Whether everybody has to say who they are.
     fn asks(&self) -> Result<bool, Error> {
         Ok(self.is_public || self.access.is_required()?)
+    }
+}
+
+fn may_come_late(request: &Request) -> bool {
+    let path = request.uri().path();
+    let is_late = LATE_ROUTES.contains(&path) || LATE_PREFIXES.iter().any(|it| path.starts_with(it));
+    request.method() == Method::GET && is_late
+}
+
+/// Stands in requests of clients that were let in without having said who they are: whoever serves them asks.
+#[derive(Clone)]
+pub struct LateComer {
+    gate: Gate,
+    base: String,
+}
+
+impl LateComer {
+    /// Returns who shows `token`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Access::identify`].
+    pub async fn identify(&self, token: &str) -> Result<Identity, Error> {
+        self.gate.access.identify(token, &resources(&self.base)).await
     }
 }
 
@@ -109,13 +144,15 @@ const API_KEY: &str = "x-api-key";
 
 async fn identify(gate: &Gate, headers: &HeaderMap, base: &str) -> Result<Identity, Error> {
     match shown(headers)? {
-        Some(token) => {
-            let resources: Vec<String> = ["/mcp", "/mcp/messages"].iter().map(|it| format!("{base}{it}")).collect();
-            gate.access.identify(token, &resources).await
-        }
+        Some(token) => gate.access.identify(token, &resources(base)).await,
         None => Err(Error::refused("UNAUTHENTICATED", "this server asks for a token")
             .hint("send `Authorization: Bearer …`; the server's owner makes a token with `dipeo tokens create`")),
     }
+}
+
+/// What a token of an authorization server may be meant for.
+fn resources(base: &str) -> Vec<String> {
+    ["/mcp", "/mcp/messages"].iter().map(|it| format!("{base}{it}")).collect()
 }
 
 /// The one token that a request shows, in the one header that it may stand in.

@@ -10,6 +10,7 @@ use super::origin::{host_of_name, is_loopback_name};
 use crate::config::{Config, LimitSettings};
 use crate::error::Error;
 use crate::handlers::authenticate::Access;
+use crate::handlers::readiness;
 
 /// Names under which a loopback address is reached.
 pub const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -25,7 +26,19 @@ const DEVELOPMENT_ORIGINS: [&str; 6] = [
 ];
 
 /// Says whether the application can do its work; asked by `/health/ready`.
-pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, readiness::Response> + Send + Sync>;
+
+/// Counts what is under way, from memory alone; asked by `/health`.
+pub type Vitals = Arc<dyn Fn() -> VitalSigns + Send + Sync>;
+
+/// What is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VitalSigns {
+    /// Executions that this process runs.
+    pub n_running: usize,
+    /// Open streams of events, and sockets.
+    pub n_streams: usize,
+}
 
 /// Settings of the HTTP server.
 #[derive(Clone)]
@@ -45,13 +58,17 @@ pub struct HttpConfig {
     pub limits: LimitSettings,
     /// Paths of the routers handed over, for `GET /` and for the hint of a 404.
     pub routes: Vec<&'static str>,
+    /// Other paths of these routers, for the hint of a 404 alone.
+    pub hints: Vec<&'static str>,
     /// Absent means always ready.
     pub readiness: Option<Readiness>,
+    /// Absent means that nothing is under way.
+    pub vitals: Option<Vitals>,
 }
 
 impl HttpConfig {
     /// Takes the settings of the process. Pages of the usual development servers may call a local server
-    /// unless other origins are set (surface.md 3.3).
+    /// unless other origins are set or it is in production (surface.md 3.3).
     pub fn from_config(config: &Config) -> Self {
         let mut http = Self {
             host: config.host.clone(),
@@ -62,7 +79,7 @@ impl HttpConfig {
             limits: config.limits,
             ..Self::local(config.port)
         };
-        if http.allowed_origins.is_empty() && http.is_local() {
+        if http.allowed_origins.is_empty() && http.is_local() && !config.is_production {
             http.allowed_origins = DEVELOPMENT_ORIGINS.map(str::to_owned).to_vec();
         }
         http
@@ -79,7 +96,9 @@ impl HttpConfig {
             access: None,
             limits: LimitSettings::default(),
             routes: Vec::new(),
+            hints: Vec::new(),
             readiness: None,
+            vitals: None,
         }
     }
 

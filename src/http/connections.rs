@@ -22,7 +22,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::front::Front;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Place};
 use crate::error::Error;
 use crate::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME, HEADERS_MAX, REFUSAL_PAUSE, REFUSALS_FREE};
 
@@ -38,7 +38,7 @@ const PREFACE_BYTES: usize = 24;
 /// `LISTEN_FAILED` when the system gives no threads.
 pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) -> Result<(), Error> {
     let until = stop.clone();
-    let lanes = Lanes::start(move |stream| speak(stream, Arc::clone(&front), until.clone()))?;
+    let lanes = Lanes::start(move |stream, place| speak(stream, place, Arc::clone(&front), until.clone()))?;
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let take = async {
         loop {
@@ -62,7 +62,7 @@ pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationT
     Ok(())
 }
 
-async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
+async fn speak(stream: TcpStream, place: Place, front: Arc<Front>, stop: CancellationToken) {
     // Small answers go out at once instead of waiting to be joined with a next one.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -80,7 +80,7 @@ async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
         .keep_alive_interval(HEADER_TIME)
         .keep_alive_timeout(HEADER_TIME);
-    let io = TokioIo::new(Beginning::new(stream));
+    let io = TokioIo::new(Beginning::new(stream, place));
     let patience = Arc::new(Patience::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (front, patience) = (Arc::clone(&front), Arc::clone(&patience));
@@ -92,7 +92,7 @@ async fn speak(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
             Ok::<_, Infallible>(response)
         }
     });
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = stop.cancelled() => {
@@ -128,14 +128,15 @@ impl Patience {
 /// A stream whose first bytes must come in time: until they tell which HTTP is spoken, no other clock runs.
 struct Beginning {
     stream: TcpStream,
+    _place: Place,
     /// Gone once enough was read.
     deadline: Option<Pin<Box<Sleep>>>,
     n_read: usize,
 }
 
 impl Beginning {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, deadline: Some(Box::pin(tokio::time::sleep(HEADER_TIME))), n_read: 0 }
+    fn new(stream: TcpStream, place: Place) -> Self {
+        Self { stream, _place: place, deadline: Some(Box::pin(tokio::time::sleep(HEADER_TIME))), n_read: 0 }
     }
 }
 

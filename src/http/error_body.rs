@@ -2,16 +2,57 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::Error;
 
-/// Returns `error` with the status of its kind.
+/// The header that names one request in answers and logs.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// Returns `error` with its status.
 pub fn error_response(error: &Error) -> Response {
-    let status = StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    error_response_with(status, error)
+    error_response_with(status_of(error), error)
+}
+
+/// The status of an error: that of its kind, or a more exact one.
+pub fn status_of(error: &Error) -> StatusCode {
+    match error.code() {
+        "UNAUTHENTICATED" => StatusCode::UNAUTHORIZED,
+        "TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
+        "REQUEST_TIMEOUT" => StatusCode::REQUEST_TIMEOUT,
+        "UNSUPPORTED_MEDIA_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// As [`error_response`], naming the request, with the challenge that a missing permission brings (RFC 6750). A bug
+/// of ours and a failure outside go into the log as well.
+pub fn answer_of(error: &Error, request_id: Option<&str>) -> Response {
+    let status = status_of(error);
+    if status.is_server_error() {
+        tracing::error!(code = error.code(), request.id = request_id, "a request failed: {}", error.chain());
+    }
+    let mut object = error.to_json();
+    if let Some(request_id) = request_id {
+        object["request_id"] = request_id.into();
+    }
+    let mut response = (status, Json(json!({"error": object}))).into_response();
+    if let Some(value) = challenge(error) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn challenge(error: &Error) -> Option<HeaderValue> {
+    if error.code() != "INSUFFICIENT_SCOPE" {
+        return None;
+    }
+    let required = error.details_value()?["required"].as_array()?;
+    let scopes: Vec<&str> = required.iter().filter_map(Value::as_str).collect();
+    let text = format!(r#"Bearer realm="dipeo", error="insufficient_scope", scope="{}""#, scopes.join(" "));
+    HeaderValue::from_str(&text).ok()
 }
 
 /// Returns `error` with a status that its kind does not have.

@@ -14,9 +14,9 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::{Instrument, Span};
 
 use super::authentication::Gate;
-use super::error_body::{error_response, explained};
+use super::error_body::{REQUEST_ID, error_response, explained};
 use super::guard::Guard;
-use super::request_id::{self, X_REQUEST_ID};
+use super::headers::Headers;
 use super::traffic::Traffic;
 use crate::meter;
 use crate::spans::{self, Parent};
@@ -27,6 +27,7 @@ const VARY: HeaderValue =
 
 /// Everything in front of the routes, and the routes.
 pub struct Front {
+    headers: Headers,
     guard: Arc<Guard>,
     cors: CorsLayer,
     /// Absent where nobody is asked who they are.
@@ -37,35 +38,32 @@ pub struct Front {
 
 impl Front {
     /// Puts the rules in front of `routes`.
-    pub fn new(guard: Guard, gate: Option<Gate>, traffic: Arc<Traffic>, routes: Router) -> Arc<Self> {
+    pub fn new(headers: Headers, guard: Guard, gate: Option<Gate>, traffic: Arc<Traffic>, routes: Router) -> Arc<Self> {
         let guard = Arc::new(guard);
         // Once here instead of for each request.
         let routes = routes.with_state::<()>(());
-        Arc::new(Self { cors: cors(Arc::clone(&guard)), guard, gate, traffic, routes })
+        Arc::new(Self { headers, cors: cors(Arc::clone(&guard)), guard, gate, traffic, routes })
     }
 
     /// Answers a request: with what its route says, or with why it does not get there.
     pub async fn answer(self: Arc<Self>, mut request: Request) -> Response {
-        let id = request_id::of(request.headers());
-        request.headers_mut().insert(X_REQUEST_ID, id.clone());
+        let named = self.headers.named(&mut request);
         let is_logged = tracing::enabled!(tracing::Level::DEBUG);
-        let asked = is_logged.then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let asked = is_logged.then(|| Asked::of(&request));
         let span = span_of(&request);
-        let mut response = self.answered(request).instrument(span.clone()).await;
+        let response = self.guarded(request).instrument(span.clone()).await;
         let status = response.status().as_u16();
         spans::answered(&span, status);
-        if let Some((method, path)) = asked {
-            let id = id.to_str().unwrap_or_default();
+        if let Some(Asked { id, method, path }) = asked {
             tracing::debug!(request.id = id, %method, path, status, "answered");
         }
         if let Some(meters) = meter::on() {
             meters.answered(status);
         }
-        response.headers_mut().insert(X_REQUEST_ID, id);
-        response
+        named.dressed(response)
     }
 
-    async fn answered(self: Arc<Self>, request: Request) -> Response {
+    async fn guarded(self: Arc<Self>, request: Request) -> Response {
         if let Err(error) = self.guard.check(request.uri(), request.headers()) {
             return error_response(&error);
         }
@@ -104,6 +102,20 @@ impl Front {
     }
 }
 
+/// What a line of the log says of a request; only put together when somebody wants to read it.
+struct Asked {
+    id: String,
+    method: Method,
+    path: String,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let id = request.headers().get(REQUEST_ID).and_then(|it| it.to_str().ok()).unwrap_or("-").to_owned();
+        Self { id, method: request.method().clone(), path: request.uri().path().to_owned() }
+    }
+}
+
 /// The span of a request, below the one that its sender names.
 fn span_of(request: &Request) -> Span {
     let header = |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok());
@@ -122,8 +134,11 @@ fn cors(rules: Arc<Guard>) -> CorsLayer {
         .expose_headers([
             HeaderName::from_static("mcp-session-id"),
             HeaderName::from_static("mcp-protocol-version"),
+            HeaderName::from_static(REQUEST_ID),
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
             header::WWW_AUTHENTICATE,
-            X_REQUEST_ID,
         ])
         .max_age(Duration::from_secs(600))
 }

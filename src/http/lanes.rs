@@ -9,11 +9,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::error::Error;
 
 /// A connection on its way to its thread, with its place among all of them.
 type Arrival = (TcpStream, OwnedSemaphorePermit);
+
+/// The place of a connection among all of them. It goes with the stream, whoever has that: a connection that speaks
+/// another protocol from some point on is open all the same, and is waited for.
+pub struct Place {
+    n_open: Arc<AtomicUsize>,
+    _among_all: OwnedSemaphorePermit,
+    _in_lane: TaskTrackerToken,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.n_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// As many threads as the machine runs at once.
 pub struct Lanes(Vec<Lane>);
@@ -33,7 +48,7 @@ impl Lanes {
     /// `LISTEN_FAILED` when the system gives no thread.
     pub fn start<S, F>(speak: S) -> Result<Self, Error>
     where
-        S: Fn(tokio::net::TcpStream) -> F + Clone + Send + 'static,
+        S: Fn(tokio::net::TcpStream, Place) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let n_lanes = std::thread::available_parallelism().map_or(1, usize::from);
@@ -62,7 +77,7 @@ impl Lanes {
 impl Lane {
     fn start<S, F>(n: usize, speak: S) -> Result<Self, Error>
     where
-        S: Fn(tokio::net::TcpStream) -> F + Clone + Send + 'static,
+        S: Fn(tokio::net::TcpStream, Place) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let no_thread = |error: std::io::Error| {
@@ -89,22 +104,16 @@ impl Lane {
 
 async fn speak_with_all<S, F>(mut queue: mpsc::UnboundedReceiver<Arrival>, speak: S, n_open: Arc<AtomicUsize>)
 where
-    S: Fn(tokio::net::TcpStream) -> F,
+    S: Fn(tokio::net::TcpStream, Place) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let connections = TaskTracker::new();
     while let Some((stream, place)) = queue.recv().await {
-        let stream = tokio::net::TcpStream::from_std(stream);
-        let spoken = stream.map(&speak);
-        let n_open = Arc::clone(&n_open);
-        connections.spawn(async move {
-            match spoken {
-                Ok(spoken) => spoken.await,
-                Err(error) => tracing::debug!(%error, "a connection could not be taken"),
-            }
-            n_open.fetch_sub(1, Ordering::Relaxed);
-            drop(place);
-        });
+        let place = Place { n_open: Arc::clone(&n_open), _among_all: place, _in_lane: connections.token() };
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => drop(connections.spawn(speak(stream, place))),
+            Err(error) => tracing::debug!(%error, "a connection could not be taken"),
+        }
     }
     connections.close();
     connections.wait().await;

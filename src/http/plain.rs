@@ -10,10 +10,11 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::config::Readiness;
+use super::config::{HttpConfig, Readiness, Vitals};
 use super::error_body::error_response;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::handlers::readiness;
 use crate::nearest::nearest;
 
 /// Paths of this file.
@@ -22,20 +23,25 @@ pub(super) const OWN_ROUTES: [&str; 4] = ["/", "/health", "/health/live", "/heal
 #[derive(Clone)]
 struct Plain {
     routes: Arc<[&'static str]>,
+    /// Other paths that there are.
+    hints: Arc<[&'static str]>,
     readiness: Option<Readiness>,
+    vitals: Option<Vitals>,
     stop: CancellationToken,
 }
 
 /// `GET /`, `/health`, `/health/live`, `/health/ready` and the answer for every other path.
-pub fn routes(others: &[&'static str], readiness: Option<Readiness>, stop: CancellationToken) -> Router {
-    let routes = OWN_ROUTES.into_iter().chain(others.iter().copied()).collect();
+pub fn routes(config: &HttpConfig, stop: CancellationToken) -> Router {
+    let routes = OWN_ROUTES.into_iter().chain(config.routes.iter().copied()).collect();
+    let (readiness, vitals) = (config.readiness.clone(), config.vitals.clone());
+    let hints = config.hints.as_slice().into();
     Router::new()
         .route("/", get(about))
         .route("/health", get(health))
         .route("/health/live", get(async || Json(json!({"status": "alive"}))))
         .route("/health/ready", get(ready))
         .fallback(not_found)
-        .with_state(Plain { routes, readiness, stop })
+        .with_state(Plain { routes, hints, readiness, vitals, stop })
 }
 
 async fn about(State(plain): State<Plain>) -> Response {
@@ -48,37 +54,42 @@ async fn about(State(plain): State<Plain>) -> Response {
     .into_response()
 }
 
-/// Answers without asking anybody, so that a probe costs nothing.
+/// Answers without asking anybody, so that a probe costs nothing and nothing that hangs holds it up.
 async fn health(State(plain): State<Plain>) -> Response {
     let status = if plain.stop.is_cancelled() { "degraded" } else { "healthy" };
+    let signs = plain.vitals.map(|it| it()).unwrap_or_default();
     Json(json!({
         "status": status,
         "service": "dipeo-server",
         "version": env!("CARGO_PKG_VERSION"),
         "timestamp": SystemClock.now().to_rfc3339(),
+        "active_sessions": signs.n_running,
+        "active_sse_connections": signs.n_streams,
+        // The tool servers that are enabled.
+        "services": {},
     }))
     .into_response()
 }
 
 async fn ready(State(plain): State<Plain>) -> Response {
-    let database = match &plain.readiness {
-        _ if plain.stop.is_cancelled() => "draining",
-        None => "ok",
-        Some(ask) => match ask().await {
-            Ok(()) => "ok",
-            Err(error) => {
-                tracing::warn!(code = error.code(), "not ready: {}", error.chain());
-                "failed"
-            }
-        },
+    if plain.stop.is_cancelled() {
+        let body = json!({"status": readiness::Readiness::NotReady, "checks": {"server": "draining"}});
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+    }
+    let Some(ask) = &plain.readiness else {
+        return Json(json!({"status": readiness::Readiness::Ready, "checks": {}})).into_response();
     };
-    let (status, word) =
-        if database == "ok" { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
-    (status, Json(json!({"status": word, "checks": {"database": database}}))).into_response()
+    let found = ask().await;
+    let status = match found.status {
+        readiness::Readiness::Ready | readiness::Readiness::Degraded => StatusCode::OK,
+        readiness::Readiness::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(found)).into_response()
 }
 
 async fn not_found(State(plain): State<Plain>, uri: Uri) -> Response {
-    error_response(&no_route(uri.path(), &plain.routes))
+    let all: Vec<&'static str> = plain.routes.iter().chain(&*plain.hints).copied().collect();
+    error_response(&no_route(uri.path(), &all))
 }
 
 fn no_route(path: &str, routes: &[&'static str]) -> Error {

@@ -12,6 +12,7 @@ use super::authentication::Gate;
 use super::config::HttpConfig;
 use super::front::Front;
 use super::guard::Guard;
+use super::headers::Headers;
 use super::traffic::Traffic;
 use super::{connections, plain};
 use crate::error::Error;
@@ -82,9 +83,10 @@ fn front(
     bound: SocketAddr,
     stop: &CancellationToken,
 ) -> Result<Arc<Front>, Error> {
-    let routes = plain::routes(&config.routes, config.readiness.clone(), stop.clone()).merge(router);
+    let routes = plain::routes(config, stop.clone()).merge(router);
     let is_public = !config.is_local() || !bound.ip().is_loopback();
     let public_origin: Option<Arc<str>> = config.public_origin().map(Arc::from);
     let gate = config.access.as_ref().map(|access| Gate { access: Arc::clone(access), is_public, public_origin });
-    Ok(Front::new(Guard::new(config, bound)?, gate, Traffic::new(config.limits), routes))
+    let headers = Headers { is_secure: config.public_url.as_deref().is_some_and(|it| it.starts_with("https://")) };
+    Ok(Front::new(headers, Guard::new(config, bound)?, gate, Traffic::new(config.limits), routes))
 }

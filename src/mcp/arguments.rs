@@ -3,24 +3,17 @@
 
 use std::sync::LazyLock;
 
-use jsonschema::Validator;
-use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind};
 use rmcp::model::JsonObject;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::tools::{self, ToolName};
 use crate::error::Error;
-use crate::nearest::nearest;
+use crate::handlers::arguments::{Arguments, Problem};
 
-/// Longest part of a bad value that a message repeats, in characters.
-const SHOWN_CHARS_MAX: usize = 60;
-
-static VALIDATORS: LazyLock<Vec<Result<Validator, String>>> = LazyLock::new(|| {
-    tools::all()
-        .iter()
-        .map(|tool| jsonschema::validator_for(&tool.schema_as_json_value()).map_err(|it| it.to_string()))
-        .collect()
+static KNOWN: LazyLock<Vec<Result<Arguments, Error>>> = LazyLock::new(|| {
+    let arguments = |tool: ToolName| Arguments::new(tool.name(), &tool.definition().schema_as_json_value());
+    tools::ALL.into_iter().map(arguments).collect()
 });
 
 /// Reads the arguments of `tool`. A `null` means the same as leaving the argument out.
@@ -30,19 +23,15 @@ static VALIDATORS: LazyLock<Vec<Result<Validator, String>>> = LazyLock::new(|| {
 /// `INVALID_INPUT` with all problems in `details`.
 pub fn read<T: DeserializeOwned>(tool: ToolName, arguments: JsonObject) -> Result<T, Error> {
     let arguments = Value::Object(prepare(tool, arguments));
-    let validator = VALIDATORS[tool as usize]
+    let known = KNOWN[tool as usize]
         .as_ref()
-        .map_err(|text| Error::internal(format!("the schema of `{}` is broken", tool.name())).source(text.clone()))?;
-    if validator.is_valid(&arguments) {
-        return from_json(tool, arguments);
+        .map_err(|e| Error::internal(format!("the schema of `{}` is broken", tool.name())).source(e.chain()))?;
+    let problems = known.problems(&arguments);
+    if !problems.is_empty() {
+        return Err(known.refusal(&problems));
     }
-    let problems: Vec<Problem> = validator.iter_errors(&arguments).flat_map(|it| explain(tool, &it)).collect();
-    Err(refuse(tool, &problems))
-}
-
-fn from_json<T: DeserializeOwned>(tool: ToolName, arguments: Value) -> Result<T, Error> {
     serde_json::from_value(arguments)
-        .map_err(|error| refuse(tool, &[Problem { argument: String::new(), message: error.to_string() }]))
+        .map_err(|e| known.refusal(&[Problem { argument: String::new(), message: e.to_string() }]))
 }
 
 /// Drops what is null and gives `fetch` its older argument name back.
@@ -57,76 +46,10 @@ fn prepare(tool: ToolName, mut arguments: JsonObject) -> JsonObject {
     arguments
 }
 
-struct Problem {
-    /// Empty when the problem is about all of them.
-    argument: String,
-    message: String,
-}
-
-fn explain(tool: ToolName, error: &ValidationError<'_>) -> Vec<Problem> {
-    let at = error.instance_path().as_str().trim_start_matches('/').replace('/', ".");
-    let about = |message: String| vec![Problem { argument: at.clone(), message }];
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            unexpected.iter().map(|name| unknown(tool, name)).collect()
-        }
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            vec![Problem { argument: name.to_owned(), message: format!("argument `{name}` is missing") }]
-        }
-        ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => {
-            about(format!("`{at}` must be of type {kind}, not {}", shown(error.instance())))
-        }
-        ValidationErrorKind::Enum { options } => {
-            let words: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            about(format!("`{at}` must be one of {}, not {}", words.join(", "), shown(error.instance())))
-        }
-        ValidationErrorKind::Maximum { limit } => {
-            about(format!("`{at}` must be at most {limit}, not {}", shown(error.instance())))
-        }
-        ValidationErrorKind::Minimum { limit } => {
-            about(format!("`{at}` must be at least {limit}, not {}", shown(error.instance())))
-        }
-        // Our schemas use no other keyword; the library's sentence is right for all of them.
-        _ => about(format!("`{at}`: {error}")),
-    }
-}
-
-fn unknown(tool: ToolName, name: &str) -> Problem {
-    let mut message = format!("there is no argument `{}`", cut(name));
-    if let Some(near) = nearest(name, names(tool)) {
-        message.push_str(&format!(", did you mean `{near}`?"));
-    }
-    Problem { argument: name.to_owned(), message }
-}
-
-fn refuse(tool: ToolName, problems: &[Problem]) -> Error {
-    let texts: Vec<&str> = problems.iter().map(|it| it.message.as_str()).collect();
-    let list: Vec<Value> =
-        problems.iter().map(|it| json!({"argument": cut(&it.argument), "message": it.message})).collect();
-    Error::invalid("INVALID_INPUT", texts.join("; "))
-        .hint(format!("arguments of `{}`: {}", tool.name(), names(tool).collect::<Vec<_>>().join(", ")))
-        .details(json!({"problems": list}))
-}
-
-fn names(tool: ToolName) -> impl Iterator<Item = &'static str> {
-    let properties = tool.definition().input_schema.get("properties").and_then(Value::as_object);
-    properties.into_iter().flatten().map(|(name, _)| name.as_str())
-}
-
-fn shown(value: &Value) -> String {
-    format!("`{}`", cut(&value.to_string()))
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::handlers::{control_execution, fetch, run_diagram, see_result};
 

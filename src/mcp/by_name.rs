@@ -65,5 +65,5 @@ async fn carry_out(
     })?;
     // A program reads the answer, as over plain HTTP.
     let caller = server.caller(context).through(Door::Http);
-    by_name::carry_out(server.app(), &caller, &params.name, params.request).await
+    by_name::carry_out(server.shared_app(), &caller, &params.name, params.request).await
 }

@@ -122,10 +122,10 @@ fn asks(
     Ok(if input_requests.is_empty() { TaskPayload::Working } else { TaskPayload::InputRequired { input_requests } })
 }
 
-/// Names a question for as long as its task lives: each round of a node is another one.
+/// Names a question for as long as its task lives: each round of a node asks others.
 fn key_of(question: &OpenQuestion) -> String {
     let asked = &question.asked;
-    format!("{}:{}:{}", asked.asking_id, asked.node_id, asked.iteration)
+    format!("{}:{}:{}.{}", asked.asking_id, asked.node_id, asked.iteration, asked.number)
 }
 
 /// `tasks/cancel`: aborts the execution.

@@ -143,6 +143,16 @@ impl ToolName {
         }
     }
 
+    /// The tool for those who may change nothing.
+    fn for_readers(self, description: &'static str, schema: JsonObject) -> Tool {
+        let hints = ToolAnnotations::new().read_only(true).open_world(false);
+        let tool = Tool::new(self.name(), description, schema).with_annotations(hints);
+        match self.result() {
+            Some(result) => tool.with_raw_output_schema(result.into()),
+            None => tool,
+        }
+    }
+
     fn build(self) -> Tool {
         let mut tool =
             Tool::new(self.name(), self.description(), self.arguments()).with_annotations(self.annotations());
@@ -163,21 +173,33 @@ static CHECK_ONLY: LazyLock<Tool> = LazyLock::new(|| {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         properties.shift_remove("push_as");
     }
-    let hints = ToolAnnotations::new().read_only(true).open_world(false);
-    let made = Tool::new(tool.name(), tool.description(), schema).with_annotations(hints);
-    match tool.result() {
-        Some(result) => made.with_raw_output_schema(result.into()),
-        None => made,
+    tool.for_readers(tool.description(), schema)
+});
+
+/// `control_execution` for those who may steer nothing: it looks into executions and compares them.
+static LOOK_ONLY: LazyLock<Tool> = LazyLock::new(|| {
+    let tool = ToolName::ControlExecution;
+    let mut schema = tool.arguments();
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|name, _| ["execution_id", "action", "node", "value"].contains(&name.as_str()));
+        properties.insert("action".into(), json!({"type": "string", "enum": ["inspect", "diff"]}));
+        properties.insert("value".into(), json!({"description": "`diff`: the other execution's id."}));
     }
+    tool.for_readers(
+        "Looks into an execution: `inspect` shows what a node sees, `diff` compares it with another.",
+        schema,
+    )
 });
 
 /// The tools that somebody with these scopes may use, in the same order as [`all`].
 pub fn allowed(scopes: Scopes) -> Vec<Tool> {
     let shown = |tool: ToolName| match tool {
         ToolName::CompileDiagram if !scopes.has(Scope::DiagramWrite) => CHECK_ONLY.clone(),
+        ToolName::ControlExecution if !scopes.has(Scope::ExecutionControl) => LOOK_ONLY.clone(),
         _ => tool.definition().clone(),
     };
-    ALL.into_iter().filter(|it| scopes.covers(it.scopes())).map(shown).collect()
+    let looks = |tool: ToolName| tool == ToolName::ControlExecution && scopes.has(Scope::ExecutionRead);
+    ALL.into_iter().filter(|it| scopes.covers(it.scopes()) || looks(*it)).map(shown).collect()
 }
 
 /// All tools as clients see them.
@@ -217,12 +239,20 @@ mod tests {
     fn each_caller_sees_the_tools_they_may_use_and_readers_see_only_readers() {
         let names = |scopes: Scopes| allowed(scopes).iter().map(|it| it.name.to_string()).collect::<Vec<_>>().join(" ");
         assert_eq!(allowed(Scopes::ALL), all());
-        assert_eq!(names(Scopes::READ), "see_result compile_diagram search fetch");
+        assert_eq!(names(Scopes::READ), "see_result control_execution compile_diagram search fetch");
         assert_eq!(names(Scopes::NONE), "search fetch");
         for tool in allowed(Scopes::READ) {
             assert_eq!(tool.annotations.as_ref().and_then(|it| it.read_only_hint), Some(true), "{}", tool.name);
             assert!(!json!(tool.input_schema).to_string().contains("push_as"), "{}", tool.name);
         }
+        let looking = &allowed(Scopes::READ)[1];
+        let actions = looking.input_schema["properties"]["action"]["enum"].as_array().expect("a choice").clone();
+        for action in actions {
+            let call = json!({"name": looking.name, "arguments": {"action": action}});
+            let needed = crate::mcp::scopes::needed("tools/call", &call).into_iter().collect::<Scopes>();
+            assert!(Scopes::READ.covers(needed), "{action} is offered to readers");
+        }
+        assert_eq!(names(Scopes::NONE.with(Scope::ExecutionControl)), "control_execution search fetch");
     }
 
     #[test]

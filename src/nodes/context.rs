@@ -10,7 +10,7 @@ use super::lookup::Names;
 use super::memory::Message;
 use super::output::ChatMessage;
 use super::policy::Retry;
-use super::ports::models::TokenSink;
+use super::ports::models::Speech;
 use super::ports::{ModelReply, ModelRequest, Ports, Purpose};
 use super::report::{ItemDone, Reports};
 use super::rights::Rights;
@@ -50,7 +50,7 @@ pub struct NodeContext {
     pub calls: Arc<CallCounter>,
     pub notes: Notes,
     /// Who hears what models say while they say it.
-    pub tokens: Option<TokenSink>,
+    pub tokens: Option<Speech>,
     pub reports: Reports,
     /// What model calls are paid from; `None`: nobody limits them.
     pub purse: Option<Purse>,
@@ -167,7 +167,7 @@ impl NodeContext {
         messages: Vec<ChatMessage>,
         purpose: Purpose,
     ) -> ModelRequest {
-        let sink = if purpose == Purpose::Reply { self.tokens.clone() } else { None };
+        let sink = self.tokens.as_ref().filter(|_| purpose == Purpose::Reply).map(|it| it.of(person));
         ModelRequest {
             node_label: self.label.to_string(),
             purpose,

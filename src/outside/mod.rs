@@ -2,6 +2,7 @@
 //! machines by guarded HTTP. Implements the ports of `nodes`;
 //! knows nothing of engines, stores or adapters.
 
+pub mod browser;
 mod confine;
 mod detach;
 pub mod files;

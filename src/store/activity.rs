@@ -121,8 +121,8 @@ fn read_row(row: &Row<'_>) -> Result<(Option<Moved>, u64), rusqlite::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::NewExecution;
     use super::super::testing::{TestStore, batch, execution, id};
+    use super::super::{ExecutionKind, NewExecution};
     use crate::engine::Journal;
 
     #[tokio::test]
@@ -144,5 +144,42 @@ mod tests {
         assert_eq!(end, mark + 3);
         let (all, _) = test.store.moved_since(0).expect("reads");
         assert_eq!(all.len(), 3);
+    }
+
+    /// A turn of execution `n`.
+    async fn turn(test: &TestStore, n: u32, seq: u64, phase: &'static str, payload: &str) {
+        let mut batch = batch(n, "me", seq..=seq);
+        batch.transitions[0].phase = phase;
+        batch.transitions[0].payload = payload.to_owned();
+        test.store.append(batch).await.expect("queued").durable().await.expect("written");
+    }
+
+    #[tokio::test]
+    async fn turns_are_told_in_pieces_and_what_happens_inside_is_passed_over() {
+        let test = TestStore::new();
+        for (n, kind) in [(1, ExecutionKind::Run), (2, ExecutionKind::Child)] {
+            let new = NewExecution { owner: Some("me".into()), kind, ..execution(n) };
+            test.store.create_execution(new).await.expect("created");
+        }
+        let mark = test.store.log_end().expect("reads");
+        turn(&test, 1, 2, "execution_paused", "{\"v\":1}").await;
+        turn(&test, 1, 3, "node_started", "{\"v\":1}").await;
+        turn(&test, 2, 2, "execution_paused", "{\"v\":1}").await;
+        turn(&test, 1, 4, "execution_resumed", &format!("{{\"v\":1,\"by\":\"{}\"}}", "x".repeat(100))).await;
+        turn(&test, 1, 5, "execution_completed", "{\"v\":1}").await;
+        for (n_max, bytes_max, pieces) in [
+            (100, 1_000, vec![vec![2, 4, 5], vec![]]),
+            (100, 50, vec![vec![2, 4], vec![5], vec![]]),
+            (1, 1_000, vec![vec![2], vec![], vec![], vec![4], vec![5], vec![]]),
+        ] {
+            let mut mark = mark;
+            for piece in pieces {
+                let found = test.store.turns_since(mark, n_max, bytes_max).expect("reads");
+                let seqs: Vec<u64> = found.turns.iter().map(|it| it.row.seq).collect();
+                assert_eq!(seqs, piece, "{n_max} {bytes_max}");
+                mark = found.end;
+            }
+            assert_eq!(mark, test.store.log_end().expect("reads"));
+        }
     }
 }

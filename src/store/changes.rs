@@ -16,6 +16,9 @@ use crate::limits;
 pub(super) struct Changes {
     path: PathBuf,
     count: watch::Sender<u64>,
+    /// Those of them that did more than take a running execution one node further. A server that runs many makes
+    /// thousands of the others each second, and few have anything to look for in them.
+    turns: watch::Sender<u64>,
     poller: Mutex<Poller>,
 }
 
@@ -29,24 +32,42 @@ struct Poller {
 impl Changes {
     /// Watches `path`, for now without a thread.
     pub fn new(path: &Path) -> Arc<Self> {
-        Arc::new(Self { path: path.to_path_buf(), count: watch::Sender::new(0), poller: Mutex::default() })
+        Arc::new(Self {
+            path: path.to_path_buf(),
+            count: watch::Sender::new(0),
+            turns: watch::Sender::new(0),
+            poller: Mutex::default(),
+        })
     }
 
-    /// Wakes whoever waits.
-    pub fn announce(&self) {
-        self.count.send_modify(|count| *count = count.wrapping_add(1));
+    /// Wakes whoever waits; those who wait for turns only after a commit that `is_turn`.
+    pub fn announce(&self, is_turn: bool) {
+        let add_one = |count: &mut u64| *count = count.wrapping_add(1);
+        self.count.send_modify(add_one);
+        if is_turn {
+            self.turns.send_modify(add_one);
+        }
     }
 
-    /// How often somebody was told to look again.
-    pub fn count(&self) -> u64 {
-        *self.count.borrow()
+    /// How often those who wait for turns were told to look again.
+    pub fn n_turns(&self) -> u64 {
+        *self.turns.borrow()
     }
 
     /// Returns a receiver that changes whenever something was committed, and also without reason.
     pub fn subscribe(self: &Arc<Self>) -> watch::Receiver<u64> {
+        self.receiver(&self.count)
+    }
+
+    /// As [`Changes::subscribe`], leaving out the commits of this process that are no turn.
+    pub fn subscribe_to_turns(self: &Arc<Self>) -> watch::Receiver<u64> {
+        self.receiver(&self.turns)
+    }
+
+    fn receiver(self: &Arc<Self>, of: &watch::Sender<u64>) -> watch::Receiver<u64> {
         let mut poller = self.lock();
         // Under the lock, so that a thread about to end for want of listeners sees this one.
-        let receiver = self.count.subscribe();
+        let receiver = of.subscribe();
         if poller.thread.is_none() && !poller.is_stopped {
             let changes = Arc::clone(self);
             let thread = std::thread::Builder::new().name("database-poller".to_owned()).spawn(move || changes.poll());
@@ -76,7 +97,7 @@ impl Changes {
         while self.is_wanted() {
             match self.look(&mut look) {
                 Ok(false) => {}
-                Ok(true) => self.announce(),
+                Ok(true) => self.announce(true),
                 Err(failure) => {
                     tracing::debug!(?failure, "the database could not be asked for changes; trying again");
                     look = None;
@@ -105,7 +126,7 @@ impl Changes {
     /// Whether the thread should go on; when not, the next listener starts another one.
     fn is_wanted(&self) -> bool {
         let mut poller = self.lock();
-        let is_wanted = !poller.is_stopped && self.count.receiver_count() > 0;
+        let is_wanted = !poller.is_stopped && self.count.receiver_count() + self.turns.receiver_count() > 0;
         if !is_wanted {
             poller.thread = None;
         }

@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Durability;
@@ -23,6 +24,9 @@ const CHECKPOINT_PAGES: i64 = 4_096;
 const JOURNAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// How much of the file readers map into memory, in bytes (surface.md 6.3).
 const MAPPED_BYTES: i64 = 256 * 1024 * 1024;
+/// How much of the file the writer keeps in memory, in KiB. A shared commit of many executions touches some hundred
+/// pages; what does not fit is written twice and read again.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// Statements kept ready per connection; about as many as this module has.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -50,6 +54,7 @@ fn open_file(path: &Path) -> Result<Connection, Failure> {
     prepare_any(&mut connection)?;
     // Rolling back one piece of work inside a group must not write a file.
     connection.pragma_update(None, "temp_store", "memory")?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     let n_pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
     if n_pages == 0 {
@@ -108,6 +113,8 @@ pub(super) fn without_waiting<T>(connection: &mut Connection, work: impl FnOnce(
 fn prepare_any(connection: &mut Connection) -> Result<(), Failure> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.busy_handler(Some(patience()))?;
+    // Plans must not depend on the values that are asked for: SQLite would prepare a statement again for each.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

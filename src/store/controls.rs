@@ -6,6 +6,7 @@ use super::Store;
 use super::columns::{Moment, NOT_ENDED, no_execution};
 use super::failure::Failure;
 use crate::clock::Timestamp;
+use crate::engine::Batch;
 use crate::error::Error;
 use crate::ids::ExecutionId;
 
@@ -52,17 +53,21 @@ impl Store {
         self.writer.write(move |connection| add(connection, &new, now)).await
     }
 
-    /// Records what came of a request. The first outcome stays.
+    /// Records what came of a request that `owner` heard of. The first outcome stays: of what was carried out it is
+    /// there already. Whoever does not own the execution any more has nothing to say.
     ///
     /// # Errors
     ///
     /// Failures of the database.
-    pub async fn finish_control(&self, id: i64, outcome: &str) -> Result<(), Error> {
-        let (outcome, now) = (outcome.to_owned(), self.clock.now());
+    pub async fn finish_control(&self, id: i64, owner: &str, outcome: Result<(), Error>) -> Result<(), Error> {
+        let (owner, outcome, now) = (owner.to_owned(), outcome_text(outcome), self.clock.now());
         self.writer
             .write(move |connection| {
-                let sql = "UPDATE controls SET applied_at = ?2, outcome = ?3 WHERE id = ?1 AND applied_at IS NULL";
-                connection.prepare_cached(sql)?.execute(params![id, Moment(now), outcome])?;
+                let sql = "SELECT 1 FROM controls AS c JOIN executions AS e ON e.execution_id = c.execution_id
+                            WHERE c.id = ?1 AND e.owner = ?2";
+                if connection.prepare_cached(sql)?.exists((id, owner.as_str()))? {
+                    finish(connection, id, &outcome, now)?;
+                }
                 Ok(())
             })
             .await
@@ -79,6 +84,18 @@ impl Store {
                 format!("SELECT {COLUMNS} FROM controls WHERE execution_id = ?1 AND applied_at IS NULL ORDER BY id");
             let mut statement = connection.prepare_cached(&sql)?;
             Ok(statement.query_map([execution_id.as_str()], read_row)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Whether anybody ever asked for this of the execution.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn was_asked(&self, execution_id: &ExecutionId, action: &str) -> Result<bool, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT 1 FROM controls WHERE execution_id = ?1 AND action = ?2";
+            Ok(connection.prepare_cached(sql)?.exists((execution_id.as_str(), action))?)
         })
     }
 
@@ -113,6 +130,35 @@ impl Store {
             ids.collect()
         })
     }
+}
+
+/// What goes with a batch: the requests that it carries out are done, and once the execution has ended all others
+/// came too late. Should it be opened again, nobody finds them.
+pub(super) fn finish_with(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
+    let now = batch.summary.last_activity_at;
+    for id in &batch.carried_out {
+        finish(connection, *id, &outcome_text(Ok(())), now)?;
+    }
+    if batch.summary.status.has_ended() {
+        let sql = "UPDATE controls SET applied_at = ?2, outcome = ?3 WHERE execution_id = ?1 AND applied_at IS NULL";
+        let too_late = outcome_text(Err(ended(&batch.execution_id)));
+        connection.prepare_cached(sql)?.execute(params![batch.execution_id.as_str(), Moment(now), too_late])?;
+    }
+    Ok(())
+}
+
+fn finish(connection: &Connection, id: i64, outcome: &str, now: Timestamp) -> Result<(), Failure> {
+    let sql = "UPDATE controls SET applied_at = ?2, outcome = ?3 WHERE id = ?1 AND applied_at IS NULL";
+    connection.prepare_cached(sql)?.execute(params![id, Moment(now), outcome])?;
+    Ok(())
+}
+
+/// An outcome as it is stored: `{"ok":true}`, or the error with its kind.
+fn outcome_text(outcome: Result<(), Error>) -> String {
+    let Err(e) = outcome else { return r#"{"ok":true}"#.to_owned() };
+    let mut object = e.to_json();
+    object["kind"] = format!("{:?}", e.kind()).into();
+    serde_json::json!({ "error": object }).to_string()
 }
 
 fn add(connection: &Connection, new: &NewControl, now: Timestamp) -> Result<i64, Failure> {
@@ -190,8 +236,9 @@ mod tests {
         assert_eq!(test.store.executions_with_pending_controls("other").expect("reads"), []);
 
         test.clock.advance_ms(10);
-        test.store.finish_control(first, "{\"ok\":true}").await.expect("finished");
-        test.store.finish_control(first, "{\"ok\":false}").await.expect("says nothing");
+        test.store.finish_control(first, "other", Err(Error::internal("not mine"))).await.expect("says nothing");
+        test.store.finish_control(first, "me", Ok(())).await.expect("finished");
+        test.store.finish_control(first, "me", Err(Error::internal("too late"))).await.expect("says nothing");
         assert_eq!(actions(), ["abort"]);
         let want = ControlRow {
             id: first,
@@ -206,7 +253,7 @@ mod tests {
         };
         assert_eq!(test.store.control(first).expect("reads"), Some(want));
         assert_eq!(test.store.control(99).expect("reads"), None);
-        test.store.finish_control(second, "{}").await.expect("finished");
+        test.store.finish_control(second, "me", Ok(())).await.expect("finished");
         assert_eq!(test.store.executions_with_pending_controls("me").expect("reads"), []);
     }
 
@@ -215,6 +262,35 @@ mod tests {
         let test = TestStore::new();
         let refused = test.store.add_control(control(1, "abort")).await.expect_err("refused");
         assert_eq!(refused.code(), "EXECUTION_NOT_FOUND");
+    }
+
+    #[tokio::test]
+    async fn what_a_batch_carries_out_is_done_with_it_and_the_end_refuses_the_rest() {
+        let test = TestStore::new();
+        let new = NewExecution { owner: Some("me".into()), ..execution(1) };
+        test.store.create_execution(new).await.expect("created");
+        let mut ids = Vec::new();
+        for action in ["pause", "resume", "answer"] {
+            ids.push(test.store.add_control(control(1, action)).await.expect("added"));
+        }
+        let outcomes = || {
+            let row = |id: &i64| test.store.control(*id).expect("reads").expect("stored").outcome.unwrap_or_default();
+            ids.iter().map(row).collect::<Vec<_>>()
+        };
+        let stranger = Batch { carried_out: vec![ids[0]], ..batch(1, "other", 2..=2) };
+        let refused = test.store.append(stranger).await.expect("queued").durable().await.expect_err("refused");
+        assert_eq!((refused.code(), outcomes()), ("LEASE_LOST", vec![String::new(); 3]));
+
+        let carried = Batch { carried_out: vec![ids[0]], ..batch(1, "me", 2..=2) };
+        test.store.append(carried).await.expect("queued").durable().await.expect("written");
+        assert_eq!(outcomes(), [r#"{"ok":true}"#, "", ""]);
+
+        let mut last = Batch { carried_out: vec![ids[1]], ..batch(1, "me", 3..=3) };
+        last.summary.status = crate::engine::Status::Aborted;
+        test.store.append(last).await.expect("queued").durable().await.expect("written");
+        assert_eq!(outcomes()[..2], [r#"{"ok":true}"#; 2]);
+        assert!(outcomes()[2].contains("EXECUTION_ENDED"), "{:?}", outcomes());
+        assert_eq!(test.store.pending_controls(&id(1)).expect("reads"), []);
     }
 
     #[tokio::test]

@@ -69,6 +69,14 @@ pub enum ExecutionKind {
 }
 
 impl ExecutionKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Run, Self::Conversation, Self::Child, Self::External];
+
+    /// Reads what [`ExecutionKind::name`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == text)
+    }
+
     /// The word stored.
     pub fn name(self) -> &'static str {
         match self {

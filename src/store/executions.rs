@@ -1,6 +1,7 @@
 //! Reads the rows of `executions`: one whole, or many without the columns that grow.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
 use super::Store;
 use super::columns::{Moment, StatusWord, Whole, limit};
@@ -83,10 +84,37 @@ pub struct ListFilter {
     pub principal: Option<String>,
     /// Whether executions that others started are among them.
     pub with_children: bool,
+    /// `run`, `conversation`, `child`, `external`.
+    pub kind: Option<String>,
+    pub trigger_id: Option<String>,
+    pub experiment_id: Option<String>,
+    /// Only those that started then or later.
+    pub since: Option<Timestamp>,
+    /// Only those that started earlier.
+    pub until: Option<Timestamp>,
+    /// Only those behind this place of the list; they are counted all the same.
+    pub behind: Option<Place>,
     /// At most so many; all when absent.
     pub limit: Option<usize>,
     /// How many of the newest to leave out.
     pub offset: usize,
+}
+
+/// The place of an execution in a list: it stays the same when others come or go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub started_at: Timestamp,
+    pub rowid: i64,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPage {
+    pub heads: Vec<ExecutionHead>,
+    /// How many fit in all.
+    pub total: u64,
+    /// Of the last one, when more come behind it.
+    pub next: Option<Place>,
 }
 
 /// The columns of [`ExecutionHead`], in the order [`read_head`] reads them.
@@ -186,18 +214,32 @@ impl Store {
     ///
     /// Failures of the database.
     pub fn list_executions(&self, filter: &ListFilter) -> Result<(Vec<ExecutionHead>, u64), Error> {
+        let page = self.list_page(filter)?;
+        Ok((page.heads, page.total))
+    }
+
+    /// As [`Store::list_executions`], with the place behind which the next page begins.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn list_page(&self, filter: &ListFilter) -> Result<ListPage, Error> {
         self.readers.read(|connection| {
             // Both answers from one state of the database.
             let view = connection.unchecked_transaction()?;
-            let total = view.prepare_cached(&filter.count_sql())?.query_row(
-                named_params! {
-                    ":status": filter.status.map(Status::name),
-                    ":diagram_id": filter.diagram_id,
-                    ":principal": filter.principal,
-                },
-                |row| row.get::<_, Whole>(0),
-            )?;
-            Ok((heads(&view, filter)?, total.0))
+            let total = {
+                let values = filter.values();
+                let mut statement = view.prepare_cached(&filter.count_sql())?;
+                statement.query_row(&*named(&values), |row| row.get::<_, Whole>(0))?
+            };
+            // One more than asked for tells whether there is more.
+            let wanted = filter.limit;
+            let more = ListFilter { limit: wanted.map(|it| it.saturating_add(1)), ..filter.clone() };
+            let mut rows = rows(&view, &more)?;
+            let has_more = wanted.is_some_and(|it| rows.len() > it);
+            rows.truncate(wanted.unwrap_or(usize::MAX));
+            let next = rows.last().filter(|_| has_more).map(|it| it.1);
+            Ok(ListPage { heads: rows.into_iter().map(|it| it.0).collect(), total: total.0, next })
         })
     }
 
@@ -208,32 +250,56 @@ impl Store {
     /// Failures of the database.
     pub fn newest_execution(&self, filter: &ListFilter) -> Result<Option<ExecutionHead>, Error> {
         let filter = ListFilter { limit: Some(1), ..filter.clone() };
-        Ok(self.readers.read(|connection| heads(connection, &filter))?.pop())
+        Ok(self.readers.read(|connection| rows(connection, &filter))?.pop().map(|it| it.0))
     }
 }
 
-/// Executions of nobody, of somebody, or of whomever.
+/// Executions of nobody, of somebody.
 const OF_NOBODY: &str = "principal IS NULL";
 const OF_ONE: &str = "principal = :principal";
-const OF_ALL: &str = ":principal IS NULL";
+
+/// The parameters of a query by name.
+type Values = Vec<(&'static str, Value)>;
+
+fn named(values: &Values) -> Vec<(&str, &dyn ToSql)> {
+    values.iter().map(|(name, value)| (*name, value as &dyn ToSql)).collect()
+}
 
 impl ListFilter {
-    /// Names every parameter, and a column only where it is asked for: then SQLite finds the index made for it.
+    /// Names a column only where it is asked for: then SQLite finds the index made for it.
+    fn clauses(&self) -> Vec<(&'static str, &'static str, Value)> {
+        let text = |it: &Option<String>| it.clone().map(Value::from);
+        let moment = |it: Option<Timestamp>| it.map(|it| Value::from(it.to_rfc3339()));
+        let all = [
+            ("status = :status", ":status", self.status.map(|it| Value::from(it.name().to_owned()))),
+            ("diagram_id = :diagram_id", ":diagram_id", text(&self.diagram_id)),
+            ("kind = :kind", ":kind", text(&self.kind)),
+            ("trigger_id = :trigger_id", ":trigger_id", text(&self.trigger_id)),
+            ("experiment_id = :experiment_id", ":experiment_id", text(&self.experiment_id)),
+            ("started_at >= :since", ":since", moment(self.since)),
+            ("started_at < :until", ":until", moment(self.until)),
+        ];
+        all.into_iter().filter_map(|(clause, name, value)| Some((clause, name, value?))).collect()
+    }
+
+    fn values(&self) -> Values {
+        let principal = self.principal.clone().map(|it| (":principal", Value::from(it)));
+        self.clauses().into_iter().map(|(_, name, value)| (name, value)).chain(principal).collect()
+    }
+
     fn condition(&self, of_whom: &str) -> String {
-        let of_kind = if self.with_children { "" } else { " AND kind <> 'child'" };
-        let which = match (self.status.is_some(), self.diagram_id.is_some()) {
-            (false, false) => ":status IS NULL AND :diagram_id IS NULL",
-            (true, false) => "status = :status AND :diagram_id IS NULL",
-            (false, true) => ":status IS NULL AND diagram_id = :diagram_id",
-            (true, true) => "status = :status AND diagram_id = :diagram_id",
-        };
-        format!("{which}{of_kind} AND {of_whom}")
+        let mut all: Vec<&str> = self.clauses().into_iter().map(|it| it.0).collect();
+        if !self.with_children {
+            all.push("kind <> 'child'");
+        }
+        all.push(of_whom);
+        all.join(" AND ")
     }
 
     fn count_sql(&self) -> String {
         let count = |of_whom| format!("SELECT count(*) FROM executions WHERE {}", self.condition(of_whom));
         match self.principal {
-            None => count(OF_ALL),
+            None => count("TRUE"),
             // Each by the index on principals; as one condition it would read every row.
             Some(_) => format!("SELECT ({}) + ({})", count(OF_NOBODY), count(OF_ONE)),
         }
@@ -241,26 +307,32 @@ impl ListFilter {
 
     fn list_sql(&self) -> String {
         let condition = match self.principal {
-            None => self.condition(OF_ALL),
+            None => self.condition("TRUE"),
             Some(_) => self.condition(&format!("({OF_NOBODY} OR {OF_ONE})")),
         };
+        let behind = if self.behind.is_some() { " AND (started_at, rowid) < (:at, :rowid)" } else { "" };
         format!(
-            "SELECT {HEAD} FROM executions WHERE {condition} ORDER BY started_at DESC, rowid DESC
+            "SELECT {HEAD}, rowid FROM executions WHERE {condition}{behind} ORDER BY started_at DESC, rowid DESC
               LIMIT :limit OFFSET :offset"
         )
     }
 }
 
-fn heads(connection: &Connection, filter: &ListFilter) -> Result<Vec<ExecutionHead>, Failure> {
+fn rows(connection: &Connection, filter: &ListFilter) -> Result<Vec<(ExecutionHead, Place)>, Failure> {
     let mut statement = connection.prepare_cached(&filter.list_sql())?;
-    let params = named_params! {
-        ":status": filter.status.map(Status::name),
-        ":diagram_id": filter.diagram_id,
-        ":principal": filter.principal,
-        ":limit": limit(filter.limit),
-        ":offset": limit(Some(filter.offset)),
+    let mut values = filter.values();
+    if let Some(place) = filter.behind {
+        values.push((":at", Value::from(place.started_at.to_rfc3339())));
+        values.push((":rowid", Value::from(place.rowid)));
+    }
+    values.push((":limit", Value::from(limit(filter.limit))));
+    values.push((":offset", Value::from(limit(Some(filter.offset)))));
+    let place = |row: &Row<'_>| {
+        let head = read_head(row)?;
+        let place = Place { started_at: head.started_at, rowid: row.get(16)? };
+        Ok((head, place))
     };
-    Ok(statement.query_map(params, read_head)?.collect::<Result<_, _>>()?)
+    Ok(statement.query_map(&*named(&values), place)?.collect::<Result<_, _>>()?)
 }
 
 fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
@@ -347,10 +419,9 @@ mod tests {
         let filter = |status, diagram_id: Option<&str>, limit, offset| ListFilter {
             status,
             diagram_id: diagram_id.map(str::to_owned),
-            principal: None,
-            with_children: false,
             limit,
             offset,
+            ..ListFilter::default()
         };
         let running = Some(Status::Running);
         for (filter, want, total) in [
@@ -367,6 +438,47 @@ mod tests {
             let seconds: Vec<_> = heads.iter().map(|it| it.started_at.since_ms(NOON) / 1_000).collect();
             assert_eq!((seconds, n_found), (want, total), "{filter:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn lists_are_cut_to_a_time_and_go_on_behind_a_place() {
+        let test = many(20).await;
+        let at = |second: i64| Some(NOON.plus_ms(second * 1_000));
+        let seconds = |filter: &ListFilter| {
+            let page = test.store.list_page(filter).expect("reads");
+            let found: Vec<_> = page.heads.iter().map(|it| it.started_at.since_ms(NOON) / 1_000).collect();
+            (found, page.total, page.next)
+        };
+        for (since, until, want) in [
+            (at(18), None, vec![19, 18]),
+            (None, at(2), vec![1, 0]),
+            (at(3), at(5), vec![4, 3]),
+            (at(30), None, vec![]),
+        ] {
+            let filter = ListFilter { since, until, limit: Some(5), ..ListFilter::default() };
+            let total = want.len() as u64;
+            assert_eq!(seconds(&filter), (want, total, None), "{filter:?}");
+        }
+        let mut filter = ListFilter { limit: Some(8), until: at(50), ..ListFilter::default() };
+        let mut all = Vec::new();
+        for n in 100.. {
+            let (found, total, next) = seconds(&filter);
+            assert_eq!(total, 20);
+            all.extend(found);
+            // What comes meanwhile stands in front and moves nothing.
+            let newer = NewExecution { started_at: NOON.plus_ms(60_000), ..execution(n) };
+            test.store.create_execution(newer).await.expect("created");
+            filter.behind = next;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(all, (0..20).rev().collect::<Vec<_>>());
+        let of_kind = |kind: &str| seconds(&ListFilter { kind: Some(kind.into()), ..ListFilter::default() }).1;
+        assert_eq!((of_kind("run") > 0, of_kind("conversation")), (true, 0));
+        let of_trigger = ListFilter { trigger_id: Some("trg_1".into()), ..ListFilter::default() };
+        let of_experiment = ListFilter { experiment_id: Some("x".into()), ..ListFilter::default() };
+        assert_eq!((seconds(&of_trigger).1, seconds(&of_experiment).1), (0, 0));
     }
 
     fn plan(store: &super::super::Store, sql: &str) -> String {

@@ -43,6 +43,27 @@ pub struct Contents {
 }
 
 impl Store {
+    /// Takes the writer's turn and writes nothing: it waits as a commit would, and fails where one would.
+    ///
+    /// # Errors
+    ///
+    /// `DATABASE_FAILED`, `DATABASE_BUSY`.
+    pub async fn take_turn(&self) -> Result<(), Error> {
+        self.writer.write(|_| Ok(())).await
+    }
+
+    /// Says whether the schema of the file is still the one of this program: a later one may have come by.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn has_own_schema(&self) -> Result<bool, Error> {
+        self.readers.read(|connection| {
+            let schema = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+            Ok(usize::try_from(schema) == Ok(MIGRATIONS.len()))
+        })
+    }
+
     /// Looks at a database file without changing it; `None` where there is none.
     ///
     /// # Errors

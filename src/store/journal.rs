@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::Store;
 use super::columns::{Moment, StatusWord, Whole, no_execution};
+use super::controls::finish_with;
 use super::failure::Failure;
 use super::large_values::keep;
 use super::messages::insert_message;
@@ -16,10 +17,29 @@ use crate::error::Error;
 impl Journal for Store {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Ticket, Error>> {
         Box::pin(async move {
-            let result = self.writer.enqueue(move |connection| write_batch(connection, &batch)).await?;
+            let is_turn = is_turn(&batch);
+            let result = self.writer.enqueue_as(is_turn, move |connection| write_batch(connection, &batch)).await?;
             Ok(Ticket(result))
         })
     }
+}
+
+/// Phases that take a running execution further and change nothing that others wait for.
+const ON_THE_WAY: [&str; 9] = [
+    "node_started",
+    "node_completed",
+    "node_output",
+    "node_retry",
+    "tool_call_started",
+    "tool_call_finished",
+    "execution_log",
+    "budget_reserved",
+    "budget_settled",
+];
+
+/// Whether a batch does more than take a running execution further.
+fn is_turn(batch: &Batch) -> bool {
+    batch.projection.is_some() || batch.transitions.iter().any(|it| !ON_THE_WAY.contains(&it.phase))
 }
 
 /// What the row says before the batch.
@@ -45,6 +65,7 @@ fn write_batch(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
         insert_message(connection, &batch.execution_id, message, None, batch.summary.last_activity_at)?;
     }
     insert_recordings(connection, batch)?;
+    finish_with(connection, batch)?;
     // A batch handed in again after later ones must not turn the row back.
     if batch.summary.last_seq < before.last_seq {
         return Ok(());

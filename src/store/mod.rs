@@ -49,12 +49,12 @@ pub use blobs::Blob;
 pub use children::ChildRow;
 pub use controls::{ControlRow, NewControl};
 pub use create::{Created, ExecutionKind, Idempotency, NewExecution, Parent, ParentRelation};
-pub use executions::{ExecutionHead, ExecutionRow, ListFilter, Stamp};
+pub use executions::{ExecutionHead, ExecutionRow, ListFilter, ListPage, Place, Stamp};
 pub use health::{Contents, Health};
 pub use messages::{MessageRow, SavedMessage};
 pub use owners::{Claimed, NewOwner, OwnerRow};
-pub use retention::{Deleted, Rules, StatusRules, Unused};
-pub use sources::{NewRevision, RevisionRow, Source};
+pub use retention::{Deleted, Removal, Rules, StatusRules, Unused};
+pub use sources::{DiagramRow, NewRevision, RevisionRow, Source};
 pub use space::{Space, TableSize};
 pub use tokens::{NewToken, TokenRow};
 pub use transitions::{LogPage, TransitionRow};
@@ -152,10 +152,16 @@ impl Store {
         self.changes.subscribe()
     }
 
-    /// A number that changes with each commit of this process, before that is acknowledged, and now and then
-    /// with those of other processes.
+    /// As [`Store::changes`], leaving out the commits of this process that only take a running execution further:
+    /// for whoever waits for statuses, answers, requests or settings.
+    pub fn turns(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe_to_turns()
+    }
+
+    /// A number that changes with each turn of this process, before that is acknowledged, and now and then
+    /// with commits of other processes.
     pub fn generation(&self) -> u64 {
-        self.changes.count()
+        self.changes.n_turns()
     }
 
     /// How many transactions this process has committed; each is one sync of the disk.

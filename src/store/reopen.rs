@@ -12,24 +12,33 @@ use crate::clock::Timestamp;
 use crate::engine::event::{ControlApplied, Event, ExecutionResumed};
 use crate::engine::{Status, Transition};
 use crate::error::Error;
+use crate::nodes::budget::Raise;
 
 impl Store {
-    /// Carries out `request`, which asks to resume an execution that failed or was aborted, for `owner`. Returns
-    /// false when it is not, or no longer, such an execution; nothing is changed then.
+    /// Carries out `request`, which asks to resume an execution that failed or was aborted, for `owner`; with `raised`
+    /// it has a higher budget from then on. Returns false when it is not, or no longer, such an execution; nothing is changed then.
     ///
     /// # Errors
     ///
     /// `EXECUTION_NOT_FOUND`; failures of the database.
-    pub async fn open_again(&self, request: NewControl, reason: Option<String>, owner: &str) -> Result<bool, Error> {
+    pub async fn open_again(
+        &self,
+        request: NewControl,
+        reason: Option<String>,
+        raised: Option<Raise>,
+        owner: &str,
+    ) -> Result<bool, Error> {
         let (owner, now) = (owner.to_owned(), self.clock.now());
-        self.writer.write(move |connection| open_again(connection, &request, reason.clone(), &owner, now)).await
+        let by = request.actor.clone().unwrap_or_default();
+        let applied = ControlApplied { reason, raised, ..ControlApplied::new("resume", &by) };
+        self.writer.write(move |connection| open_again(connection, &request, &applied, &owner, now)).await
     }
 }
 
 fn open_again(
     connection: &Connection,
     request: &NewControl,
-    reason: Option<String>,
+    applied: &ControlApplied,
     owner: &str,
     now: Timestamp,
 ) -> Result<bool, Failure> {
@@ -42,10 +51,9 @@ fn open_again(
     if !matches!(status, Status::Failed | Status::Aborted) {
         return Ok(false);
     }
-    let by = request.actor.clone().unwrap_or_default();
-    let applied = ControlApplied { reason, ..ControlApplied::new("resume", &by) };
+    let resumed = ExecutionResumed { by: applied.by.clone() };
     let mut seq = last_seq;
-    for event in [Event::Control(applied), Event::ExecutionResumed(ExecutionResumed { by })] {
+    for event in [Event::Control(applied.clone()), Event::ExecutionResumed(resumed)] {
         seq += 1;
         let (phase, payload) = (event.phase(), event.payload());
         insert_transition(connection, id, &Transition { seq, node_id: None, phase, payload, created_at: now })?;
@@ -106,7 +114,7 @@ mod tests {
         {
             ended(&test, n, status).await;
             for expected in [opens, false] {
-                let opened = test.store.open_again(resume(n), None, "me").await.expect("answered");
+                let opened = test.store.open_again(resume(n), None, None, "me").await.expect("answered");
                 assert_eq!(opened, expected, "{status:?}");
             }
             let head = test.store.head(&id(n)).expect("reads").expect("there");
@@ -120,7 +128,7 @@ mod tests {
                 assert_eq!((head.status, head.last_seq, phases.len()), (status, 2, 0));
             }
         }
-        let missing = test.store.open_again(resume(9), None, "me").await.expect_err("there is none");
+        let missing = test.store.open_again(resume(9), None, None, "me").await.expect_err("there is none");
         assert_eq!(missing.code(), "EXECUTION_NOT_FOUND");
         // The next owner writes behind it.
         test.store.append(batch(1, "me", 5..=5)).await.expect("queued").durable().await.expect("written");

@@ -26,6 +26,10 @@ const TABLES: &[&str] = &["transitions", "messages", "controls", "recordings", "
 const FAMILY: &str = "WITH RECURSIVE family(id) AS (VALUES (?1) UNION
     SELECT e.execution_id FROM executions AS e JOIN family ON e.parent_execution_id = family.id WHERE e.kind = 'child')";
 
+/// The execution `?1` with all that came from it, however far.
+const OFFSPRING: &str = "offspring(id) AS (VALUES (?1) UNION
+    SELECT e.execution_id FROM executions AS e JOIN offspring ON e.parent_execution_id = offspring.id)";
+
 /// How long executions are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -66,6 +70,19 @@ pub struct Deleted {
     pub executions: u64,
     /// Rows of all tables.
     pub rows: u64,
+}
+
+/// What came of the wish to delete one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    Done(Deleted),
+    NotThere,
+    /// It, or something that came from it, has not ended.
+    Runs,
+    /// A person holds it, or something that it started.
+    Held,
+    /// Nothing else is there: the numbers of events would begin anew.
+    IsTheLast,
 }
 
 /// What nobody refers to any more, by its keys.
@@ -125,6 +142,16 @@ impl Store {
                 Ok(deleted)
             })
             .await
+    }
+
+    /// Deletes one execution with all that it started, the newest too.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub async fn delete_execution(&self, execution_id: &ExecutionId) -> Result<Removal, Error> {
+        let execution_id = execution_id.clone();
+        self.writer.write(move |connection| delete_one(connection, execution_id.as_str())).await
     }
 
     /// Keeps an execution for good, or lets retention have it again.
@@ -265,17 +292,79 @@ fn delete_family(
     if must_stay(connection, execution_id)? {
         return Ok(());
     }
-    let family: Vec<String> = {
-        let mut statement = connection.prepare_cached(&format!("{FAMILY} SELECT id FROM family"))?;
-        statement.query_map([execution_id], |row| row.get(0))?.collect::<Result<_, _>>()?
+    for member in family(connection, execution_id)? {
+        delete_rows(connection, tables, &member, deleted)?;
+    }
+    Ok(())
+}
+
+fn family(connection: &Connection, execution_id: &str) -> Result<Vec<String>, Failure> {
+    let mut statement = connection.prepare_cached(&format!("{FAMILY} SELECT id FROM family"))?;
+    Ok(statement.query_map([execution_id], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+fn delete_rows(
+    connection: &Connection,
+    tables: &[&str],
+    execution_id: &str,
+    deleted: &mut Deleted,
+) -> Result<(), Failure> {
+    for table in tables {
+        let sql = format!("DELETE FROM {table} WHERE execution_id = ?1");
+        let n_rows = connection.prepare_cached(&sql)?.execute([execution_id])? as u64;
+        deleted.rows += n_rows;
+        deleted.executions += if *table == "executions" { n_rows } else { 0 };
+    }
+    Ok(())
+}
+
+fn delete_one(connection: &Connection, execution_id: &str) -> Result<Removal, Failure> {
+    let ask = |what: &str| -> Result<bool, Failure> {
+        let sql = format!("{FAMILY}, {OFFSPRING} SELECT EXISTS ({what})");
+        Ok(connection.prepare_cached(&sql)?.query_row([execution_id], |row| row.get(0))?)
     };
-    for member in family {
-        for table in tables {
-            let sql = format!("DELETE FROM {table} WHERE execution_id = ?1");
-            let n_rows = connection.prepare_cached(&sql)?.execute([&member])? as u64;
-            deleted.rows += n_rows;
-            deleted.executions += if *table == "executions" { n_rows } else { 0 };
-        }
+    let all_of = |who: &str, what: &str| {
+        format!("SELECT 1 FROM {who} CROSS JOIN executions ON execution_id = {who}.id WHERE {what}")
+    };
+    if !ask(&all_of("family", "TRUE"))? {
+        return Ok(Removal::NotThere);
+    }
+    if ask(&all_of("offspring", NOT_ENDED))? {
+        return Ok(Removal::Runs);
+    }
+    if ask(&all_of("family", "hold"))? {
+        return Ok(Removal::Held);
+    }
+    if !ask("SELECT 1 FROM executions WHERE execution_id NOT IN (SELECT id FROM family)")? {
+        return Ok(Removal::IsTheLast);
+    }
+    let ends = COUNTED.map(|table| Ok::<_, Failure>((table, last_rowid(connection, table)?)));
+    let (tables, mut deleted) = (present_tables(connection)?, Deleted::default());
+    for member in family(connection, execution_id)? {
+        delete_rows(connection, &tables, &member, &mut deleted)?;
+    }
+    for end in ends {
+        let (table, end) = end?;
+        keep_counting(connection, table, end)?;
+    }
+    Ok(Removal::Done(deleted))
+}
+
+/// The tables by whose growing row numbers others tell what is new.
+const COUNTED: [&str; 2] = ["executions", "transitions"];
+
+fn last_rowid(connection: &Connection, table: &str) -> Result<i64, Failure> {
+    let sql = format!("SELECT coalesce(max(rowid), 0) FROM {table}");
+    Ok(connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Gives the last row the number that the last one had before: SQLite counts on from there. Who sees the moved row
+/// again looks once more at an execution of which nothing is new.
+fn keep_counting(connection: &Connection, table: &str, end: i64) -> Result<(), Failure> {
+    let last = last_rowid(connection, table)?;
+    if last < end {
+        let sql = format!("UPDATE {table} SET rowid = ?2 WHERE rowid = ?1");
+        connection.prepare_cached(&sql)?.execute((last, end))?;
     }
     Ok(())
 }
@@ -288,8 +377,7 @@ fn must_stay(connection: &Connection, execution_id: &str) -> Result<bool, Failur
 
 fn must_stay_sql() -> String {
     format!(
-        "{FAMILY}, offspring(id) AS (VALUES (?1) UNION
-             SELECT e.execution_id FROM executions AS e JOIN offspring ON e.parent_execution_id = offspring.id)
+        "{FAMILY}, {OFFSPRING}
          SELECT EXISTS (SELECT 1 FROM family CROSS JOIN executions ON execution_id = family.id
                          WHERE hold OR executions.rowid = (SELECT max(rowid) FROM executions))
              OR EXISTS (SELECT 1 FROM offspring CROSS JOIN executions ON execution_id = offspring.id WHERE {NOT_ENDED})
@@ -386,6 +474,42 @@ mod tests {
         for table in tables.expect("reads") {
             assert!(TABLES.contains(&table.as_str()), "`{table}` has an `execution_id` and is not pruned");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_the_log_misses_nothing_when_the_newest_is_deleted() {
+        let test = TestStore::new();
+        assert_eq!(test.store.delete_execution(&id(1)).await.expect("asked"), Removal::NotThere);
+        for n in 1..=3 {
+            create(&test, n, None).await;
+        }
+        assert_eq!(test.store.delete_execution(&id(3)).await.expect("asked"), Removal::Runs);
+        for n in 1..=3 {
+            end(&test, n).await;
+        }
+        test.store.set_hold(&id(3), true).await.expect("held");
+        assert_eq!(test.store.delete_execution(&id(3)).await.expect("asked"), Removal::Held);
+        test.store.set_hold(&id(3), false).await.expect("let go");
+        let mark = test.store.log_end().expect("reads");
+        for n in [3, 1] {
+            let removal = test.store.delete_execution(&id(n)).await.expect("deleted");
+            assert!(matches!(removal, Removal::Done(Deleted { executions: 1, .. })), "{n}: {removal:?}");
+            assert_eq!(test.store.log_end().expect("reads"), mark, "{n}");
+            assert!(test.store.head(&id(n)).expect("reads").is_none());
+        }
+        assert_eq!(test.store.moved_since(mark).expect("reads").0, []);
+        assert_eq!(test.store.delete_execution(&id(2)).await.expect("asked"), Removal::IsTheLast);
+        create(&test, 4, None).await;
+        let moved = test.store.moved_since(mark).expect("reads").0;
+        assert_eq!(moved.iter().map(|it| it.execution_id.clone()).collect::<Vec<_>>(), [id(4)]);
+        let row = |n| {
+            let sql = "SELECT rowid FROM executions WHERE execution_id = ?1";
+            let read =
+                |connection: &rusqlite::Connection| Ok(connection.query_row(sql, [id(n).as_str()], |it| it.get(0))?);
+            test.store.readers.read(read).expect("reads")
+        };
+        let numbers: (i64, i64) = (row(2), row(4));
+        assert_eq!(numbers, (3, 4), "no number is given out twice");
     }
 
     #[tokio::test]

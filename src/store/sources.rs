@@ -1,6 +1,6 @@
 //! The texts that ran or were saved, once each, and the saved versions of diagrams.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::Store;
 use super::columns::{Moment, Whole};
@@ -31,6 +31,17 @@ pub struct NewRevision {
     pub submitted: bool,
 }
 
+/// A diagram that was ever saved, as of its newest version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiagramRow {
+    pub diagram_id: String,
+    pub current_revision: u64,
+    /// Of the newest version.
+    pub sha256: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
 /// A saved version of a diagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevisionRow {
@@ -55,6 +66,36 @@ impl Store {
     pub async fn save_revision(&self, new: NewRevision) -> Result<u64, Error> {
         let now = self.clock.now();
         self.writer.write(move |connection| save_revision(connection, &new, now)).await
+    }
+
+    /// As [`Store::save_revision`], but only as long as the newest version is still `current` (`None`: there is
+    /// none); returns nothing when it is not.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub async fn save_revision_after(&self, current: Option<u64>, new: NewRevision) -> Result<Option<u64>, Error> {
+        let now = self.clock.now();
+        self.writer
+            .write(move |connection| {
+                let found = current_revision(connection, &new.diagram_id)?.map(|it| it.0);
+                if found == current { save_revision(connection, &new, now).map(Some) } else { Ok(None) }
+            })
+            .await
+    }
+
+    /// Gives a version another message; says whether there is such a version.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub async fn label_revision(&self, diagram_id: String, n: u64, message: String) -> Result<bool, Error> {
+        self.writer
+            .write(move |connection| {
+                let sql = "UPDATE revisions SET message = ?3 WHERE diagram_id = ?1 AND n = ?2";
+                Ok(connection.prepare_cached(sql)?.execute((&diagram_id, Whole(n), &message))? > 0)
+            })
+            .await
     }
 
     /// Returns the text with this hash.
@@ -91,23 +132,67 @@ impl Store {
     /// Failures of the database.
     pub fn revisions(&self, diagram_id: &str) -> Result<Vec<RevisionRow>, Error> {
         self.readers.read(|connection| {
-            let sql = "SELECT diagram_id, n, sha256, message, author, created_at, submitted FROM revisions
-                        WHERE diagram_id = ?1 ORDER BY n DESC";
+            let sql = format!("SELECT {REVISION} FROM revisions WHERE diagram_id = ?1 ORDER BY n DESC");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([diagram_id], read_revision)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Returns one saved version of a diagram; the newest when no number is given.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn revision(&self, diagram_id: &str, n: Option<u64>) -> Result<Option<RevisionRow>, Error> {
+        self.readers.read(|connection| {
+            let sql = format!(
+                "SELECT {REVISION} FROM revisions WHERE diagram_id = ?1 AND (?2 IS NULL OR n = ?2)
+                  ORDER BY n DESC LIMIT 1"
+            );
+            let found = connection.prepare_cached(&sql)?.query_row((diagram_id, n.map(Whole)), read_revision);
+            Ok(found.optional()?)
+        })
+    }
+
+    /// Returns every diagram that was ever saved, by name.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn saved_diagrams(&self) -> Result<Vec<DiagramRow>, Error> {
+        self.readers.read(|connection| {
+            let sql = "SELECT d.id, d.current_revision, r.sha256, d.created_at, d.updated_at
+                         FROM diagrams AS d JOIN revisions AS r ON r.diagram_id = d.id AND r.n = d.current_revision
+                        ORDER BY d.id";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([diagram_id], |row| {
-                Ok(RevisionRow {
+            let rows = statement.query_map([], |row| {
+                Ok(DiagramRow {
                     diagram_id: row.get(0)?,
-                    n: row.get::<_, Whole>(1)?.0,
+                    current_revision: row.get::<_, Whole>(1)?.0,
                     sha256: row.get(2)?,
-                    message: row.get(3)?,
-                    author: row.get(4)?,
-                    created_at: row.get::<_, Moment>(5)?.0,
-                    submitted: row.get(6)?,
+                    created_at: row.get::<_, Moment>(3)?.0,
+                    updated_at: row.get::<_, Moment>(4)?.0,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// The columns of [`RevisionRow`], in the order [`read_revision`] reads them.
+const REVISION: &str = "diagram_id, n, sha256, message, author, created_at, submitted";
+
+fn read_revision(row: &Row<'_>) -> Result<RevisionRow, rusqlite::Error> {
+    Ok(RevisionRow {
+        diagram_id: row.get(0)?,
+        n: row.get::<_, Whole>(1)?.0,
+        sha256: row.get(2)?,
+        message: row.get(3)?,
+        author: row.get(4)?,
+        created_at: row.get::<_, Moment>(5)?.0,
+        submitted: row.get(6)?,
+    })
 }
 
 /// Keeps a text unless it is there already.
@@ -196,6 +281,33 @@ mod tests {
         let shown: Vec<_> = rows.iter().map(|it| (it.n, it.sha256.as_str(), it.created_at)).collect();
         assert_eq!(shown, [(3, "hash of x", NOON), (2, "hash of y", NOON), (1, "hash of x", NOON)]);
         assert_eq!(test.store.revisions("c").expect("reads"), []);
+    }
+
+    #[tokio::test]
+    async fn a_version_is_saved_only_after_the_one_that_was_seen() {
+        let test = TestStore::new();
+        for (seen, content, want) in [
+            (Some(1), "x", None),
+            (None, "x", Some(1)),
+            (None, "y", None),
+            (Some(1), "y", Some(2)),
+            (Some(1), "z", None),
+            (Some(2), "y", Some(2)),
+        ] {
+            let n = test.store.save_revision_after(seen, revision("a", content, false)).await.expect("written");
+            assert_eq!(n, want, "{seen:?} {content}");
+        }
+        let of = |n| test.store.revision("a", n).expect("reads").map(|it| (it.n, it.sha256));
+        assert_eq!(of(None), Some((2, "hash of y".to_owned())));
+        assert_eq!(of(Some(1)), Some((1, "hash of x".to_owned())));
+        assert_eq!(of(Some(3)), None);
+        assert!(test.store.label_revision("a".into(), 1, "first".into()).await.expect("written"));
+        assert!(!test.store.label_revision("a".into(), 9, "none".into()).await.expect("written"));
+        let first = test.store.revision("a", Some(1)).expect("reads").expect("there");
+        assert_eq!(first.message.as_deref(), Some("first"));
+        let saved = test.store.saved_diagrams().expect("reads");
+        let shown: Vec<_> = saved.iter().map(|it| (it.diagram_id.as_str(), it.current_revision)).collect();
+        assert_eq!((shown, saved[0].sha256.as_str()), (vec![("a", 2)], "hash of y"));
     }
 
     #[tokio::test]

@@ -86,6 +86,7 @@ pub(crate) fn batch(n: u32, owner: &str, seqs: std::ops::RangeInclusive<u64>) ->
         transitions: seqs.clone().map(transition).collect(),
         messages: Vec::new(),
         recordings: Vec::new(),
+        carried_out: Vec::new(),
         summary: Summary {
             status: Status::Running,
             pause_reason: None,

@@ -143,3 +143,37 @@ pub(super) fn require_same(
     let message = format!("transition {} of `{execution_id}` is in the log with another content", transition.seq);
     Err(Error::internal(message).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::NewExecution;
+    use super::super::testing::{TestStore, batch, execution, id};
+    use super::*;
+    use crate::engine::Journal;
+
+    #[tokio::test]
+    async fn a_page_is_as_large_as_was_asked_and_says_whether_there_is_more() {
+        let test = TestStore::new();
+        assert_eq!(test.store.log_page(&id(1), 0, 9, 999).expect("reads"), None);
+        let new = NewExecution { owner: Some("me".into()), ..execution(1) };
+        test.store.create_execution(new).await.expect("created");
+        test.store.append(batch(1, "me", 2..=5)).await.expect("queued").durable().await.expect("written");
+        let n_bytes = "{\"v\":1,\"n\":1}".len();
+        for (after, n_max, bytes_max, seqs, is_cut) in [
+            (0, 9, 999, vec![1, 2, 3, 4, 5], false),
+            (0, 5, 999, vec![1, 2, 3, 4, 5], true),
+            (2, 2, 999, vec![3, 4], true),
+            (0, 9, n_bytes + 1, vec![1, 2], true),
+            (0, 9, 1, vec![1], true),
+            (5, 9, 999, vec![], false),
+        ] {
+            let page = test.store.log_page(&id(1), after, n_max, bytes_max).expect("reads").expect("it is there");
+            let found: Vec<u64> = page.rows.iter().map(|it| it.seq).collect();
+            assert_eq!(
+                (found, page.is_cut, page.status),
+                (seqs, is_cut, Status::Running),
+                "{after} {n_max} {bytes_max}"
+            );
+        }
+    }
+}

@@ -26,6 +26,8 @@ const BEGIN_ATTEMPTS: u32 = 4;
 
 /// One piece of work, and who waits for it.
 trait Job: Send {
+    /// Whether its commit is one that all waiters look at (see [`Changes`]).
+    fn is_turn(&self) -> bool;
     /// Writes inside the transaction that the writer opened. Runs again when that had to be rolled back.
     fn write(&mut self, connection: &Connection) -> Result<(), Failure>;
     /// Tells the producer; called once, after the commit or after the failure.
@@ -34,11 +36,16 @@ trait Job: Send {
 
 struct Pending<T, F> {
     work: F,
+    is_turn: bool,
     value: Option<T>,
     producer: oneshot::Sender<Result<T, Error>>,
 }
 
 impl<T: Send, F: FnMut(&Connection) -> Result<T, Failure> + Send> Job for Pending<T, F> {
+    fn is_turn(&self) -> bool {
+        self.is_turn
+    }
+
     fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
         self.value = Some((self.work)(connection)?);
         Ok(())
@@ -113,8 +120,21 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     {
+        self.enqueue_as(true, work).await
+    }
+
+    /// As [`Writer::enqueue`], of work that is no turn unless `is_turn` (see [`Changes`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::enqueue`].
+    pub async fn enqueue_as<T, F>(&self, is_turn: bool, work: F) -> Result<oneshot::Receiver<Result<T, Error>>, Error>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
         let (producer, result) = oneshot::channel();
-        let job = Box::new(Pending { work, value: None, producer });
+        let job = Box::new(Pending { work, is_turn, value: None, producer });
         self.queue.send(Command::Write(job)).await.map_err(|_| writer_gone())?;
         Ok(result)
     }
@@ -221,7 +241,12 @@ impl Service {
         if jobs.is_empty() {
             return;
         }
-        match self.commit_together(&mut jobs) {
+        // A point to go back to for each job costs a copy of every page it touches, so that is the second try.
+        let outcome = match self.commit_together(&mut jobs, false) {
+            Err(Broken::Later(_)) if jobs.len() > 1 => self.commit_together(&mut jobs, true),
+            outcome => outcome,
+        };
+        match outcome {
             Ok(refusals) => self.acknowledge(jobs, refusals),
             Err(Broken::Begin(error)) => {
                 for job in jobs {
@@ -244,16 +269,17 @@ impl Service {
         }
     }
 
-    /// Returns, for each job, why it was refused; a refused one has left no trace.
-    fn commit_together(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Option<Failure>>, Broken> {
+    /// Returns, for each job, why it was refused; a refused one has left no trace. With `apart` each may be refused
+    /// alone, else a refusal of one undoes all.
+    fn commit_together(&mut self, jobs: &mut [Box<dyn Job>], apart: bool) -> Result<Vec<Option<Failure>>, Broken> {
         let n_changes_before = self.connection.total_changes();
+        let is_turn = jobs.iter().any(|it| it.is_turn());
         self.begin()?;
         let mut refusals = Vec::with_capacity(jobs.len());
-        let is_shared = jobs.len() > 1;
         for job in jobs {
-            let written = if is_shared { self.write_apart(job.as_mut())? } else { job.write(&self.connection) };
+            let written = if apart { self.write_apart(job.as_mut())? } else { job.write(&self.connection) };
             if let Err(failure) = written {
-                if !is_shared {
+                if !apart {
                     self.roll_back();
                     return Err(Broken::Later(failure));
                 }
@@ -280,7 +306,7 @@ impl Service {
         if has_changed {
             self.wrote = true;
             self.commits.fetch_add(1, Ordering::Relaxed);
-            self.changes.announce();
+            self.changes.announce(is_turn);
         }
         Ok(refusals)
     }

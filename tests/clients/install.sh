@@ -18,13 +18,15 @@ npm_install() { # npm_install FOLDER PACKAGE@VERSION
     printf '%s' "$2" >"$stamp"
 }
 
-pip_install() { # pip_install FOLDER PACKAGE==VERSION
+pip_install() { # pip_install FOLDER "PACKAGE==VERSION …"
+    local packages
+    read -ra packages <<<"$2"
     local stamp="$clients/$1/.installed"
     [[ -f "$stamp" && "$(cat "$stamp")" == "$2" ]] && return 0
     command -v python3 >/dev/null || { say "python3 is not installed"; return 1; }
     say "installing $2"
     python3 -m venv "$clients/$1" || return 1
-    "$clients/$1/bin/pip" install --quiet --disable-pip-version-check "$2" >&2 || return 1
+    "$clients/$1/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" >&2 || return 1
     printf '%s' "$2" >"$stamp"
 }
 

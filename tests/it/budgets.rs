@@ -290,6 +290,41 @@ async fn the_rounds_of_a_node_share_its_budget_and_at_the_limit_it_waits_or_fail
     assert_eq!((went_on.status.name(), &went_on.handled_errors[0]["code"]), ("completed", &json!("BUDGET_EXCEEDED")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_out_of_its_budget_is_opened_again_with_a_higher_one() {
+    let fails = LOOP.replace("{calls: 2}", "{calls: 2, on_limit: fail}");
+    let broken = "version: light\nnodes:\n- {label: s, type: start}\n- {label: c, type: code_job, code: \"raise ValueError('no')\"}\nconnections:\n- {from: s, to: c}\n";
+    let here = here(&[("fails", &fails), ("broken", broken)]);
+    let id = here.run("fails", None).await.execution_id;
+    for (value, part) in [
+        (json!({"calls": 2}), "the budget of node `node_1` is too small: it needs 3 calls"),
+        (json!({"calls": 1}), "is below the present 2"),
+        (json!({"usd": 1}), "does not limit `usd`"),
+        (json!(7), "is no budget"),
+    ] {
+        let refused = here.resume(&id, None, value.clone()).await.expect_err("it is not enough");
+        assert!(
+            refused.code() == "INVALID_INPUT" && refused.message().contains(part),
+            "{value}: {}",
+            refused.message()
+        );
+        assert_eq!(here.full(&id).await.status.name(), "failed", "{value}");
+    }
+    let failed = here.resume(&id, None, json!({"calls": 3})).await.expect("it is enough for one call");
+    assert_eq!(
+        (failed.status.name(), failed.error.expect("why")["code"].clone()),
+        ("failed", json!("BUDGET_EXCEEDED"))
+    );
+    let done = here.resume(&id, None, json!({"calls": 9})).await.expect("it is raised");
+    assert_eq!((done.status.name(), done.final_output), ("completed", Some(json!("yes"))));
+    let spent = json!({"limit": {"calls": 9}, "spent": {"calls": 5}});
+    assert_eq!(done.budget.expect("shown").nodes["node_1"], spent, "what was paid for before counts");
+
+    let other = here.run("broken", None).await.execution_id;
+    let refused = here.resume(&other, None, json!({"calls": 9})).await.expect_err("it has no budget");
+    assert!(refused.message().contains("did not run out of a budget"), "{}", refused.message());
+}
+
 /// Each of its calls takes 40 ms.
 const SLOW_LOOP: &str = "
 version: light
@@ -402,6 +437,15 @@ fn no_model_raises_a_budget_that_is_a_persons_to_raise() {
     let paused = client.call("dipeo_run", json!({"content": content}))["structuredContent"].clone();
     assert_eq!(paused["waiting_for"][0]["human_only"], true, "{paused:#}");
     let id = paused["execution_id"].as_str().expect("an id").to_owned();
+    let raise = json!({"execution_id": id, "action": "resume", "value": {"calls": 10}});
+    let refused = client.call("control_execution", raise);
+    assert_eq!(refused["structuredContent"]["error"]["code"], "PERSON_REQUIRED", "{refused}");
+    let done = printed(&workspace, &["control", &id, "resume", "{\"calls\": 10}"]);
+    assert_eq!(done["status"], "completed", "{done:#}");
+
+    let content = content.replace("human_only: true", "human_only: true, on_limit: fail");
+    let failed = client.call("dipeo_run", json!({"content": content}))["structuredContent"].clone();
+    let id = failed["execution_id"].as_str().expect("an id").to_owned();
     let raise = json!({"execution_id": id, "action": "resume", "value": {"calls": 10}});
     let refused = client.call("control_execution", raise);
     assert_eq!(refused["structuredContent"]["error"]["code"], "PERSON_REQUIRED", "{refused}");

@@ -1,23 +1,33 @@
-//! Eight clients start, answer, abort and look at the same executions through two processes on one database, and
-//! a checker looks for anomalies in what they saw. `DIPEO_TEST_CASES` sets how many operations there are.
+//! Eight clients start, answer, pause, resume, abort and look at the same executions through two processes on one
+//! database, and a checker looks for anomalies in what they saw. `DIPEO_TEST_CASES` sets how many operations there
+//! are; the history of an execution is checked and dropped once nobody reaches for it any more, so memory does not
+//! grow with them. `DIPEO_TEST_CASES=1000000 cargo test --release --test it eight_clients -- --nocapture`
 
 mod history;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use dipeo::clock::{Clock, SystemClock};
 use dipeo::config::Environment;
 use dipeo::engine::Status;
+use dipeo::handlers::App;
 use dipeo::ids::ExecutionId;
+use dipeo::nodes::PauseReason;
 use serde_json::{Value, json};
 
-use self::history::{Op, What, anomalies};
-use crate::harness::{self, Workspace};
+use self::history::{Op, What, anomalies, has_ended};
+use crate::harness;
 use crate::mcp_client::{HttpServer, LibraryClient};
 
 const CLIENTS: u64 = 8;
 /// Executions that clients reach for: few enough that they meet.
 const SHARED_MAX: usize = 12;
+/// Idempotency keys of which it is remembered what they gave.
+const KEYS_MAX: usize = 1_000;
+/// Anomalies that are told.
+const SHOWN_MAX: usize = 20;
 
 const ASKS: &str = r#"
 version: light
@@ -32,13 +42,25 @@ connections:
 - {from: ask, to: end}
 "#;
 
+/// An execution, and what was seen of it.
+struct Execution {
+    id: String,
+    history: Mutex<Vec<Op>>,
+}
+
 /// What all clients share.
-#[derive(Default)]
 struct Shared {
+    app: Arc<App>,
     time: AtomicU64,
     left: AtomicU64,
-    ids: Mutex<Vec<String>>,
-    history: Mutex<Vec<Op>>,
+    /// What they reach for, the newest last.
+    window: Mutex<VecDeque<Arc<Execution>>>,
+    /// What nobody reaches for any more, to be checked.
+    retired: Mutex<VecDeque<Arc<Execution>>>,
+    /// What each idempotency key gave.
+    keys: Mutex<BTreeMap<u64, String>>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+    found: Mutex<Vec<String>>,
 }
 
 impl Shared {
@@ -46,13 +68,85 @@ impl Shared {
         self.time.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn note(&self, begun: u64, what: What) {
-        let op = Op { begun, ended: self.now(), what };
-        self.history.lock().expect("sound").push(op);
-    }
-
     fn took_one(&self) -> bool {
         self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok()
+    }
+
+    fn count(&self, what: &'static str) {
+        *self.counts.lock().expect("sound").entry(what).or_default() += 1;
+    }
+
+    fn note(&self, execution: &Execution, begun: u64, what: What) {
+        self.count(match &what {
+            What::Seen { .. } => "seen",
+            What::Answered { .. } => "answered",
+            What::Aborted => "aborted",
+            What::Paused => "paused",
+            What::Resumed => "resumed",
+            What::Refused => "refused",
+            What::Final { .. } => "checked",
+        });
+        let op = Op { begun, ended: self.now(), what };
+        execution.history.lock().expect("sound").push(op);
+    }
+
+    fn found(&self, what: String) {
+        self.found.lock().expect("sound").push(what);
+    }
+
+    /// A client was given this execution.
+    fn share(&self, id: String) {
+        let mut window = self.window.lock().expect("sound");
+        if window.iter().any(|it| it.id == id) {
+            return;
+        }
+        window.push_back(Arc::new(Execution { id, history: Mutex::default() }));
+        if window.len() > SHARED_MAX {
+            self.retired.lock().expect("sound").extend(window.pop_front());
+        }
+    }
+
+    /// An idempotency key gave this execution.
+    fn note_key(&self, key: u64, id: &str) {
+        let mut keys = self.keys.lock().expect("sound");
+        let first = keys.entry(key).or_insert_with(|| id.to_owned());
+        if first != id {
+            self.found(format!("the key {key} gave two executions: {first} and {id}"));
+        }
+        // They count down.
+        while keys.len() > KEYS_MAX {
+            keys.pop_last();
+        }
+    }
+
+    /// Reads from the log how an execution stands; `None` while something is still on its way.
+    fn end_of(&self, execution: &Execution) -> Option<What> {
+        let store = self.app.store().expect("opened");
+        let id = ExecutionId::parse(&execution.id).expect("an id");
+        let head = store.head(&id).expect("reads").expect("stored");
+        if !head.status.has_ended() && head.status != Status::Paused {
+            return None;
+        }
+        let rows = store.transitions(&id, 0, None).expect("reads");
+        let answers = rows.iter().filter(|it| it.phase == "interactive_response").map(|it| {
+            let payload: Value = serde_json::from_str(&it.payload).expect("JSON");
+            payload["value"].as_str().expect("text").to_owned()
+        });
+        Some(What::Final {
+            status: head.status.name().to_owned(),
+            is_held: head.pause_reason.as_deref() == Some(PauseReason::Operator.name()),
+            answers: answers.collect(),
+        })
+    }
+
+    /// Checks what was seen of an execution that nobody reaches for any more.
+    fn check(&self, execution: &Execution, end: What) {
+        self.note(execution, self.now(), end);
+        let history = execution.history.lock().expect("sound");
+        let found = anomalies(&history);
+        if !found.is_empty() {
+            self.found(format!("{}: {}\n{history:#?}", execution.id, found.join("; ")));
+        }
     }
 }
 
@@ -72,75 +166,86 @@ impl Client {
 
     async fn work(mut self) {
         while self.shared.took_one() {
-            let id = {
-                let n = self.roll(SHARED_MAX as u64);
-                let ids = self.shared.ids.lock().expect("sound");
-                ids.len().checked_sub(1).map(|last| ids[last - usize::try_from(n).expect("small").min(last)].clone())
+            let execution = {
+                let n = usize::try_from(self.roll(SHARED_MAX as u64)).expect("small");
+                let window = self.shared.window.lock().expect("sound");
+                window.len().checked_sub(1).map(|last| Arc::clone(&window[last - n.min(last)]))
             };
-            match (self.roll(20), id) {
-                (0..2, _) | (_, None) => self.start().await,
-                (2..4, Some(id)) => self.answer(id).await,
-                (4, Some(id)) => self.abort(id).await,
-                (_, Some(id)) => self.look(id).await,
+            // Looking is cheap, and what others see of a request is what is to be found out.
+            match (self.roll(100), execution) {
+                (0..4, _) | (_, None) => self.start().await,
+                (4..7, Some(it)) => self.answer(&it).await,
+                (7, Some(it)) => self.control(&it, "abort", What::Aborted).await,
+                (8, Some(it)) => self.control(&it, "pause", What::Paused).await,
+                (9, Some(it)) => self.control(&it, "resume", What::Resumed).await,
+                (_, Some(it)) => self.look(&it).await,
             }
+            self.check_one().await;
         }
     }
 
     async fn start(&mut self) {
         // Several clients send the same key at about the same time.
-        let key = (self.roll(3) == 0).then(|| format!("key {}", self.shared.left.load(Ordering::SeqCst) / 40));
+        let key = (self.roll(3) == 0).then(|| self.shared.left.load(Ordering::SeqCst) / 100);
         let mut arguments = json!({"content": ASKS, "wait_seconds": 0});
         if let Some(key) = &key {
-            arguments["idempotency_key"] = key.as_str().into();
+            arguments["idempotency_key"] = format!("key {key}").into();
         }
-        let begun = self.shared.now();
         match self.call("dipeo_run", arguments).await {
             Ok(object) => {
                 let id = object["execution_id"].as_str().expect("an id").to_owned();
-                self.shared.note(begun, What::Started { id: id.clone(), key });
-                let mut ids = self.shared.ids.lock().expect("sound");
-                if !ids.contains(&id) {
-                    ids.push(id);
+                self.shared.count("started");
+                if let Some(key) = key {
+                    self.shared.note_key(key, &id);
                 }
+                self.shared.share(id);
             }
-            Err(error) => self.failed(begun, "", &error),
+            Err(error) => self.failed("a start", &error),
         }
     }
 
-    async fn look(&mut self, id: String) {
+    async fn look(&mut self, execution: &Execution) {
         let begun = self.shared.now();
-        match self.call("see_result", json!({"execution_id": id, "wait_seconds": 0})).await {
+        match self.call("see_result", json!({"execution_id": execution.id, "wait_seconds": 0})).await {
             Ok(object) => {
                 let status = object["status"].as_str().expect("a status").to_owned();
                 let done = object["progress"]["done"].as_u64();
-                self.shared.note(begun, What::Seen { id, status, done });
+                self.shared.note(execution, begun, What::Seen { status, done });
             }
-            Err(error) => self.failed(begun, &id, &error),
+            Err(error) => self.failed(&execution.id, &error),
         }
     }
 
-    async fn answer(&mut self, id: String) {
+    async fn answer(&mut self, execution: &Execution) {
         let value = format!("client {} at {}", self.name, self.shared.now());
-        let arguments = json!({"execution_id": id, "action": "answer", "value": value, "wait_seconds": 0});
         let begun = self.shared.now();
-        match self.call("control_execution", arguments).await {
-            Ok(_) => self.shared.note(begun, What::Answered { id, value }),
+        let answered = self.ask(execution, "answer", Some(&value)).await;
+        self.told(execution, begun, answered, What::Answered { value });
+    }
+
+    async fn control(&mut self, execution: &Execution, action: &str, done: What) {
+        let begun = self.shared.now();
+        let outcome = self.ask(execution, action, None).await;
+        self.told(execution, begun, outcome, done);
+    }
+
+    async fn ask(&self, execution: &Execution, action: &str, value: Option<&str>) -> Result<Value, Value> {
+        let mut arguments = json!({"execution_id": execution.id, "action": action, "wait_seconds": 0});
+        if let Some(value) = value {
+            arguments["value"] = value.into();
+        }
+        self.call("control_execution", arguments).await
+    }
+
+    fn told(&self, execution: &Execution, begun: u64, outcome: Result<Value, Value>, done: What) {
+        match outcome {
+            Ok(_) => self.shared.note(execution, begun, done),
             Err(error) => match error["code"].as_str() {
                 Some("ALREADY_ANSWERED" | "NOT_PAUSED" | "EXECUTION_ENDED") => {
-                    self.shared.note(begun, What::Refused { id });
+                    self.shared.note(execution, begun, What::Refused);
                 }
-                _ => self.failed(begun, &id, &error),
+                _ => self.failed(&execution.id, &error),
             },
-        }
-    }
-
-    async fn abort(&mut self, id: String) {
-        let begun = self.shared.now();
-        let arguments = json!({"execution_id": id, "action": "abort", "wait_seconds": 0});
-        match self.call("control_execution", arguments).await {
-            Ok(_) => self.shared.note(begun, What::Aborted { id }),
-            Err(error) if error["code"] == "EXECUTION_ENDED" => self.shared.note(begun, What::Refused { id }),
-            Err(error) => self.failed(begun, &id, &error),
         }
     }
 
@@ -152,51 +257,68 @@ impl Client {
         if result["isError"] == true && !is_execution { Err(content["error"].clone()) } else { Ok(content) }
     }
 
-    fn failed(&self, begun: u64, id: &str, error: &Value) {
-        let what = match error["code"].as_str() {
-            Some("EXECUTION_NOT_FOUND") => What::NotFound { id: id.to_owned() },
-            code => What::Failed { code: code.unwrap_or_default().to_owned(), message: error.to_string() },
-        };
-        self.shared.note(begun, what);
+    fn failed(&self, what: &str, error: &Value) {
+        self.shared.found(format!("{what}: an operation failed: {error}"));
     }
-}
 
-/// Reads from the log how everything ended.
-async fn note_ends(workspace: &Workspace, shared: &Shared) {
-    let app = workspace.app();
-    let store = app.store().expect("opened");
-    let ids = shared.ids.lock().expect("sound").clone();
-    for id in &ids {
-        let parsed = ExecutionId::parse(id).expect("an id");
-        // What was answered last may still be on its way; a looker that gives up finds it so.
-        for _ in 0..20 {
-            if store.status(&parsed).expect("reads").is_some_and(|it| it.has_ended() || it == Status::Paused) {
-                break;
-            }
-            harness::next_commit(&app).await;
+    /// Checks the execution that was retired first, unless somebody still does something with it.
+    async fn check_one(&self) {
+        let Some(execution) = self.shared.retired.lock().expect("sound").pop_front() else { return };
+        let end = if Arc::strong_count(&execution) == 1 { self.shared.end_of(&execution) } else { None };
+        match end {
+            Some(end) => self.check(&execution, end).await,
+            None => self.shared.retired.lock().expect("sound").push_back(execution),
         }
-        let status = store.status(&parsed).expect("reads").expect("stored").name().to_owned();
-        let rows = store.transitions(&parsed, 0, None).expect("reads");
-        let answers = rows.iter().filter(|it| it.phase == "interactive_response");
-        let answers = answers
-            .map(|it| {
-                serde_json::from_str::<Value>(&it.payload).expect("JSON")["value"].as_str().expect("text").to_owned()
-            })
-            .collect();
-        let begun = shared.now();
-        shared.note(begun, What::Final { id: id.clone(), status, answers });
+    }
+
+    /// Checks an execution, and ends what is left open, so that the servers can forget it.
+    async fn check(&self, execution: &Execution, end: What) {
+        let is_open = matches!(&end, What::Final { status, .. } if !has_ended(status));
+        self.shared.check(execution, end);
+        if is_open && let Err(error) = self.ask(execution, "abort", None).await {
+            self.failed(&execution.id, &error);
+        }
+    }
+
+    /// Checks all that is left, when nobody does anything any more.
+    async fn check_all(&self) {
+        let rest = std::mem::take(&mut *self.shared.window.lock().expect("sound"));
+        let retired = std::mem::take(&mut *self.shared.retired.lock().expect("sound"));
+        for execution in retired.into_iter().chain(rest) {
+            // What was answered last may still be on its way; a looker that gives up finds it so.
+            let mut end = self.shared.end_of(&execution);
+            for _ in 0..20 {
+                if end.is_some() {
+                    break;
+                }
+                harness::next_commit(&self.shared.app).await;
+                end = self.shared.end_of(&execution);
+            }
+            let stuck = || What::Final { status: "running".to_owned(), is_held: false, answers: Vec::new() };
+            self.check(&execution, end.unwrap_or_else(stuck)).await;
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_clients_of_two_processes_see_one_truth() {
     let n_operations =
-        Environment::of_process().get("DIPEO_TEST_CASES").and_then(|it| it.parse().ok()).unwrap_or(3_000);
+        Environment::of_process().get("DIPEO_TEST_CASES").and_then(|it| it.parse().ok()).unwrap_or(6_000);
     let workspace = harness::workspace();
     workspace.write("dipeo.toml", "[limits]\nrequests_per_minute = 1000000\n");
     let server = HttpServer::start(&workspace);
     let stdio = Arc::new(LibraryClient::stdio(&workspace).await);
-    let shared = Arc::new(Shared { left: AtomicU64::new(n_operations), ..Shared::default() });
+    let shared = Arc::new(Shared {
+        app: workspace.app(),
+        time: AtomicU64::new(0),
+        left: AtomicU64::new(n_operations),
+        window: Mutex::default(),
+        retired: Mutex::default(),
+        keys: Mutex::default(),
+        counts: Mutex::default(),
+        found: Mutex::default(),
+    });
+    let began = SystemClock.now();
     let mut clients = Vec::new();
     for name in 0..CLIENTS {
         let connection = if name % 2 == 0 { Arc::new(LibraryClient::http(&server).await) } else { Arc::clone(&stdio) };
@@ -206,17 +328,20 @@ async fn eight_clients_of_two_processes_see_one_truth() {
     for client in clients {
         client.await.expect("a client does not fail");
     }
-    note_ends(&workspace, &shared).await;
-    let history = shared.history.lock().expect("sound");
-    let count = |of: fn(&What) -> bool| history.iter().filter(|it| of(&it.what)).count();
-    let counts = [
-        ("started", count(|it| matches!(it, What::Started { .. }))),
-        ("seen", count(|it| matches!(it, What::Seen { .. }))),
-        ("answered", count(|it| matches!(it, What::Answered { .. }))),
-        ("refused", count(|it| matches!(it, What::Refused { .. }))),
-        ("aborted", count(|it| matches!(it, What::Aborted { .. }))),
-    ];
-    println!("{n_operations} operations: {counts:?}");
-    assert_eq!(anomalies(&history), Vec::<String>::new());
-    assert!(counts.iter().all(|it| it.1 > 0), "the clients never met: {counts:?}");
+    let last = Client { name: CLIENTS, connection: stdio, shared: Arc::clone(&shared), dice: 0 };
+    last.check_all().await;
+    let seconds = SystemClock.now().since_ms(began).max(1) as f64 / 1_000.0;
+    let counts = shared.counts.lock().expect("sound").clone();
+    println!(
+        "{n_operations} operations in {seconds:.0} s ({:.0}/s), the server used at most {} MB: {counts:?}",
+        n_operations as f64 / seconds,
+        server.peak_memory_bytes().unwrap_or(0) >> 20,
+    );
+    let mut found = shared.found.lock().expect("sound").clone();
+    let n_found = found.len();
+    found.truncate(SHOWN_MAX);
+    assert!(found.is_empty(), "{n_found} anomalies, such as\n{}", found.join("\n"));
+    for wanted in ["started", "seen", "answered", "refused", "aborted", "paused", "resumed", "checked"] {
+        assert!(counts.contains_key(wanted), "nobody ever {wanted}: {counts:?}");
+    }
 }

@@ -159,7 +159,7 @@ impl Bench {
     async fn ask(&self, control: Control) -> Option<Result<(), Error>> {
         let (commands, _) = self.process.as_ref()?;
         let (reply, answer) = oneshot::channel();
-        commands.send(Command { control, by: "me".into(), is_by_model: false, reply }).await.ok()?;
+        commands.send(Command { control, by: "me".into(), is_by_model: false, request: None, reply }).await.ok()?;
         answer.await.ok()
     }
 
@@ -358,6 +358,15 @@ async fn crashed_at(bench: &mut Bench, phase: &str) {
     bench.crash().await;
 }
 
+/// Another process goes on from the log up to the first event that `is_last`.
+fn cut(bench: &mut Bench, is_last: impl Fn(&LogEntry) -> bool) {
+    let mut log = bench.journal.log.lock().expect("whole");
+    let end = log.iter().position(is_last).expect("it happened");
+    log.truncate(end + 1);
+    drop(log);
+    bench.take_over();
+}
+
 /// Waits until the run has ended by itself, and returns its log in short.
 async fn ended(bench: &mut Bench) -> Vec<String> {
     let (_commands, process) = bench.process.take().expect("it runs");
@@ -416,4 +425,41 @@ async fn a_deadline_passes_at_its_time_whoever_runs_the_execution_then() {
     bench.take_over();
     ended(&mut bench).await;
     assert_eq!(bench.state().outputs()["e"], json!("nobody"));
+}
+
+#[tokio::test]
+async fn a_node_whose_value_was_given_does_not_run_whoever_comes_to_complete_it() {
+    let diagram = "version: light\npersons:\n  P: {service: scripted}\nnodes:\n- {label: s, type: start}\n- {label: ask, type: user_response, prompt: 'Well?'}\n- {label: p, type: person_job, person: P, default_prompt: hi, max_iteration: 1, at_most_once: true}\n- {label: e, type: endpoint}\nconnections:\n- {from: s, to: ask}\n- {from: ask, to: p}\n- {from: p, to: e}\n";
+    let mut bench = Bench::new(diagram, 0);
+    bench.settle().await;
+    let by_hand = || Control::SetOutput { node: Some("p".into()), value: json!("by hand") };
+    for control in [Control::Pause, by_hand()] {
+        assert!(matches!(bench.ask(control).await, Some(Ok(()))));
+    }
+    assert_eq!(bench.finish().await.outputs()["e"], json!("by hand"));
+    // Its start was the last that became durable.
+    bench.crash().await;
+    cut(&mut bench, |it| it.node_id.as_deref() == Some("node_2") && it.event.phase() == "node_started");
+    assert_eq!(bench.finish().await.outputs()["e"], json!("by hand"));
+}
+
+#[tokio::test]
+async fn a_resume_that_names_nothing_repeats_nothing_that_must_not_be_repeated() {
+    let diagram = "version: light\npersons:\n  P: {service: scripted}\nnodes:\n- {label: s, type: start}\n- {label: p, type: person_job, person: P, default_prompt: hi, max_iteration: 1, at_most_once: true}\n- {label: e, type: endpoint}\nconnections:\n- {from: s, to: p}\n- {from: p, to: e}\n";
+    let mut bench = Bench::new(diagram, 0);
+    bench.settle().await;
+    bench.crash().await;
+    cut(&mut bench, |it| it.node_id.as_deref() == Some("node_1") && it.event.phase() == "node_started");
+    bench.settle().await;
+    assert_eq!(bench.state().pause_reason().map(|it| it.name()), Some("operator"));
+    let resume = |node: Option<&str>| Control::Resume { node: node.map(str::to_owned), value: Value::Null };
+    // It may have been asked before anybody knew of this.
+    let refused = bench.ask(resume(None)).await.expect("it runs").expect_err("it names nothing");
+    assert_eq!((refused.code(), refused.message().contains("`p` waits for a decision")), ("INVALID_INPUT", true));
+    for (name, code) in [("node_1:1.2", "NOT_PAUSED"), ("node_1:2", "NOT_PAUSED")] {
+        let refused = bench.ask(resume(Some(name))).await.expect("it runs").expect_err("nothing asks that");
+        assert_eq!(refused.code(), code, "{name}");
+    }
+    assert!(matches!(bench.ask(resume(Some("node_1:1.1"))).await, Some(Ok(()))));
+    assert_eq!(ended(&mut bench).await, ["start 1", "interactive_prompt", "control", "start 2", "done 2"]);
 }

@@ -10,6 +10,7 @@ use dipeo::engine::state::ExecutionState;
 use dipeo::handlers::control_execution::{self, control_execution};
 use dipeo::handlers::fetch::{self, fetch};
 use dipeo::handlers::fork_execution::{Extras, Request, fork_execution};
+use dipeo::handlers::replay_execution::{self, replay_execution};
 use dipeo::handlers::run_diagram::Waiting;
 use dipeo::ids::ExecutionId;
 use serde_json::json;
@@ -314,4 +315,31 @@ impl Bench {
             fetch(&self.app, &self.caller, request).await.expect("readable");
         }
     }
+}
+
+/// What a fork took over was heard by another execution: a replay answers it from there, and the rest from the fork.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_of_a_fork_hears_what_was_heard_before_it_parted() {
+    let bench = Bench::new();
+    // A script would answer a replay as well; what these say comes from outside.
+    let chain = CHAIN.replace("service: scripted", "service: openai, model: gpt-x");
+    let ran = bench.run(&chain).await;
+    let edited = chain.replace("Three {{default}}", "Third {{default}}");
+    let first = Request { diagram: Some(edited), ..from(&ran.execution_id, "three") };
+    let forked = bench.fork(first).await.expect("it forks");
+    assert_eq!((forked.status.name(), bench.calls().as_str()), ("completed", "three"));
+    // A fork of the fork takes over what came from both.
+    let again = bench.fork(from(&forked.execution_id, "end")).await.expect("it forks");
+    assert_eq!((again.status.name(), bench.calls().as_str()), ("completed", ""));
+    for of in [&forked, &again] {
+        let request = replay_execution::Request { execution_id: of.execution_id.clone(), wait_seconds: None };
+        let extras = replay_execution::Extras { unbounded_wait: true, ..Default::default() };
+        let replayed = replay_execution(&bench.app, &bench.caller, request, extras, Waiting::default()).await;
+        let replayed = replayed.expect("everything is recorded");
+        assert_eq!((replayed.status.name(), bench.calls().as_str()), ("completed", ""), "{replayed:#?}");
+        assert_eq!(json!(replayed.outputs), json!(of.outputs));
+        assert!(replayed.repeats.is_some_and(|it| it.is_equal && it.execution_id == of.execution_id));
+    }
+    assert_ne!(json!(forked.outputs), json!(ran.outputs), "the edited prompt was heard");
+    bench.close().await;
 }

@@ -31,6 +31,19 @@ connections:
 - {from: rate, to: end}
 "#;
 
+const EACH: &str = r#"
+version: light
+persons:
+  Author: {service: openai, model: gpt-4o}
+nodes:
+- {label: start, type: start, custom_data: {items: [tea, ink]}}
+- {label: each, type: person_job, person: Author, batch: true, default_prompt: "About {{item}}", max_iteration: 1}
+- {label: end, type: endpoint}
+connections:
+- {from: start, to: each}
+- {from: each, to: end}
+"#;
+
 const APPROVAL: &str = r#"
 version: light
 nodes:
@@ -99,6 +112,37 @@ async fn a_caller_plays_every_person_of_a_diagram() {
             ("node_2", "user", "Rate this: Leaves"),
             ("node_2", "assistant", r#"{"score": 9}"#),
         ]
+    );
+}
+
+/// A client that is told to name the question may send its answer twice.
+#[tokio::test]
+async fn an_answer_that_names_its_question_is_not_taken_for_the_next_item() {
+    let workspace = workspace();
+    let client = LibraryClient::stdio(&workspace).await;
+    let call = async |tool: &str, arguments: Value| client.call(tool, arguments).await["structuredContent"].clone();
+    let asked = call("dipeo_run", json!({"content": EACH, "models": "caller"})).await;
+    let (id, first) = (asked["execution_id"].clone(), asked["waiting_for"][0].clone());
+    assert_eq!(first["prompt"], "About tea", "{asked:#}");
+    let name = text(&first["question"]);
+    assert!(text(&asked["next"]).contains(&format!("\"node\":\"{name}\"")), "{asked:#}");
+    let again = call("control_execution", answer(&id, name, json!("Green"))).await;
+    let second = &again["waiting_for"][0];
+    assert_eq!((&second["prompt"], second["question"] != first["question"]), (&json!("About ink"), true), "{again:#}");
+
+    let repeated = call("control_execution", answer(&id, name, json!("Green"))).await;
+    assert_eq!(repeated["error"]["code"], "ALREADY_ANSWERED", "{repeated:#}");
+    let still = call("see_result", json!({"execution_id": id})).await;
+    assert_eq!(&still["waiting_for"][0], second, "it waits for the answer to the second");
+    // Whoever names the node alone answers what it asks then.
+    let ended = call("control_execution", answer(&id, "each", json!("Black"))).await;
+    let said: Vec<&Value> =
+        ended["outputs"]["end"]["results"].as_array().expect("both").iter().map(|it| &it["output"]).collect();
+    assert_eq!(said, ["Green", "Black"], "{ended:#}");
+    let late = call("control_execution", answer(&id, name, json!("Green"))).await;
+    assert_eq!(
+        (&late["error"]["code"], &late["error"]["details"]["answer"]),
+        (&json!("ALREADY_ANSWERED"), &json!("Green"))
     );
 }
 

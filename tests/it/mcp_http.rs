@@ -69,6 +69,32 @@ async fn the_plain_routes_say_what_the_server_is_and_that_it_lives() {
 }
 
 #[tokio::test]
+async fn a_server_whose_database_takes_no_writes_is_not_ready_until_it_does_again() {
+    let workspace = workspace();
+    let server = HttpServer::start(&workspace);
+    let ready = async || {
+        let response = server.http(Method::GET, "/health/ready").send().await.expect("an answer");
+        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
+    };
+    let path = workspace.root().join(".dipeo/data/dipeo_state.db");
+    let other = rusqlite::Connection::open(path).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("its turn");
+    let (status, body) = ready().await;
+    assert_eq!((status, &body["status"]), (503, &json!("not_ready")), "{body}");
+    let checks = &body["checks"];
+    assert_eq!(
+        (&checks["database"], &checks["writer"], &checks["migrations"]),
+        (&json!("ok"), &json!("busy"), &json!("ok"))
+    );
+    let health = server.http(Method::GET, "/health").send().await.expect("an answer");
+    assert_eq!(health.status(), 200, "it lives all the same");
+    other.execute_batch("ROLLBACK").expect("given back");
+    while ready().await.0 != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_missing_route_names_the_closest_and_a_wrong_method_the_right_ones() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
@@ -120,12 +146,12 @@ fn a_server_that_others_could_reach_does_not_start_without_a_token() {
 }
 
 #[tokio::test]
-async fn with_a_token_every_route_but_one_asks_for_it() {
+async fn with_a_token_every_route_but_those_of_health_asks_for_it() {
     let workspace = workspace();
     let server = HttpServer::start_with(&workspace, &[], &[("DIPEO_TOKEN", "canary-token-123")]);
     for (verb, path) in ROUTES {
         let response = server.http(method(verb), path).send().await.expect("an answer");
-        if path == "/health/live" {
+        if path.starts_with("/health") {
             assert_eq!(response.status(), 200);
             continue;
         }

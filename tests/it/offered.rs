@@ -19,7 +19,7 @@ async fn a_read_only_server_reads_and_does_nothing_else() {
         }
         let server = HttpServer::start_with(&workspace, arguments, &[]);
         let listed = server.request("tools/list", json!({})).await;
-        assert_eq!(names(&listed), ["see_result", "compile_diagram", "search", "fetch"]);
+        assert_eq!(names(&listed), ["see_result", "control_execution", "compile_diagram", "search", "fetch"]);
         for tool in listed["result"]["tools"].as_array().expect("a list") {
             assert_eq!(tool["annotations"]["readOnlyHint"], true, "{tool}");
         }
@@ -32,6 +32,10 @@ async fn a_read_only_server_reads_and_does_nothing_else() {
             assert_eq!(result["isError"], true, "{tool}");
             assert!(result.to_string().contains("INSUFFICIENT_SCOPE"), "{tool}: {result}");
         }
+        // What is offered is no more than what may be done: it looks.
+        let looks = json!({"execution_id": format!("exec_{}", "0".repeat(32)), "action": "inspect"});
+        let looked = server.call("control_execution", looks).await;
+        assert!(looked.to_string().contains("EXECUTION_NOT_FOUND"), "{looked}");
         let read = server.request("resources/read", json!({"uri": "dipeo://diagrams/hello"})).await;
         assert!(read["result"]["contents"][0]["text"].as_str().is_some_and(|it| it.contains("Hello")), "{read}");
     }

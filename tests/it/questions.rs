@@ -381,6 +381,33 @@ async fn a_state_belongs_to_its_principal_and_who_answered_is_recorded_by_name()
     served.await.expect("no panic").expect("served");
 }
 
+/// No way leads a model around the person: neither a value instead of the run, nor one in a fork.
+#[test]
+fn a_model_gives_no_value_where_only_a_person_may_answer() {
+    let workspace = workspace();
+    let mut client = StdioClient::start(&workspace);
+    let asked = client.call("dipeo_run", json!({"content": asking(&[NAME, SHIP])}))["structuredContent"].clone();
+    let id = text(&asked["execution_id"]).to_owned();
+    let mut control = |action: &str, arguments: Value| {
+        let mut all = json!({"execution_id": id, "action": action});
+        all.as_object_mut().expect("an object").extend(arguments.as_object().expect("an object").clone());
+        client.call("control_execution", all)["structuredContent"].clone()
+    };
+    let paused = control("pause", json!({}));
+    assert_eq!(paused["pause_reason"], "operator", "{paused}");
+    let refusals = |shown: &Value| assert_eq!(shown["error"]["code"], "PERSON_REQUIRED", "{shown}");
+    refusals(&control("set_output", json!({"node": "q1", "value": true})));
+    control("set_breakpoints", json!({"value": ["q1"]}));
+    control("answer", json!({"node": "q0", "value": "Ann"}));
+    let held = control("resume", json!({}));
+    assert_eq!(held["pause_reason"], "breakpoint", "{held}");
+    refusals(&control("set_output", json!({"node": "q1", "value": true})));
+    refusals(&control("set_output", json!({"value": true})));
+    refusals(&control("fork", json!({"node": "q1", "value": {"output": true}})));
+    let done = printed(&workspace, &["control", &id, "set_output", "true", "--node", "q1"]);
+    assert_eq!((&done["status"], &done["outputs"]["end"]), (&json!("completed"), &json!(true)), "{done}");
+}
+
 #[test]
 fn a_question_of_a_child_is_asked_and_both_record_who_answered() {
     let workspace = workspace();

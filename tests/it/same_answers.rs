@@ -1,5 +1,6 @@
-//! One request through every surface: the command line, MCP on stdio, MCP over HTTP. The answer is the same
-//! JSON, because all of them call the same handler; of an execution a model is shown less, and nothing else.
+//! One request through every surface: the command line, MCP on stdio, MCP over HTTP, REST. The answer is the same
+//! JSON, because all of them call the same handler; of an execution a model is shown less, and nothing else. Programs
+//! that ask over REST are shown what the command line shows.
 
 use serde_json::{Value, json};
 
@@ -282,7 +283,7 @@ struct Surfaces {
     stdio: LibraryClient,
     http: LibraryClient,
     ended: String,
-    _server: HttpServer,
+    server: HttpServer,
 }
 
 impl Surfaces {
@@ -297,7 +298,7 @@ impl Surfaces {
         let (stdio, http) = (LibraryClient::stdio(&workspace).await, LibraryClient::http(&server).await);
         let ran = stdio.call("dipeo_run", json!({"diagram": "greeting"})).await;
         let ended = ran["structuredContent"]["execution_id"].as_str().expect("an id").to_owned();
-        Self { workspace, stdio, http, ended, _server: server }
+        Self { workspace, stdio, http, ended, server }
     }
 
     async fn compare(&self, typed: &str, tool: &str, arguments: Value, answers: Answers, pointer: &str, value: &str) {
@@ -306,7 +307,7 @@ impl Surfaces {
         let normalised = |it: Value| if answers == Answers::Equal { it } else { without_the_run(&it) };
         let at_terminal = normalised(self.terminal(&typed).await);
         let over_stdio = self.stdio.call(tool, arguments.clone()).await;
-        let over_http = self.http.call(tool, arguments).await;
+        let over_http = self.http.call(tool, arguments.clone()).await;
         assert_eq!(over_stdio["isError"], over_http["isError"], "{typed}");
         assert_eq!(at_terminal.pointer(pointer), Some(&json!(value)), "{typed}: {at_terminal:#}");
         for (surface, result) in [("stdio", over_stdio), ("HTTP", over_http)] {
@@ -314,6 +315,25 @@ impl Surfaces {
             let expected = as_a_model_reads(at_terminal.clone(), &answer);
             assert_eq!(answer, expected, "{typed}: {surface} and the command line differ");
         }
+        let (status, over_rest) = self.rest(tool, &arguments).await;
+        assert_eq!(status >= 400, at_terminal.get("error").is_some() && at_terminal.get("status").is_none(), "{typed}");
+        assert_eq!(normalised(over_rest), at_terminal, "{typed}: REST and the command line differ");
+    }
+
+    /// What REST answers, without the name of the request.
+    async fn rest(&self, tool: &str, arguments: &Value) -> (u16, Value) {
+        let (method, path, body) = as_rest(tool, arguments);
+        let mut request = self.server.http(method.parse().expect("a verb"), &path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("the server answers");
+        let status = response.status().as_u16();
+        let mut answer: Value = response.json().await.expect("JSON");
+        if let Some(error) = answer.get_mut("error").and_then(Value::as_object_mut) {
+            error.remove("request_id");
+        }
+        (status, answer)
     }
 
     /// What the command line prints with `--json`.
@@ -321,6 +341,51 @@ impl Surfaces {
         let mut command = tokio::process::Command::from(self.workspace.command());
         let output = command.args(typed.split(' ')).arg("--json").output().await.expect("the program runs");
         parsed(&String::from_utf8(output.stdout).expect("UTF-8"))
+    }
+}
+
+/// The call of a tool as a request of REST: verb, path, body.
+fn as_rest(tool: &str, arguments: &Value) -> (&'static str, String, Option<Value>) {
+    let text = |key: &str| arguments[key].as_str().unwrap_or_default();
+    let of_execution = |part: &str| format!("/api/v1/executions/{}{part}", text("execution_id"));
+    // The arguments under the names that REST has for them, without those that stand in the path.
+    let body = |names: &[(&str, &str)], in_path: &[&str]| {
+        let named = |(key, value): (&String, &Value)| {
+            let name = names.iter().find(|it| it.0 == key).map_or(key.as_str(), |it| it.1);
+            (!in_path.contains(&key.as_str())).then(|| (name.to_owned(), value.clone()))
+        };
+        arguments.as_object().into_iter().flatten().filter_map(named).collect::<serde_json::Map<_, _>>()
+    };
+    let waiting = |mut body: serde_json::Map<String, Value>| {
+        body.insert("wait".into(), 20.into());
+        Some(Value::Object(body))
+    };
+    match (tool, text("action")) {
+        ("dipeo_run", _) => {
+            let name = text("diagram").replace('/', "%2F");
+            let body = body(&[("input_data", "variables")], &["diagram"]);
+            ("POST", format!("/api/v1/diagrams/{name}/run"), waiting(body))
+        }
+        ("see_result", _) => {
+            let query: Vec<String> = body(&[], &["execution_id"])
+                .iter()
+                .map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"')))
+                .collect();
+            ("GET", of_execution(&format!("?{}", query.join("&"))), None)
+        }
+        ("control_execution", "replay") => ("POST", of_execution("/replay"), waiting(serde_json::Map::new())),
+        ("control_execution", "fork") => {
+            let mut body = body(&[], &["execution_id", "action", "value"]);
+            body.extend(arguments["value"].as_object().cloned().unwrap_or_default());
+            ("POST", of_execution("/fork"), waiting(body))
+        }
+        ("control_execution", "diff") => ("GET", of_execution(&format!("/diff/{}", text("value"))), None),
+        ("control_execution", _) => ("POST", of_execution("/control"), waiting(body(&[], &["execution_id"]))),
+        ("compile_diagram", _) if arguments.get("push_as").is_some() => {
+            let name = text("push_as").replace('/', "%2F");
+            ("PUT", format!("/api/v1/diagrams/{name}"), Some(Value::Object(body(&[], &["push_as"]))))
+        }
+        _ => ("POST", "/api/v1/compile".to_owned(), Some(arguments.clone())),
     }
 }
 

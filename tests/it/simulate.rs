@@ -7,6 +7,7 @@
 
 mod check;
 mod journal;
+mod people;
 mod random;
 mod scenario;
 mod sketch;
@@ -65,7 +66,7 @@ impl Tally {
             (&self.events, story.kept.log.len() as u64),
             (&self.effects, story.ledger.n_effects),
             (&self.repeated, story.ledger.n_repeated),
-            (&self.commands, story.n_commands),
+            (&self.commands, story.n_requests),
             (&self.simulated_ms, u64::try_from(story.lasted.as_millis()).unwrap_or(0)),
         ] {
             sum.fetch_add(more, Ordering::Relaxed);
@@ -229,7 +230,9 @@ fn a_seed_gives_the_same_log_whenever_it_is_played() {
 /// A simulation that finds nothing in a store that breaks its word proves nothing.
 #[test]
 fn a_store_that_breaks_its_word_is_found_out() {
-    for plant in [Plant::AcknowledgesWithoutKeeping, Plant::AcknowledgesEarly, Plant::ForgetsFencing] {
+    for plant in
+        [Plant::AcknowledgesWithoutKeeping, Plant::AcknowledgesEarly, Plant::ForgetsFencing, Plant::ForgetsRequests]
+    {
         let tally = try_seeds(0, SEEDS, plant, 1);
         assert!(tally.n_failed() > 0, "{plant:?} goes unnoticed: {}", tally.report(Duration::ZERO));
     }

@@ -111,17 +111,19 @@ impl Run {
     ) -> Option<Result<Vec<NodeIdx>, Error>> {
         let open = self.state.open_questions();
         if let Some(reference) = node {
-            let (idx, _) = self.state.find_round(reference)?;
-            let is_meant = open.iter().any(|(it, waiting)| *it == idx && waiting.question.budget.is_some());
-            return is_meant.then(|| self.waiting_node(node, |question| question.budget.is_some()).map(|it| vec![it]));
+            let named = self.state.find_named(reference)?;
+            let is_meant = open.iter().any(|(it, waiting)| *it == named.node && waiting.question.budget.is_some());
+            if !is_meant {
+                return value.map(|_| Err(nobody_waits()));
+            }
+            return Some(self.waiting_node(node, |question| question.budget.is_some()).map(|it| vec![it]));
         }
         let meant: Vec<NodeIdx> =
             open.iter().filter(|(_, it)| it.question.budget.is_some()).map(|(idx, _)| *idx).collect();
         let is_other = |it: &PauseReason| matches!(it, PauseReason::Operator | PauseReason::Breakpoint);
         let others = open.iter().any(|(_, it)| is_other(&it.question.reason));
         match (meant.is_empty(), value) {
-            (true, Some(_)) => Some(Err(Error::conflict("NOT_PAUSED", "nothing waits for a higher budget")
-                .hint("look at `waiting_for` in its result"))),
+            (true, Some(_)) => Some(Err(nobody_waits())),
             (true, None) => None,
             (false, None) if self.state.is_held || others => None,
             (false, _) => Some(Ok(meant)),
@@ -226,4 +228,9 @@ impl Run {
         self.account.pass_on();
         self.try_again("parent");
     }
+}
+
+/// The refusal of a budget that means nothing just now.
+fn nobody_waits() -> Error {
+    Error::conflict("NOT_PAUSED", "nothing waits for a higher budget").hint("look at `waiting_for` in its result")
 }

@@ -8,6 +8,7 @@ use super::operator::is_decided_by_operator;
 use super::{End, Run};
 use crate::compile::NodeIdx;
 use crate::engine::event::{ControlApplied, Event, ExecutionResumed, InteractiveResponse, Status};
+use crate::engine::state::Named;
 use crate::error::Error;
 use crate::nodes::Question;
 
@@ -18,6 +19,8 @@ pub struct Command {
     pub by: String,
     /// Whether a model asks: it may not answer for a person.
     pub is_by_model: bool,
+    /// The number under which it is stored: it is done in the same commit as what it does.
+    pub request: Option<i64>,
     /// Gets the outcome once it is durable.
     pub reply: oneshot::Sender<Result<(), Error>>,
 }
@@ -86,14 +89,16 @@ impl Run {
             Control::Step => self.step_once(&command.by),
             Control::SetBreakpoints { nodes } => self.set_breakpoints(&nodes, &command.by),
         };
+        if outcome.is_ok() {
+            self.record.carries_out(command.request);
+        }
         if self.ending.is_some() {
             // The end is not written yet, and nothing is acknowledged before it is.
             self.after_end.push((command.reply, outcome));
             return Ok(());
         }
-        if outcome.is_ok() {
-            self.flush_durably(false).await?;
-        }
+        // A refusal, too, may tell of what is not written yet.
+        self.flush_durably(false).await?;
         // Nobody listens any more when the caller went away; the action stands all the same.
         let _ = command.reply.send(outcome);
         Ok(())
@@ -130,8 +135,9 @@ impl Run {
         let map = value.as_object().filter(|it| !it.is_empty() && open.len() > 1)?;
         map.iter()
             .map(|(name, value)| {
-                let idx = self.state.find(name)?;
-                open.iter().any(|(open_idx, _)| *open_idx == idx).then(|| (idx, value.clone()))
+                let named = self.state.find_named(name)?;
+                let is_open = open.iter().any(|(idx, it)| *idx == named.node && named.means_waiting(it));
+                is_open.then(|| (named.node, value.clone()))
             })
             .collect()
     }
@@ -140,7 +146,8 @@ impl Run {
         self.check_asker(node, by)?;
         let question = self.question(node)?;
         if is_decided_by_operator(&question) {
-            return Err(self.not_waiting(node, &self.plan.nodes[node].label, None));
+            let named = Named { node, iteration: None, number: None };
+            return Err(self.not_waiting(named, &self.plan.nodes[node].label));
         }
         self.plan.nodes[node].node.check_answer(&question, value)
     }
@@ -228,20 +235,20 @@ impl Run {
                     .hint("name one with `node`")),
             };
         };
-        let Some((idx, round)) = self.state.find_round(reference) else {
+        let Some(named) = self.state.find_named(reference) else {
             return Err(Error::not_found("NODE_NOT_FOUND", format!("the diagram has no node `{reference}`"))
                 .hint(if open.is_empty() { "nothing waits".to_owned() } else { format!("waiting: {}", labels()) }));
         };
-        let waits_in = self.state.nodes[idx].waiting.as_ref().map(|it| it.iteration);
-        if open.contains(&idx) && round.is_none_or(|it| waits_in == Some(it)) {
-            return Ok(idx);
+        let waits_with = self.state.nodes[named.node].waiting.as_ref();
+        if open.contains(&named.node) && waits_with.is_some_and(|it| named.means_waiting(it)) {
+            return Ok(named.node);
         }
-        Err(self.not_waiting(idx, reference, round))
+        Err(self.not_waiting(named, reference))
     }
 
-    fn not_waiting(&self, idx: NodeIdx, reference: &str, round: Option<u32>) -> Error {
-        let node = &self.state.nodes[idx];
-        match node.answer_of(round) {
+    fn not_waiting(&self, named: Named, reference: &str) -> Error {
+        let node = &self.state.nodes[named.node];
+        match node.answer_to(Some(&named)) {
             Some(first) => Error::conflict("ALREADY_ANSWERED", format!("`{}` has been answered", node.outline.label))
                 .hint("the first valid answer wins")
                 .details(json!({"answer": first.value, "by": first.by})),

@@ -12,7 +12,7 @@ use super::restore::Point;
 use super::{Hearing, Recorded, Replay, Run, restore};
 use crate::clock::Timestamp;
 use crate::compile::Plan;
-use crate::diagram::Service;
+use crate::diagram::{Person, Service};
 use crate::engine::event::Event;
 use crate::engine::journal::Journal;
 use crate::engine::schedule::{Limits, Schedule};
@@ -24,6 +24,7 @@ use crate::nodes::budget::{Above, Account, Ledger};
 use crate::nodes::context::{CallCounter, History, Mode};
 use crate::nodes::memory::Message;
 use crate::nodes::ports::Ports;
+use crate::nodes::ports::models::TokenSink;
 
 /// Everything a run begins with.
 pub struct Launch {
@@ -40,14 +41,21 @@ pub struct Launch {
     pub recorded: Option<Recorded>,
     /// Who pays as well, for a child whose parent has a budget.
     pub above: Option<Above>,
-    /// Who hears what models say while they say it: node label and text.
+    /// Who hears what models say while they say it.
     pub on_token: Option<OnToken>,
     /// Somebody asked to pause or end it, so nothing starts before that command has come.
     pub awaits_order: bool,
 }
 
-/// Takes a piece of a reply of the node with this label; it must return at once.
-pub type OnToken = Arc<dyn Fn(&str, &str) + Send + Sync>;
+/// Makes a sink for one call of a person's model on behalf of a node.
+pub type OnToken = Arc<dyn Fn(&NodeOfCall, &Person) -> TokenSink + Send + Sync>;
+
+/// The node that a call is made for.
+#[derive(Clone, Debug)]
+pub struct NodeOfCall {
+    pub id: Arc<str>,
+    pub label: Arc<str>,
+}
 
 /// One row of the log, read.
 #[derive(Clone, Debug)]

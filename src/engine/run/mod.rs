@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::Finished;
 pub use self::command::{Command, Control};
 pub use self::inspect::{Inspection, inspect};
-pub use self::launch::{Launch, LogEntry, OnToken, RunOptions, Stopped};
+pub use self::launch::{Launch, LogEntry, NodeOfCall, OnToken, RunOptions, Stopped};
 use self::record::Recorder;
 pub use self::replay::Recorded;
 use self::replay::Replay;
@@ -136,11 +136,15 @@ struct Token {
 /// A node that has started and not completed.
 struct Live {
     iteration: u32,
+    /// How many node executions of the run had begun then, this one included.
+    began: u32,
     attempt: u32,
     /// How many of the attempts were made before the execution was opened again.
     earlier: u32,
     /// Attempts that failed since then. One that a crash interrupted did not, and takes nothing from `retry`.
     failures: u32,
+    /// Attempts that failed for want of budget: they called nobody.
+    unpaid: u32,
     stage: Stage,
     /// When the attempt may begin, of one that is repeated after a pause.
     due: Option<Timestamp>,
@@ -157,12 +161,14 @@ struct Live {
 }
 
 impl Live {
-    fn new(iteration: u32, stage: Stage, inputs: Inputs, sources: BTreeMap<String, String>) -> Self {
+    fn new(iteration: u32, began: u32, stage: Stage, inputs: Inputs, sources: BTreeMap<String, String>) -> Self {
         Self {
             iteration,
+            began,
             attempt: 1,
             earlier: 0,
             failures: 0,
+            unpaid: 0,
             stage,
             due: None,
             inputs,
@@ -261,17 +267,14 @@ impl Run {
     /// Handles completions one at a time, in the order they arrived.
     async fn handle_finished(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Error> {
         let mut handled = 0;
-        while let Some(finished) = self.next_finished()? {
+        // Once its end is decided, by whomever, nothing that completes decides otherwise.
+        while self.ending.is_none()
+            && let Some(finished) = self.next_finished()?
+        {
             self.take_up(finished)?;
-            if self.ending.is_some() {
-                return Ok(());
-            }
             handled += 1;
-            if handled % TURN == 0 {
+            if self.ending.is_none() && handled % TURN == 0 {
                 self.take_turn(commands).await?;
-                if self.ending.is_some() {
-                    return Ok(());
-                }
             }
         }
         Ok(())

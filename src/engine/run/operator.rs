@@ -3,14 +3,16 @@
 
 use serde_json::Value;
 
+use super::attempt::{Finished, Work};
 use super::command::Asker;
 use super::{End, Run, Stage};
 use crate::compile::NodeIdx;
 use crate::diagram::NodeKind;
 use crate::engine::event::{ControlApplied, Event, Status};
 use crate::engine::schedule::Input;
+use crate::engine::state::Named;
 use crate::error::Error;
-use crate::nodes::{Output, PauseReason, Published, Question};
+use crate::nodes::{Outcome, Output, PauseReason, Published, Question};
 
 impl Run {
     /// Lets nothing new start; what runs goes on. The execution is paused once nothing does.
@@ -38,16 +40,38 @@ impl Run {
         if self.goes_on(node) {
             return Ok(());
         }
+        if node.is_none() {
+            return Err(self.undecided());
+        }
         self.decide(node, None, by)
+    }
+
+    /// The refusal of a `resume` that names nothing where only a decision is left: whoever asked may not have known of
+    /// it, and the effect it is about would be repeated unasked.
+    fn undecided(&self) -> Error {
+        match self.waiting_node(None, is_decided_by_operator) {
+            Ok(node) => {
+                let label = &self.plan.nodes[node].label;
+                Error::invalid(
+                    "INVALID_INPUT",
+                    format!("`{label}` waits for a decision, and the request names no node"),
+                )
+                .hint("look at `waiting_for` in its result, then name the node")
+            }
+            Err(error) => error,
+        }
     }
 
     /// Whether the run, or the node that is meant, needs nobody to go on.
     fn goes_on(&self, node: Option<&str>) -> bool {
-        let is_waiting = |it: NodeIdx| self.state.is_asking(it) || self.is_lost(it);
+        let is_waiting = |it: Named| {
+            let asks = self.state.nodes[it.node].waiting.as_ref().filter(|waiting| waiting.answer.is_none());
+            asks.map_or(self.is_lost(it.node), |waiting| !it.is_of_earlier_round(waiting))
+        };
         self.state.status == Status::Running
             && match node {
                 None => !self.state.open_questions().iter().any(|(_, it)| is_decided_by_operator(&it.question)),
-                Some(reference) => self.state.find_round(reference).is_some_and(|(it, _)| !is_waiting(it)),
+                Some(reference) => self.state.find_named(reference).is_some_and(|it| !is_waiting(it)),
             }
     }
 
@@ -141,6 +165,12 @@ impl Run {
         }
         let output = self.given(node, value);
         self.complete(node, output)
+    }
+
+    /// The value that an operator gave `node` before this round began, whichever process comes to run it.
+    pub(super) fn given_before(&self, node: NodeIdx, work: &Work) -> Option<Finished> {
+        let value = self.state.nodes[node].given.clone().filter(|_| matches!(work, Work::Run))?;
+        Some(Finished { node, result: Ok(Outcome::Done(self.given(node, value))) })
     }
 
     /// What a live node gives back when its value is `value`: a condition passes its input on.

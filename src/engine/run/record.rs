@@ -28,6 +28,8 @@ pub(super) struct Recorder {
     transitions: Vec<Transition>,
     messages: Vec<Message>,
     recordings: Vec<Recording>,
+    /// Stored requests that the events of the next batch carry out.
+    carried_out: Vec<i64>,
     /// Batches on their way to the disk.
     pub(super) commits: FuturesUnordered<BoxFuture<'static, Commit>>,
     durable: Arc<Mutex<Durable>>,
@@ -43,6 +45,7 @@ impl Recorder {
             transitions: Vec::new(),
             messages: Vec::new(),
             recordings: Vec::new(),
+            carried_out: Vec::new(),
             commits: FuturesUnordered::new(),
             durable: Arc::new(Mutex::new(Durable { seq: last_seq, waiting: Vec::new() })),
         }
@@ -63,6 +66,11 @@ impl Recorder {
     /// Adds what a node heard from outside to the next batch.
     pub(super) fn add_recordings(&mut self, recordings: impl Iterator<Item = Recording>) {
         self.recordings.extend(recordings);
+    }
+
+    /// A stored request is done with the next batch.
+    pub(super) fn carries_out(&mut self, request: Option<i64>) {
+        self.carried_out.extend(request);
     }
 
     pub(super) fn seq(&self) -> u64 {
@@ -154,6 +162,7 @@ impl Run {
             transitions: std::mem::take(&mut self.record.transitions),
             messages: std::mem::take(&mut self.record.messages),
             recordings: std::mem::take(&mut self.record.recordings),
+            carried_out: std::mem::take(&mut self.record.carried_out),
             summary: Summary {
                 status: self.state.status,
                 pause_reason: self.state.pause_reason(),

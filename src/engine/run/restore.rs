@@ -13,7 +13,7 @@ use super::{Live, LogEntry, Run, Stage};
 use crate::clock::Timestamp;
 use crate::compile::NodeIdx;
 use crate::engine::event::{
-    Event, ExecutionResumed, InteractivePrompt, NodeCompleted, NodeStarted, Status, StoredOutput,
+    Event, ExecutionResumed, InteractivePrompt, NodeCompleted, NodeError, NodeStarted, Status, StoredOutput,
 };
 use crate::engine::fork::BY_FORK;
 use crate::engine::schedule::Input;
@@ -87,7 +87,8 @@ fn replay_of_node(run: &mut Run, node: NodeIdx, event: &Event, at: Timestamp, ca
             }
         }
         Event::NodeCompleted(it) => {
-            count_calls(it.attempt, &it.meta, calls);
+            let unpaid = run.live.get(&node).map_or(0, |it| it.unpaid);
+            count_calls(it.attempt.saturating_sub(unpaid), &it.meta, calls);
             replay_completion(run, node, it);
         }
         Event::InteractivePrompt(it) if is_before_start(run, node, it) => {
@@ -109,15 +110,16 @@ fn replay_of_node(run: &mut Run, node: NodeIdx, event: &Event, at: Timestamp, ca
             run.publish(node, it.iteration, &stored, Published::Error);
             run.schedule.restore_done(node, Published::Error);
         }
-        Event::NodeError(_) => replay_failure(run, node),
+        Event::NodeError(it) => replay_failure(run, node, it),
         _ => {}
     }
 }
 
 /// A failure that ended the execution: should it be opened again, the node runs again, with the same inputs.
-fn replay_failure(run: &mut Run, node: NodeIdx) {
+fn replay_failure(run: &mut Run, node: NodeIdx, failure: &NodeError) {
     if let Some(live) = run.live.get_mut(&node) {
         live.stage = Stage::Failed;
+        live.unpaid += u32::from(failure.error["code"] == "BUDGET_EXCEEDED");
         live.items.retain(|it| it.error.is_none());
     }
 }
@@ -143,7 +145,7 @@ fn replay_start(run: &mut Run, node: NodeIdx, started: &NodeStarted) {
     let (inputs, sources) = run.take_inputs(&edges);
     let inputs = inputs.unwrap_or_else(|_| Inputs::default());
     Arc::make_mut(&mut run.history).started[node] = started.iteration;
-    let live = Live::new(started.iteration, Stage::Lost, inputs, sources);
+    let live = Live::new(started.iteration, run.schedule.n_started(), Stage::Lost, inputs, sources);
     run.live.insert(node, Live { attempt: started.attempt, ..live });
 }
 
@@ -209,8 +211,11 @@ impl Run {
         self.live.get(&node).is_some_and(|it| it.stage != Stage::Active) && !self.state.is_asking(node)
     }
 
+    /// In the order in which they had begun, so that what they publish comes in the order in which it would have.
     pub(super) fn lost_nodes(&self) -> Vec<NodeIdx> {
-        self.live.keys().copied().filter(|it| self.is_lost(*it)).collect()
+        let mut lost: Vec<NodeIdx> = self.live.keys().copied().filter(|it| self.is_lost(*it)).collect();
+        lost.sort_by_key(|it| self.live[it].began);
+        lost
     }
 
     /// Takes up a lost node where it was.
@@ -243,7 +248,8 @@ impl Run {
     /// Whether what `node` does outside may have happened is for an operator to judge, when its attempt is lost.
     pub(super) fn must_not_repeat(&self, node: NodeIdx) -> bool {
         let plan_node = &self.plan.nodes[node];
-        plan_node.policy.at_most_once && plan_node.node.effect() == Effect::Outside && self.replay.is_none()
+        let has_effect = plan_node.node.effect() == Effect::Outside && self.state.nodes[node].given.is_none();
+        plan_node.policy.at_most_once && has_effect && self.replay.is_none()
     }
 
     fn repeat_or_ask(&mut self, node: NodeIdx) {

@@ -8,14 +8,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::attempt::{Attempt, Finished, TimedGate, Work};
-use super::{Live, Run, Stage};
+use super::{Live, NodeOfCall, Run, Stage};
 use crate::compile::{EdgeIdx, NodeIdx};
 use crate::engine::event::{Event, NodeStarted};
 use crate::error::Error;
 use crate::nodes::ports::Ports;
-use crate::nodes::ports::models::TokenSink;
+use crate::nodes::ports::models::Speech;
 use crate::nodes::report::Reports;
-use crate::nodes::{Effect, Inputs, Names, NodeContext, Outcome, content};
+use crate::nodes::{Effect, Inputs, Names, NodeContext, content};
 
 impl Run {
     /// Starts execution `iteration` of `node` with the tokens of `edges`.
@@ -26,9 +26,9 @@ impl Run {
             Ok(inputs) => (inputs, None),
             Err(problem) => (Inputs::default(), Some(problem)),
         };
-        self.live.insert(node, Live::new(iteration, Stage::Active, inputs, sources));
-        let given = self.state.nodes[node].given.clone();
-        if problem.is_none() && given.is_none() && self.holds(node) {
+        self.live.insert(node, Live::new(iteration, self.schedule.n_started(), Stage::Active, inputs, sources));
+        let is_given = self.state.nodes[node].given.is_some();
+        if problem.is_none() && !is_given && self.holds(node) {
             self.hold(node);
             return Ok(());
         }
@@ -39,13 +39,9 @@ impl Run {
             return Ok(());
         }
         self.note_start(node);
-        match (problem, given) {
-            (Some(problem), _) => self.finished.push_back(Finished { node, result: Err(problem) }),
-            (None, Some(value)) => {
-                let output = self.given(node, value);
-                self.finished.push_back(Finished { node, result: Ok(Outcome::Done(output)) });
-            }
-            (None, None) => self.attempt(node, Work::Run, None),
+        match problem {
+            Some(problem) => self.finished.push_back(Finished { node, result: Err(problem) }),
+            None => self.attempt(node, Work::Run, None),
         }
         Ok(())
     }
@@ -90,7 +86,8 @@ impl Run {
         if let Some(live) = self.live.get_mut(&node) {
             live.stage = Stage::Active;
         }
-        if let Some(finished) = self.mocked(node, &work).or_else(|| self.given_then(node, &work)) {
+        let instead = self.given_before(node, &work).or_else(|| self.mocked(node, &work));
+        if let Some(finished) = instead.or_else(|| self.given_then(node, &work)) {
             self.finished.push_back(finished);
             return;
         }
@@ -168,7 +165,7 @@ impl Run {
             history: Arc::clone(&self.history),
             calls: Arc::clone(&self.calls),
             notes: live.notes.clone(),
-            tokens: self.token_sink(node),
+            tokens: self.speech(node),
             reports: Reports::new(node, self.reports.speak.clone()),
             purse: self.purse(node),
             items_done: Arc::new(live.items.clone()),
@@ -179,9 +176,10 @@ impl Run {
     }
 
     /// Passes on what a model says for `node` to whoever watches.
-    fn token_sink(&self, node: NodeIdx) -> Option<TokenSink> {
+    fn speech(&self, node: NodeIdx) -> Option<Speech> {
         let on_token = self.on_token.clone()?;
-        let label = Arc::clone(&self.plan.nodes[node].label);
-        Some(TokenSink::new(move |text| on_token(&label, text)))
+        let plan_node = &self.plan.nodes[node];
+        let node = NodeOfCall { id: Arc::clone(&plan_node.id), label: Arc::clone(&plan_node.label) };
+        Some(Speech::new(move |person| on_token(&node, person)))
     }
 }

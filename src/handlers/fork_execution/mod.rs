@@ -32,7 +32,8 @@ use super::run_diagram::{Waiting, may_run};
 use super::surroundings::World;
 use super::{App, Caller, caller, inputs, present, wait};
 use crate::compile::report::{self, Report};
-use crate::compile::{Compiled, Plan, compile};
+use crate::compile::{Compiled, Plan};
+use crate::config::sha256;
 use crate::diagram::NodeKind;
 use crate::engine::event::{Event, ForkedFrom};
 use crate::engine::fork::{Round, kept};
@@ -42,7 +43,9 @@ use crate::error::Error;
 use crate::ids::ExecutionId;
 use crate::limits;
 use crate::nodes::Rights;
-use crate::store::{self, ExecutionRow, NewExecution, Parent, ParentRelation, Store, TransitionRow};
+use crate::store::{
+    self, Created, ExecutionRow, Idempotency, NewExecution, Parent, ParentRelation, Store, TransitionRow,
+};
 
 /// Which execution goes on from where, and what is different.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +88,8 @@ pub struct Extras {
     pub unbounded_wait: bool,
     /// The folder of the changed diagram's file.
     pub base_dir: Option<PathBuf>,
+    /// The same key within 24 h returns the first fork.
+    pub idempotency_key: Option<String>,
 }
 
 /// Makes the fork, durably, waits at most `wait_seconds` for its end or a pause and returns it as it is then.
@@ -94,7 +99,7 @@ pub struct Extras {
 /// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, `NODE_NOT_FOUND`, `INVALID_INPUT` for a node that did not run and
 /// for an edit that cannot be made, `FORK_MISMATCH` when the new diagram lacks a node that is taken over,
 /// `INVALID_DIAGRAM`, `DIAGRAM_NOT_ALLOWED`, `DIAGRAM_NOT_FOUND` when the text of the execution is not stored,
-/// `PERSON_REQUIRED` for a value that only a person may give.
+/// `PERSON_REQUIRED` for a value that only a person may give, `IDEMPOTENCY_CONFLICT`.
 pub async fn fork_execution(
     app: &App,
     caller: &Caller,
@@ -107,28 +112,35 @@ pub async fn fork_execution(
     let id = ExecutionId::parse(&request.execution_id)?;
     app.visible(caller, &id)?;
     let origin = Past::read(app.store()?, &id)?;
-    let row = prepared(app, caller, &origin, request, &extras)?;
-    let fork = row.execution_id.clone();
-    start(app, row, extras.background).await?;
+    let idempotency = extras.idempotency_key.clone().map(|key| {
+        // How long the caller waits is no part of what is asked for.
+        let asked = Request { wait_seconds: None, ..request.clone() };
+        Idempotency { key, request_hash: sha256(&format!("fork {}", serde_json::json!(asked))) }
+    });
+    let row = NewExecution { idempotency, ..prepared(app, caller, &origin, request, &extras)? };
+    let fork = start(app, row, extras.background).await?;
     if !extras.background {
         wait::until_settled(app, &fork, (!extras.unbounded_wait).then_some(limit), waiting).await?;
     }
     present::execution(app, &fork, &View::of(caller))
 }
 
-/// Writes the row and runs the execution from its log, as after a crash.
-async fn start(app: &App, row: NewExecution, in_background: bool) -> Result<(), Error> {
+/// Writes the row and runs the execution from its log, as after a crash. Returns its id, which is another one when
+/// the same request came before.
+async fn start(app: &App, row: NewExecution, in_background: bool) -> Result<ExecutionId, Error> {
     let supervisor = app.supervisor()?;
     if !in_background {
         supervisor.register().await?;
     }
     let execution_id = row.execution_id.clone();
-    app.store()?.create_execution(row).await?;
+    if let Created::Same(existing) = app.store()?.create_execution(row).await? {
+        return Ok(existing);
+    }
     if !in_background {
         let launch = launch::from_store(app.store()?, supervisor, &execution_id)?;
-        supervisor.start(execution_id, launch);
+        supervisor.start(execution_id.clone(), launch);
     }
-    Ok(())
+    Ok(execution_id)
 }
 
 /// The execution that is taken over, as stored.
@@ -208,8 +220,9 @@ fn prepared(app: &App, caller: &Caller, past: &Past, request: Request, extras: &
         idempotency: None,
         inherited: Vec::new(),
         in_background: extras.background,
+        is_held: false,
     };
-    let row = begin::new_row(supervisor, &beginning, &Event::ExecutionStarted(first), now);
+    let row = begin::new_row(supervisor, &beginning, &Event::ExecutionStarted(first), now)?;
     let copying = Copying { past, fork: &beginning.execution_id, names: &names, now };
     let (messages, ids) = copying.messages(store, &kept)?;
     let mut transitions = row.transitions;
@@ -237,7 +250,7 @@ fn compiled(
         read: Mutex::new(read),
         ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
     };
-    let compiled = compile(&text.source.text, text.format, &world);
+    let compiled = app.parsed.compile(&text.source.text, text.format, &world);
     options.texts = world.into_read();
     if let Some(plan) = &compiled.plan {
         options.breakpoints.retain(|it| plan.find(it).is_some());

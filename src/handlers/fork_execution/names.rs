@@ -45,6 +45,13 @@ pub(super) fn matched(past: &ExecutionState, plan: &Plan, kept: &Kept) -> Result
             Err(_) => {}
         }
     }
+    // What only begins again is left out where the new diagram has no place for it.
+    for round in &kept.begun {
+        let outline = past.node_idx(&round.node_id).map(|it| &past.nodes[it].outline);
+        if let Some(named) = outline.and_then(|old| found(plan, old).ok()) {
+            names.insert(round.node_id.clone(), named);
+        }
+    }
     if problems.is_empty() {
         return Ok(names);
     }

@@ -110,8 +110,13 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_767_323_045_678);
 
     fn pending() -> Pending {
-        let asked =
-            Asked { execution_id: "exec_1".into(), asking_id: "exec_2".into(), node_id: "node_1".into(), iteration: 3 };
+        let asked = Asked {
+            execution_id: "exec_1".into(),
+            asking_id: "exec_2".into(),
+            node_id: "node_1".into(),
+            iteration: 3,
+            number: 1,
+        };
         Pending::new(asked, 1, NOW)
     }
 

@@ -113,6 +113,22 @@ impl fmt::Debug for TokenSink {
     }
 }
 
+/// Gives each call of a person's model a sink of its own.
+#[derive(Clone)]
+pub struct Speech(Arc<dyn Fn(&Person) -> TokenSink + Send + Sync>);
+
+impl Speech {
+    /// Makes it of a function.
+    pub fn new(begin: impl Fn(&Person) -> TokenSink + Send + Sync + 'static) -> Self {
+        Self(Arc::new(begin))
+    }
+
+    /// A sink for one call.
+    pub fn of(&self, person: &Person) -> TokenSink {
+        (self.0)(person)
+    }
+}
+
 /// Bytes of images by their blob (the SHA-256 of a reference).
 #[derive(Clone, Default)]
 pub struct ImageBytes(HashMap<String, Arc<[u8]>>);

@@ -22,29 +22,93 @@ pub fn violations(sketch: &Sketch, story: &Story) -> Vec<String> {
     let mut wrong = story.violations.clone();
     wrong.extend(kept.misfits.clone());
     wrong.extend(order(&kept.log));
+    wrong.extend(requests(&kept.log));
+    wrong.extend(holds(sketch, story));
     wrong.extend(rounds(&kept.log));
     wrong.extend(fold(kept));
     wrong.extend(conversation(kept));
     wrong.extend(usage(kept, &story.ledger));
     wrong.extend(inputs(&kept.log, &story.ledger));
-    if !story.lives.contains(&Life::Released) {
+    // A process that stops holds what would start, and a reopening forgets how it ended: neither is in the log.
+    if !story.lives.contains(&Life::Released) && kept.n_reopenings == 0 {
         wrong.extend(Legality::of(sketch).check(&kept.log));
     }
     wrong
 }
 
-/// Numbers without a gap, one end, and nothing behind it.
+/// Numbers without a gap, one end, and nothing behind it unless somebody opens the execution again.
 fn order(log: &[LogEntry]) -> Vec<String> {
     let mut wrong = Vec::new();
     if let Some(gap) = log.iter().zip(1..).find(|(it, n)| it.seq != *n) {
         wrong.push(format!("seq {} stands where {} belongs", gap.0.seq, gap.1));
     }
-    let ends = log.iter().filter(|it| closing(&it.event).is_some()).count();
-    let is_last = log.last().is_some_and(|it| closing(&it.event).is_some());
-    if ends != 1 || !is_last {
-        wrong.push(format!("{ends} events end the execution, and the last event does: {is_last}"));
+    let mut ends = log.iter().enumerate().filter(|(_, it)| closing(&it.event).is_some()).map(|(at, _)| at);
+    let last = ends.next_back();
+    if last != log.len().checked_sub(1) {
+        wrong.push(format!("the last end is event {last:?} of {}", log.len()));
+    }
+    for end in ends {
+        let opens = |it: &LogEntry| matches!(&it.event, Event::Control(control) if control.action == "resume");
+        if !log.get(end + 1).is_some_and(opens) {
+            wrong.push(format!("the execution goes on after its end, event {end}, and nobody opened it again"));
+        }
     }
     wrong
+}
+
+/// What was asked for once happens once.
+fn requests(log: &[LogEntry]) -> Vec<String> {
+    let mut n_done: BTreeMap<&str, u32> = BTreeMap::new();
+    for entry in log {
+        let by = match &entry.event {
+            Event::Control(it) => &it.by,
+            Event::InteractiveResponse(it) => &it.by,
+            _ => continue,
+        };
+        // A parent, a clock and a budget answer as well.
+        if by.starts_with("somebody") {
+            *n_done.entry(by).or_default() += 1;
+        }
+    }
+    let twice = n_done.into_iter().filter(|(_, n)| *n > 1);
+    twice.map(|(by, n)| format!("what `{by}` asked for was done {n} times")).collect()
+}
+
+/// While an operator holds the execution no round begins but what somebody lets go at that moment; and none begins
+/// behind a breakpoint but what is let go, or what has its value already.
+fn holds(sketch: &Sketch, story: &Story) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut state = ExecutionState::new();
+    // The control whose consequences stand directly behind it, and whether the execution was held then.
+    let mut control = None;
+    for entry in &story.kept.log {
+        let node = entry.node_id.as_deref().and_then(|it| state.node_idx(it));
+        match (&entry.event, node) {
+            (Event::Control(it), _) => control = Some((it.action.as_str(), state.is_held)),
+            (Event::NodeStarted(it), Some(idx)) if state.nodes[idx].started < it.iteration => {
+                let is_let_go = control.is_some_and(|(action, _)| action != "pause");
+                if state.is_held && !is_let_go {
+                    wrong.push(format!("{idx}:{} starts while the execution is held", it.iteration));
+                }
+                let was_held = state.nodes[idx].waiting.as_ref().is_some_and(|wait| wait.iteration == it.iteration);
+                let passes = was_held || control == Some(("step", true)) || state.nodes[idx].given.is_some();
+                if is_breakpoint(sketch, story, &state, idx) && !passes {
+                    wrong.push(format!("{idx}:{} starts where a breakpoint is", it.iteration));
+                }
+            }
+            (Event::NodeStarted(_) | Event::ExecutionResumed(_) | Event::InteractivePrompt(_), _) => {}
+            _ => control = None,
+        }
+        state.apply(&entry.event, node, entry.at);
+    }
+    wrong
+}
+
+fn is_breakpoint(sketch: &Sketch, story: &Story, state: &ExecutionState, idx: usize) -> bool {
+    match &state.breakpoints {
+        Some(set) => set.contains(&state.nodes[idx].outline.id),
+        None => story.breakpoints.iter().any(|it| **it == *sketch.plan.nodes[idx].label),
+    }
 }
 
 fn closing(event: &Event) -> Option<&Closing> {
@@ -60,9 +124,19 @@ fn rounds(log: &[LogEntry]) -> Vec<String> {
     let mut over = BTreeSet::new();
     let mut attempts: BTreeMap<Round, u32> = BTreeMap::new();
     let mut last: BTreeMap<String, u32> = BTreeMap::new();
+    let mut failed: Vec<Round> = Vec::new();
     for entry in log {
         let node = entry.node_id.clone().unwrap_or_default();
         match &entry.event {
+            // Behind an end: what had failed may be done again.
+            Event::ExecutionResumed(_) => {
+                for round in failed.drain(..) {
+                    over.remove(&round);
+                }
+            }
+            Event::NodeError(it) if over.insert((node.clone(), it.iteration)) => {
+                failed.extend((!it.handled).then(|| (node.clone(), it.iteration)));
+            }
             Event::NodeStarted(it) => {
                 let round = (node.clone(), it.iteration);
                 let before = attempts.insert(round.clone(), it.attempt);
@@ -78,7 +152,7 @@ fn rounds(log: &[LogEntry]) -> Vec<String> {
             Event::NodeCompleted(it) if !over.insert((node.clone(), it.iteration)) => {
                 wrong.push(format!("{node}:{} completes twice", it.iteration));
             }
-            Event::NodeError(it) if !over.insert((node.clone(), it.iteration)) => {
+            Event::NodeError(it) => {
                 wrong.push(format!("{node}:{} fails after its end", it.iteration));
             }
             _ => {}
@@ -242,9 +316,25 @@ impl<'a> Legality<'a> {
     fn check(mut self, log: &[LogEntry]) -> Vec<String> {
         self.step(Input::Started);
         let mut begun: BTreeSet<(NodeIdx, u32)> = BTreeSet::new();
+        let mut is_held = false;
         for entry in log {
             let node = entry.node_id.as_deref().and_then(|it| self.sketch.plan.find(it));
             match (&entry.event, node) {
+                (Event::Control(it), node) => match (it.action.as_str(), node) {
+                    ("pause", _) => {
+                        is_held = true;
+                        self.step(Input::Hold);
+                    }
+                    ("resume", None) => {
+                        is_held = false;
+                        self.step(Input::Release);
+                    }
+                    ("step", _) if is_held => self.step(Input::Once { only: None }),
+                    ("set_output", Some(node)) if it.value.is_some() && self.schedule.ready().contains(&node) => {
+                        self.step(Input::Once { only: Some(node) });
+                    }
+                    _ => {}
+                },
                 (Event::NodeStarted(it), Some(node)) if begun.insert((node, it.iteration)) => {
                     self.starts(node, it.iteration);
                 }
@@ -285,8 +375,9 @@ impl<'a> Legality<'a> {
     }
 
     fn ends(&mut self, event: &Event) {
-        let Some(ending) = &self.ending else {
-            if matches!(event, Event::ExecutionCompleted(_)) {
+        let is_by_somebody = closing(event).is_some_and(|it| it.by.is_some());
+        let Some(ending) = self.ending.as_ref().filter(|_| !is_by_somebody) else {
+            if matches!(event, Event::ExecutionCompleted(_)) && !is_by_somebody {
                 self.wrong.push("it completed, and the schedule has more to do".to_owned());
             }
             return;

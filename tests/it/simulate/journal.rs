@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dipeo::engine::event::{Event, Status};
-use dipeo::engine::run::LogEntry;
+use dipeo::clock::Timestamp;
+use dipeo::engine::event::{ControlApplied, Event, ExecutionResumed, Status};
+use dipeo::engine::run::{Control, LogEntry};
 use dipeo::engine::state::{ExecutionState, WaitingNode};
 use dipeo::engine::{Batch, Journal, Projection, Summary, Ticket, Transition};
 use dipeo::error::Error;
@@ -21,6 +22,9 @@ use super::random::Random;
 /// A node and its round.
 pub type Round = (String, u32);
 
+/// What came of a batch.
+type Outcome = Result<(), Error>;
+
 /// How the journal breaks its word, for tests of the tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plant {
@@ -32,6 +36,16 @@ pub enum Plant {
     AcknowledgesEarly,
     /// The owner is not looked at.
     ForgetsFencing,
+    /// What was asked for is still to be done when it has been carried out.
+    ForgetsRequests,
+}
+
+/// What somebody asked for, as it is stored until it is done.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub id: i64,
+    pub control: Control,
+    pub by: String,
 }
 
 /// How long things take here, and how often they fail.
@@ -58,9 +72,14 @@ struct Inner {
 }
 
 struct Queued {
-    batch: Batch,
+    work: Work,
     durable_at: Instant,
-    producer: oneshot::Sender<Result<(), Error>>,
+}
+
+enum Work {
+    Batch(Box<Batch>, oneshot::Sender<Result<(), Error>>),
+    /// A request has its answer, says this owner.
+    Finish(i64, Arc<str>),
 }
 
 struct Acknowledgement {
@@ -92,6 +111,18 @@ pub struct Kept {
     pub n_commits: u64,
     /// Batches that did not fit behind the log.
     pub misfits: Vec<String>,
+    /// What was asked for and is not done, the oldest first.
+    pub requests: Vec<Request>,
+    /// How often something was asked for.
+    pub n_requests: i64,
+    /// Rounds whose value an operator gave before they began.
+    pub given: BTreeSet<Round>,
+    /// Rounds whose failure ended the execution.
+    pub failed: BTreeSet<Round>,
+    /// Items of batches that failed.
+    failed_items: BTreeSet<(Round, usize)>,
+    /// How often it was opened again after its end.
+    pub n_reopenings: u32,
 }
 
 impl SimulatedJournal {
@@ -139,11 +170,11 @@ impl SimulatedJournal {
         let mut has_moved = false;
         while inner.queue.front().is_some_and(|it| it.durable_at <= now) {
             let queued = inner.queue.pop_front().expect("just seen");
-            let outcome = inner.commit(queued.batch);
+            has_moved = true;
+            let Some((producer, outcome)) = inner.commit(queued.work) else { continue };
             let at = now + Duration::from_millis(inner.random.pick(&[0, 0, 0, 1, 3, 20]));
             let at = inner.unacknowledged.back().map_or(at, |it| it.at.max(at));
-            inner.unacknowledged.push_back(Acknowledgement { at, producer: queued.producer, outcome });
-            has_moved = true;
+            inner.unacknowledged.push_back(Acknowledgement { at, producer, outcome });
         }
         while inner.unacknowledged.front().is_some_and(|it| it.at <= now) {
             let due = inner.unacknowledged.pop_front().expect("just seen");
@@ -164,7 +195,7 @@ impl SimulatedJournal {
         for _ in 0..n_kept {
             if let Some(queued) = inner.queue.pop_front() {
                 // Its producer is gone, whatever came of it.
-                drop(inner.commit(queued.batch));
+                drop(inner.commit(queued.work));
             }
         }
         inner.queue.clear();
@@ -172,7 +203,35 @@ impl SimulatedJournal {
 
     /// Whether batches are on their way.
     pub fn has_queued(&self) -> bool {
-        !self.inner().queue.is_empty()
+        self.inner().queue.iter().any(|it| matches!(it.work, Work::Batch(..)))
+    }
+
+    /// Stores a request and returns its number; `None` when the execution has ended.
+    pub fn ask(&self, control: Control, by: String) -> Option<i64> {
+        let kept = &mut self.inner().kept;
+        if kept.has_ended() {
+            return None;
+        }
+        kept.n_requests += 1;
+        kept.requests.push(Request { id: kept.n_requests, control, by });
+        Some(kept.n_requests)
+    }
+
+    /// Stores that a request has its answer, with what is written next.
+    pub fn finish(&self, id: i64, owner: &Arc<str>) {
+        self.inner().enqueue(Work::Finish(id, Arc::clone(owner)));
+    }
+
+    /// Opens an execution again that has ended; the first owner that comes goes on with it.
+    pub fn open_again(&self, by: &str, at: Timestamp) {
+        let mut inner = self.inner();
+        inner.owner = "nobody".into();
+        inner.kept.open_again(by, at);
+    }
+
+    /// Everything that is durable, when nobody needs it here any more.
+    pub fn take_kept(&self) -> Kept {
+        std::mem::take(&mut self.inner().kept)
     }
 }
 
@@ -183,34 +242,49 @@ impl Journal for SimulatedJournal {
             if is_full {
                 tokio::time::sleep(Duration::from_millis(7)).await;
             }
-            let (producer, ticket) = oneshot::channel();
-            self.inner().enqueue(batch, producer);
-            Ok(Ticket(ticket))
+            Ok(Ticket(self.inner().append(batch)))
         })
     }
 }
 
 impl Inner {
-    fn enqueue(&mut self, batch: Batch, producer: oneshot::Sender<Result<(), Error>>) {
+    fn append(&mut self, batch: Batch) -> oneshot::Receiver<Result<(), Error>> {
         self.n_appended += 1;
+        let (mut producer, ticket) = oneshot::channel();
         let is_planted = self.random.chance(10);
         if is_planted && self.plant == Plant::AcknowledgesWithoutKeeping && self.n_appended > 1 {
             drop(producer.send(Ok(())));
-            return;
+            return ticket;
         }
+        if is_planted && self.plant == Plant::AcknowledgesEarly {
+            drop(producer.send(Ok(())));
+            producer = oneshot::channel().0;
+        }
+        self.enqueue(Work::Batch(Box::new(batch), producer));
+        ticket
+    }
+
+    fn enqueue(&mut self, work: Work) {
         let wait_ms = self.random.below(self.pace.commit_ms + 1);
         let at = Instant::now() + Duration::from_millis(if self.random.chance(30) { 0 } else { wait_ms });
         let durable_at = self.queue.back().map_or(at, |it| it.durable_at.max(at));
-        let producer = if is_planted && self.plant == Plant::AcknowledgesEarly {
-            drop(producer.send(Ok(())));
-            oneshot::channel().0
-        } else {
-            producer
-        };
-        self.queue.push_back(Queued { batch, durable_at, producer });
+        self.queue.push_back(Queued { work, durable_at });
     }
 
-    fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+    /// Does a piece of work; of a batch, whom to tell what came of it.
+    fn commit(&mut self, work: Work) -> Option<(oneshot::Sender<Outcome>, Outcome)> {
+        match work {
+            Work::Batch(batch, producer) => Some((producer, self.commit_batch(*batch))),
+            Work::Finish(id, owner) => {
+                if owner == self.owner || self.plant == Plant::ForgetsFencing {
+                    self.kept.requests.retain(|it| it.id != id);
+                }
+                None
+            }
+        }
+    }
+
+    fn commit_batch(&mut self, batch: Batch) -> Result<(), Error> {
         if batch.owner != self.owner && self.plant != Plant::ForgetsFencing {
             return Err(Error::conflict("LEASE_LOST", "another process owns the execution"));
         }
@@ -234,11 +308,40 @@ impl Kept {
         }
         self.messages.extend(batch.messages);
         self.summary = Some(batch.summary);
-        if let Some(projection) = batch.projection {
-            self.projection = Some(*projection);
+        self.projection = batch.projection.map(|it| *it).or(self.projection.take());
+        if plant != Plant::ForgetsRequests {
+            self.requests.retain(|it| !batch.carried_out.contains(&it.id));
+        }
+        if self.has_ended() {
+            self.requests.clear();
         }
         self.n_commits += 1;
         Ok(())
+    }
+
+    fn open_again(&mut self, by: &str, at: Timestamp) {
+        self.n_reopenings += 1;
+        self.n_commits += 1;
+        for round in std::mem::take(&mut self.failed) {
+            self.over.remove(&round);
+            self.items.retain(|it| it.0 != round || !self.failed_items.contains(it));
+        }
+        let is_answered = |(node, iteration): &Round| {
+            let waiting = self.reader.node_idx(node).and_then(|it| self.reader.nodes[it].waiting.as_ref());
+            waiting.is_some_and(|it| it.iteration == *iteration && it.answer.is_some())
+        };
+        self.asked.retain(is_answered);
+        let resumed = Event::ExecutionResumed(ExecutionResumed { by: by.to_owned() });
+        for event in [Event::Control(ControlApplied::new("resume", by)), resumed] {
+            self.reader.apply(&event, None, at);
+            self.note("", &event);
+            self.phases.push(event.phase());
+            self.log.push(LogEntry { seq: self.log.len() as u64 + 1, node_id: None, event, at });
+        }
+        if let Some(summary) = &mut self.summary {
+            (summary.status, summary.last_seq) = (Status::Running, self.log.len() as u64);
+            summary.pause_reason = None;
+        }
     }
 
     fn add(&mut self, transition: Transition) -> Result<(), Error> {
@@ -261,13 +364,29 @@ impl Kept {
             Event::NodeStarted(it) => drop(self.begun.insert(round(it.iteration), it.attempt)),
             Event::NodeRetry(it) => drop(self.begun.insert(round(it.iteration), it.attempt)),
             Event::NodeCompleted(it) => drop(self.over.insert(round(it.iteration))),
-            Event::NodeError(it) => drop(self.over.insert(round(it.iteration))),
-            Event::NodeOutput(it) => drop(self.items.insert((round(it.iteration), it.item.index))),
+            Event::NodeError(it) => {
+                self.over.insert(round(it.iteration));
+                if !it.handled {
+                    self.failed.insert(round(it.iteration));
+                }
+            }
+            Event::NodeOutput(it) => {
+                let item = (round(it.iteration), it.item.index);
+                if it.item.error.is_some() {
+                    self.failed_items.insert(item.clone());
+                }
+                self.items.insert(item);
+            }
             Event::InteractivePrompt(it) if asks_somebody(it.question.reason) => {
                 self.asked.insert(round(it.iteration));
             }
             Event::InteractiveResponse(it) => drop(self.actors.insert(it.by.clone())),
-            Event::Control(it) => drop(self.actors.insert(it.by.clone())),
+            Event::Control(it) => {
+                self.actors.insert(it.by.clone());
+                if let (Some(idx), true) = (self.reader.node_idx(node), it.value.is_some()) {
+                    self.given.insert(round(self.reader.nodes[idx].started + 1));
+                }
+            }
             _ => {}
         }
     }
@@ -283,6 +402,18 @@ impl Kept {
         let is_held =
             self.reader.node_idx(node).and_then(|it| self.reader.nodes[it].waiting.as_ref()).is_some_and(is_asking);
         self.begun.contains_key(&(node.clone(), *iteration)) && !is_held && !self.is_paused()
+    }
+
+    /// The questions that no answer decides but an operator.
+    pub fn decisions(&self) -> impl Iterator<Item = (&str, &WaitingNode)> {
+        let open = self.reader.open_questions().into_iter();
+        let open = open.filter(|(_, it)| !asks_somebody(it.question.reason));
+        open.map(|(idx, it)| (self.reader.nodes[idx].outline.id.as_str(), it))
+    }
+
+    /// Whether it runs, and nothing in it waits for an operator.
+    pub fn runs_freely(&self) -> bool {
+        self.reader.status == Status::Running && self.decisions().next().is_none()
     }
 
     /// Whether it waits for somebody, visibly.

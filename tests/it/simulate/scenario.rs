@@ -1,6 +1,6 @@
 //! One execution from its first event to its end, through as many processes as its seed lets die.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,19 +11,21 @@ use dipeo::engine::event::Event;
 use dipeo::engine::run::{Command, Control, Launch, LogEntry, Mode, RunOptions, Stopped, run};
 use dipeo::error::Error;
 use dipeo::ids::ExecutionId;
-use dipeo::nodes::{Origin, PauseReason, Rights};
-use serde_json::{Value, json};
+use dipeo::nodes::{Origin, Rights};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::journal::{Kept, Pace, Plant, Round, SimulatedJournal};
-use super::random::{Random, hash};
+use super::journal::{Kept, Pace, Plant, SimulatedJournal};
+use super::people::People;
+use super::random::Random;
 use super::sketch::Sketch;
 use super::world::{Summed, World, beginning, within};
 
 /// Simulated time after which an execution that neither ends nor asks counts as lost.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Requests that may wait for the loop, as in a real process.
+const COMMANDS_MAX: usize = 16;
 /// Looks at a run after which something goes round without end.
 const POLLS_MAX: u64 = 200_000;
 
@@ -44,7 +46,9 @@ pub struct Story {
     pub lives: Vec<Life>,
     /// Whether somebody changed what comes out: an abort, a value set by hand.
     pub is_meddled: bool,
-    pub n_commands: u64,
+    pub n_requests: u64,
+    /// Before which nodes it was to pause from the beginning.
+    pub breakpoints: Vec<String>,
     pub lasted: Duration,
 }
 
@@ -83,54 +87,66 @@ pub fn play(sketch: &Sketch, diagram_seed: u64, chaos: Chaos) -> Story {
 }
 
 type Running = Pin<Box<dyn Future<Output = Result<Stopped, Error>> + Send>>;
+/// What came of a request.
+type Reply = oneshot::Receiver<Result<(), Error>>;
 
 /// A process that runs the execution.
 struct Process {
     life: u32,
+    owner: Arc<str>,
     run: Running,
     commands: mpsc::Sender<Command>,
+    /// Requests that the loop has been handed, with the way back while nothing has come of them.
+    carrying: BTreeMap<i64, Option<Reply>>,
+    /// How many requests there were when it last looked.
+    seen_requests: i64,
     stop: CancellationToken,
     fate: Fate,
     n_polls: u64,
 }
 
-/// Somebody will do something.
-struct Plan {
-    at: Instant,
-    what: Control,
-    /// The round that is to begin, or to begin again.
-    round: Option<Round>,
-    /// Whether an effect may happen once more.
-    is_repetition: bool,
-}
-
-impl Plan {
-    fn new(at: Instant, what: Control) -> Self {
-        Self { at, what, round: None, is_repetition: false }
+impl Process {
+    /// Hands the requests that wait to the loop, in their order.
+    fn carry(&mut self, kept: &Kept) -> bool {
+        if self.seen_requests == kept.n_requests {
+            return false;
+        }
+        let mut has_moved = false;
+        for request in kept.requests.iter() {
+            if self.carrying.contains_key(&request.id) {
+                continue;
+            }
+            let (reply, answer) = oneshot::channel();
+            let (control, by) = (request.control.clone(), request.by.clone());
+            let command = Command { control, by, is_by_model: false, request: Some(request.id), reply };
+            if self.commands.try_send(command).is_err() {
+                // Too many at once, or the loop is over: looked at again later.
+                return has_moved;
+            }
+            self.carrying.insert(request.id, Some(answer));
+            has_moved = true;
+        }
+        self.seen_requests = kept.n_requests;
+        has_moved
     }
-}
 
-/// A command on its way.
-struct Asked {
-    by: String,
-    reply: oneshot::Receiver<Result<(), Error>>,
-    is_abort: bool,
-    /// The round that was to begin.
-    round: Option<Round>,
-}
-
-impl Asked {
-    /// Whether what was asked for holds in what is durable. Who asks that a round goes on which somebody else let go
-    /// adds nothing to the log: then it must show that the round has begun.
-    fn is_durable(&self, kept: &Kept) -> bool {
-        let goes_on = self.round.as_ref().is_some_and(|it| kept.goes_on(it));
-        (kept.actors.contains(&self.by) || goes_on) && (kept.has_ended() || !self.is_abort)
+    /// What has come of requests since it was last asked.
+    fn replies(&mut self) -> Vec<(i64, Result<(), Error>)> {
+        let mut heard = Vec::new();
+        for (id, slot) in &mut self.carrying {
+            match slot.as_mut().map(Reply::try_recv) {
+                Some(Ok(outcome)) => heard.push((*id, outcome)),
+                Some(Err(oneshot::error::TryRecvError::Closed)) => {}
+                Some(Err(oneshot::error::TryRecvError::Empty)) | None => continue,
+            }
+            *slot = None;
+        }
+        heard
     }
 }
 
 struct Scenario<'a> {
     sketch: &'a Sketch,
-    chaos: Chaos,
     random: Random,
     execution_id: ExecutionId,
     options: RunOptions,
@@ -140,15 +156,12 @@ struct Scenario<'a> {
     n_deaths: u64,
     /// Processes that lost the execution and do not know it yet.
     zombies: Vec<Process>,
-    plans: Vec<Plan>,
-    /// Questions for which an answer is planned; a batch asks for one item after the other.
-    answered: BTreeSet<(Round, String)>,
-    asked: Vec<Asked>,
-    n_commands: u64,
-    seen_commits: u64,
+    people: People,
     last_news: Instant,
     began: Instant,
-    is_meddled: bool,
+    n_reopenings: u32,
+    /// The run may fail because its time is up.
+    has_timeout: bool,
 }
 
 impl<'a> Scenario<'a> {
@@ -162,7 +175,6 @@ impl<'a> Scenario<'a> {
         let world = World::new(diagram_seed, Random::new(chaos.seed, "world"), Arc::clone(&journal));
         let mut scenario = Self {
             sketch,
-            chaos,
             execution_id: ExecutionId::parse(&format!("exec_{:032x}", chaos.seed)).expect("32 digits"),
             options: RunOptions::default(),
             world,
@@ -171,23 +183,20 @@ impl<'a> Scenario<'a> {
             n_deaths: if chaos.is_wild { random.below(5) } else { 0 },
             random,
             zombies: Vec::new(),
-            plans: Vec::new(),
-            answered: BTreeSet::new(),
-            asked: Vec::new(),
-            n_commands: 0,
-            seen_commits: 0,
+            people: People::new(Random::new(chaos.seed, "people"), chaos.is_wild, &sketch.plan),
             last_news: Instant::now(),
             began: Instant::now(),
-            is_meddled: false,
+            n_reopenings: 0,
+            has_timeout: false,
         };
         if chaos.is_wild {
-            scenario.meddle();
+            scenario.choose_options();
         }
         scenario
     }
 
-    /// What people do beside answering.
-    fn meddle(&mut self) {
+    /// What was asked when it was started.
+    fn choose_options(&mut self) {
         if self.random.chance(15) {
             let labels: Vec<String> = self.sketch.plan.nodes.iter().map(|it| it.label.to_string()).collect();
             self.options.mode = Mode::Debug;
@@ -195,17 +204,8 @@ impl<'a> Scenario<'a> {
         }
         if self.random.chance(5) {
             self.options.timeout = Some(Duration::from_secs(1 + self.random.below(20)));
-            self.is_meddled = true;
+            self.has_timeout = true;
         }
-        if self.random.chance(8) {
-            let at = self.soon(4_000);
-            self.plans.push(Plan::new(at, Control::Abort { reason: None }));
-            self.is_meddled = true;
-        }
-    }
-
-    fn soon(&mut self, ms_max: u64) -> Instant {
-        Instant::now() + Duration::from_millis(self.random.below(ms_max))
     }
 
     async fn play(&mut self) {
@@ -213,9 +213,18 @@ impl<'a> Scenario<'a> {
             let process = self.start(life);
             let end = self.live(process).await;
             self.lives.push(end);
-            let is_over = end == Life::Ended || self.journal.read(Kept::has_ended) || self.is_lost(life);
-            if is_over {
+            let ending = self.journal.read(|kept| kept.has_ended().then_some(kept.reader.status));
+            if self.is_lost(life) || ending.is_some_and(|it| !self.people.opens_again(it)) {
                 break;
+            }
+            if ending.is_some() {
+                tokio::time::sleep(Duration::from_millis(self.random.pick(&[0, 700]))).await;
+                // Whoever opens it again has seen what failed.
+                for round in self.journal.read(|kept| kept.failed.clone()) {
+                    self.world.allow_repetition(round, u32::MAX - self.n_reopenings);
+                }
+                self.n_reopenings += 1;
+                self.journal.open_again(&format!("somebody {}", self.people.n_requests), self.world.now());
             }
             // The time until somebody takes it over; a zombie goes on meanwhile.
             let down_ms = if end == Life::LostItsLease { 0 } else { self.random.pick(&[0, 10, 12_000]) };
@@ -235,35 +244,44 @@ impl<'a> Scenario<'a> {
         let owner: Arc<str> = format!("process {life}").into();
         self.journal.set_owner(&owner);
         self.world.set_alive(life);
-        self.answered.clear();
-        self.asked.clear();
-        // What was asked before is asked still, and answered afresh.
-        self.plans.retain(|it| matches!(it.what, Control::Abort { .. }));
-        self.seen_commits = u64::MAX;
         let fate = self.fate(u64::from(life));
         self.world.die_after_effects(match fate {
             Fate::CrashesAfterEffects(n) => Some(n),
             _ => None,
         });
-        let (log, messages) = self.journal.read(|kept| (kept.log.clone(), kept.messages.clone()));
+        let (log, messages, first) = self.journal.read(|kept| {
+            let first = kept.requests.first().map(|it| it.control.clone());
+            (kept.log.clone(), kept.messages.clone(), first)
+        });
+        let decides = |it: &Control| {
+            matches!(
+                it,
+                Control::Pause | Control::Abort { .. } | Control::Complete { .. } | Control::SetBreakpoints { .. }
+            )
+        };
         let launch = Launch {
             execution_id: self.execution_id.clone(),
-            owner,
+            owner: Arc::clone(&owner),
             plan: Arc::clone(&self.sketch.plan),
             rights: Arc::new(Rights::of(Origin::Local, true, false)),
             options: self.options.clone(),
             log,
             messages,
-            awaits_order: false,
+            awaits_order: first.as_ref().is_some_and(decides),
             recorded: None,
             above: None,
             on_token: None,
         };
-        let (commands, receiver) = mpsc::channel(256);
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let stop = CancellationToken::new();
         let journal = Arc::clone(&self.journal) as _;
         let run = Box::pin(run(launch, journal, self.world.ports(), receiver, stop.clone()));
-        Process { life, run, commands, stop, fate, n_polls: 0 }
+        let carrying = BTreeMap::new();
+        let mut process = Process { life, owner, run, commands, carrying, seen_requests: -1, stop, fate, n_polls: 0 };
+        if self.random.chance(50) {
+            self.journal.read(|kept| process.carry(kept));
+        }
+        process
     }
 
     fn fate(&mut self, life: u64) -> Fate {
@@ -272,7 +290,7 @@ impl<'a> Scenario<'a> {
         }
         let at = {
             let within_ms = self.random.pick(&[20, 200, 2_000, 10_000]);
-            self.soon(within_ms)
+            Instant::now() + Duration::from_millis(self.random.below(within_ms))
         };
         match self.random.below(10) {
             0..=2 => Fate::CrashesAt(at),
@@ -294,7 +312,10 @@ impl<'a> Scenario<'a> {
                 self.zombies.clear();
                 self.journal.crash();
             }
-            Life::LostItsLease => self.zombies.push(process),
+            Life::LostItsLease => {
+                process.carrying.clear();
+                self.zombies.push(process);
+            }
             Life::Released if self.journal.has_queued() => {
                 self.world.violation("a process let go of the execution before all was durable".to_owned());
             }
@@ -309,7 +330,7 @@ impl<'a> Scenario<'a> {
             process.n_polls += 1;
             let world = Arc::clone(&self.world);
             let polled = within(&world, process.life, || process.run.as_mut().poll(cx));
-            self.hear_replies();
+            self.hear_replies(process);
             if let Poll::Ready(outcome) = polled {
                 return Poll::Ready(self.outcome(outcome));
             }
@@ -317,7 +338,7 @@ impl<'a> Scenario<'a> {
             if self.meets_its_fate(process) {
                 return Poll::Ready(self.death(process));
             }
-            let has_moved = self.journal.advance() | self.act(process);
+            let has_moved = self.journal.advance() | self.act() | self.journal.read(|kept| process.carry(kept));
             self.read_news();
             if has_moved {
                 continue;
@@ -390,72 +411,37 @@ impl<'a> Scenario<'a> {
             Fate::StopsAt(at) => Some(at).filter(|_| !process.stop.is_cancelled()),
             _ => None,
         };
-        let plan = self.plans.iter().map(|it| it.at).min();
-        let times = [fate, plan, self.journal.next_at()];
+        let times = [fate, self.people.next_at(), self.journal.next_at()];
         times.into_iter().flatten().min().unwrap_or(self.last_news + PATIENCE)
     }
 
-    /// Carries out what is due; says whether anything was.
-    fn act(&mut self, process: &Process) -> bool {
-        let now = Instant::now();
-        let (due, later): (Vec<Plan>, Vec<Plan>) =
-            std::mem::take(&mut self.plans).into_iter().partition(|it| it.at <= now);
-        self.plans = later;
-        let has_acted = !due.is_empty();
-        for plan in due {
-            self.send(process, plan);
+    /// Lets people do what is due; says whether anything was.
+    fn act(&mut self) -> bool {
+        let has_acted = self.people.act(&self.journal, &self.world);
+        if has_acted {
+            self.last_news = Instant::now();
         }
         has_acted
     }
 
-    fn send(&mut self, process: &Process, plan: Plan) {
-        self.n_commands += 1;
-        self.last_news = Instant::now();
-        let by = format!("somebody {}", self.n_commands);
-        let (reply, receiver) = oneshot::channel();
-        let is_abort = matches!(plan.what, Control::Abort { .. });
-        if let (true, Some(round)) = (plan.is_repetition, &plan.round) {
-            self.world.allow_repetition(round.clone());
-        }
-        let command = Command { control: plan.what, by: by.clone(), is_by_model: false, reply };
-        // A full queue refuses, and whoever asked asks again.
-        if process.commands.try_send(command).is_ok() {
-            self.asked.push(Asked { by, reply: receiver, is_abort, round: plan.round });
-        }
-    }
-
     /// What is acknowledged is durable.
-    fn hear_replies(&mut self) {
-        let asked = std::mem::take(&mut self.asked);
-        for mut it in asked {
-            match it.reply.try_recv() {
-                Ok(Ok(())) => {
-                    if !self.journal.read(|kept| it.is_durable(kept)) {
-                        self.world.violation(format!("`{}` got an answer to what is not durable", it.by));
-                    }
-                }
-                Ok(Err(_)) | Err(oneshot::error::TryRecvError::Closed) => {}
-                Err(oneshot::error::TryRecvError::Empty) => self.asked.push(it),
+    fn hear_replies(&mut self, process: &mut Process) {
+        for (id, outcome) in process.replies() {
+            let wrong = self.journal.read(|kept| self.people.hear(id, &outcome, kept));
+            if let Some(wrong) = wrong {
+                self.world.violation(wrong);
             }
+            self.journal.finish(id, &process.owner);
         }
     }
 
-    /// Looks at what has become durable, as a reader does, and plans answers to what it asks.
+    /// Looks at what has become durable, as a reader does.
     fn read_news(&mut self) {
         let journal = Arc::clone(&self.journal);
         journal.read(|kept| {
-            if kept.n_commits == self.seen_commits {
-                return;
-            }
-            self.seen_commits = kept.n_commits;
-            self.last_news = Instant::now();
-            self.check_visible(kept);
-            for (idx, waiting) in kept.reader.open_questions() {
-                let round = (kept.reader.nodes[idx].outline.id.clone(), waiting.iteration);
-                let question = (waiting.question.reason, waiting.question.prompt.as_str());
-                if self.answered.insert((round.clone(), format!("{question:?}"))) {
-                    self.plan_answer(round, question, waiting.question.deadline.is_some());
-                }
+            if self.people.read(kept) {
+                self.last_news = Instant::now();
+                self.check_visible(kept);
             }
         });
     }
@@ -463,7 +449,8 @@ impl<'a> Scenario<'a> {
     /// A paused execution says why, and what it waits for.
     fn check_visible(&self, kept: &Kept) {
         let Some(summary) = &kept.summary else { return };
-        let is_explained = summary.pause_reason.is_some() && !kept.reader.open_questions().is_empty();
+        let waits = kept.reader.is_held || !kept.reader.open_questions().is_empty();
+        let is_explained = summary.pause_reason.is_some() && waits;
         if kept.is_paused() && !is_explained {
             self.world.violation("it is paused and does not say for what".to_owned());
         }
@@ -473,55 +460,17 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    fn plan_answer(&mut self, round: Round, (reason, prompt): (PauseReason, &str), may_expire: bool) {
-        if may_expire && self.random.chance(30) {
-            return;
-        }
-        let node = Some(round.0.clone());
-        let at = {
-            let within_ms = self.random.pick(&[1, 50, 5_000]);
-            self.soon(within_ms)
-        };
-        let what = match reason {
-            PauseReason::Operator if self.chaos.is_wild && self.random.chance(30) => {
-                self.is_meddled = true;
-                Control::SetOutput { node, value: json!("by hand") }
-            }
-            PauseReason::Breakpoint if self.random.chance(30) => Control::Step,
-            PauseReason::Operator | PauseReason::Breakpoint => Control::Resume { node, value: Value::Null },
-            _ => Control::Answer { node, value: answer(reason, prompt) },
-        };
-        if matches!(reason, PauseReason::Input | PauseReason::Approval) && self.random.chance(20) {
-            // Too early, too late, or nonsense: the first valid answer to this round wins all the same.
-            let again_at = self.soon(6_000);
-            let node = Some(format!("{}:{}", round.0, round.1));
-            let value = if self.random.chance(50) { json!([1]) } else { answer(reason, prompt) };
-            self.plans.push(Plan::new(again_at, Control::Answer { node, value }));
-        }
-        let lets_go = matches!(what, Control::Resume { .. });
-        let is_repetition = lets_go && reason == PauseReason::Operator;
-        self.plans.push(Plan { at, what, round: lets_go.then_some(round), is_repetition });
-    }
-
     fn story(self) -> Story {
         let ledger = self.world.sum();
         Story {
-            kept: self.journal.read(Kept::clone),
+            kept: self.journal.take_kept(),
             violations: ledger.violations.clone(),
             ledger,
             lives: self.lives,
-            is_meddled: self.is_meddled,
-            n_commands: self.n_commands,
+            is_meddled: self.people.is_meddled || self.has_timeout,
+            n_requests: self.people.n_requests,
+            breakpoints: self.options.breakpoints,
             lasted: self.began.elapsed(),
         }
-    }
-}
-
-/// The same question gets the same answer.
-fn answer(reason: PauseReason, prompt: &str) -> Value {
-    let sum = hash(&[prompt]);
-    match reason {
-        PauseReason::Approval => json!(sum.is_multiple_of(2)),
-        _ => json!(format!("a{:x}", sum % 0xFFFF)),
     }
 }

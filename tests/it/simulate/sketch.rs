@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use dipeo::compile::{Plan, compile};
+use dipeo::diagram::Person;
 use dipeo::diagram::{Format, Service};
 use dipeo::engine::event::{ExecutionStarted, NodeOutline};
+use dipeo::nodes::budget::{Entry, Ledger, Limit, Scope};
 use dipeo::nodes::ports::classes::Class;
 use dipeo::nodes::ports::{CodeFacts, Language, Languages, SyntaxProblem};
 use dipeo::nodes::{ChildFile, Origin, Rights, Surroundings};
@@ -86,9 +88,16 @@ fn started(plan: &Plan) -> ExecutionStarted {
         diagram: Some("simulated".to_owned()),
         origin: Origin::Local.name().to_owned(),
         inputs: Map::from_iter([("given".to_owned(), Value::from("x"))]),
+        budgets: budgets(plan),
         nodes: plan.nodes.iter().enumerate().map(outline).collect(),
         ..ExecutionStarted::default()
     }
+}
+
+fn budgets(plan: &Plan) -> Vec<Entry> {
+    let run = plan.settings.budget.as_ref().map(|it| (Scope::Run, Limit::of(it)));
+    let person = |it: &Person| Some((Scope::Person(it.id.clone()), Limit::of(it.budget.as_ref()?)));
+    Ledger::new(run.into_iter().chain(plan.persons.iter().filter_map(|it| person(it)))).entries().to_vec()
 }
 
 struct Draft {
@@ -97,6 +106,8 @@ struct Draft {
     continues: Vec<bool>,
     nodes: Vec<String>,
     connections: Vec<String>,
+    /// Of the run and of one person.
+    budgets: [String; 2],
     is_timeless: bool,
 }
 
@@ -108,6 +119,7 @@ impl Draft {
             continues: Vec::new(),
             nodes: Vec::new(),
             connections: Vec::new(),
+            budgets: Default::default(),
             is_timeless: true,
         }
     }
@@ -130,6 +142,7 @@ impl Draft {
             self.connect_forward(to);
         }
         self.close_loops();
+        self.budgets = [self.budget(), self.budget()];
     }
 
     fn add(&mut self, kind: Kind) {
@@ -260,12 +273,20 @@ impl Draft {
         plan.graph.loops().is_empty() && !self.connections.iter().any(|it| it.contains("[first]"))
     }
 
+    /// A limit of model calls, now and then.
+    fn budget(&mut self) -> String {
+        match self.random.below(10) {
+            0 => format!(", budget: {{calls: {}}}", 1 + self.random.below(4)),
+            _ => String::new(),
+        }
+    }
+
     fn text(&self) -> String {
-        let parallel = self.n_parallel();
+        let (parallel, [budget, of_person]) = (self.n_parallel(), &self.budgets);
         format!(
-            "version: light\npersons:\n  P: {{service: openai, model: m}}\n  Q: {{service: anthropic, model: m}}\n  \
+            "version: light\npersons:\n  P: {{service: openai, model: m{of_person}}}\n  Q: {{service: anthropic, model: m}}\n  \
              C: {{service: caller}}\nsettings: {{max_node_executions: 60, max_node_iterations: 12, max_parallel: \
-             {parallel}}}\nnodes:\n- {{label: s, type: start, custom_data: {{k: v}}}}\n{}\nconnections:\n{}\n",
+             {parallel}{budget}}}\nnodes:\n- {{label: s, type: start, custom_data: {{k: v}}}}\n{}\nconnections:\n{}\n",
             self.nodes.join("\n"),
             self.connections.join("\n")
         )

@@ -2,7 +2,7 @@
 //! that stands until all wait, and the ledger of what was really done.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use dipeo::clock::{Clock, Timestamp};
 use dipeo::compile::Plan;
 use dipeo::error::Error;
+use dipeo::nodes::budget::Scope;
 use dipeo::nodes::ports::classes::Class;
 use dipeo::nodes::ports::http::{Http, HttpReply, HttpRequest};
 use dipeo::nodes::ports::outline::{Outline, OutlineJob};
@@ -166,8 +167,10 @@ struct Ledger {
     answered: BTreeMap<String, u32>,
     /// Tokens of each piece of model work that was answered with a reply.
     usage: BTreeMap<(Round, Option<usize>), Usage>,
-    /// How often somebody asked for a repetition.
-    repeats_asked: BTreeMap<Round, u32>,
+    /// The questions about a repetition that somebody asked for.
+    repeats_asked: BTreeMap<Round, BTreeSet<u32>>,
+    /// Model calls so far, by person and in all.
+    n_calls: BTreeMap<Option<String>, u64>,
     alive: u32,
     n_effects: u64,
     n_repeated: u64,
@@ -206,14 +209,19 @@ impl World {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The simulated time.
+    pub fn now(&self) -> Timestamp {
+        SimulatedClock(self.began).now()
+    }
+
     /// The process that owns the execution from now on.
     pub fn set_alive(&self, life: u32) {
         self.ledger().alive = life;
     }
 
-    /// Somebody says that the effect of a round may happen once more.
-    pub fn allow_repetition(&self, round: Round) {
-        *self.ledger().repeats_asked.entry(round).or_default() += 1;
+    /// Somebody answers the question `number` of a round so that its effect may happen once more.
+    pub fn allow_repetition(&self, round: Round, number: u32) {
+        self.ledger().repeats_asked.entry(round).or_default().insert(number);
     }
 
     pub fn violation(&self, what: String) {
@@ -234,13 +242,13 @@ impl World {
     }
 
     pub fn sum(&self) -> Summed {
-        let ledger = self.ledger();
+        let ledger = std::mem::take(&mut *self.ledger());
         Summed {
-            calls: ledger.calls.clone(),
-            usage: ledger.usage.clone(),
+            calls: ledger.calls,
+            usage: ledger.usage,
             n_effects: ledger.n_effects,
             n_repeated: ledger.n_repeated,
-            violations: ledger.violations.clone(),
+            violations: ledger.violations,
         }
     }
 
@@ -261,8 +269,8 @@ impl World {
             if is_effect {
                 wrong.extend(self.too_early(&round, cx.attempt));
                 let n_begun = before.iter().filter(|it| it.state != State::Failed).count();
-                let n_asked = ledger.repeats_asked.get(&round).copied().unwrap_or(0);
-                if at_most_once && n_asked < u32::try_from(n_begun).unwrap_or(u32::MAX) {
+                let n_asked = ledger.repeats_asked.get(&round).map_or(0, BTreeSet::len);
+                if at_most_once && n_asked < n_begun {
                     wrong.push("an effect that must not be repeated was, unasked".to_owned());
                 }
             }
@@ -288,6 +296,9 @@ impl World {
             }
             if kept.asked.contains(round) {
                 wrong.push("a question that is on record is asked again".to_owned());
+            }
+            if kept.given.contains(round) {
+                wrong.push("somebody gave its value, and it runs all the same".to_owned());
             }
             if kept.has_ended() {
                 wrong.push("a node runs after the end".to_owned());
@@ -326,6 +337,21 @@ impl World {
         (Duration::from_millis(takes_ms), outcome)
     }
 
+    /// A call of `person` begins: it fits into the budgets as they are on record, whatever became of all others.
+    fn count_call(&self, person: &str) {
+        let mut ledger = self.ledger();
+        for whose in [None, Some(person.to_owned())] {
+            let n_calls = ledger.n_calls.entry(whose.clone()).or_default();
+            *n_calls += 1;
+            let n_calls = *n_calls;
+            let scope = whose.map_or(Scope::Run, Scope::Person);
+            let limit = self.journal.read(|kept| kept.reader.budgets.entry(&scope).and_then(|it| it.limit.calls));
+            if limit.is_some_and(|it| it < n_calls) {
+                ledger.violations.push(format!("call {n_calls} of {} with a budget of {limit:?}", scope.words()));
+            }
+        }
+    }
+
     fn round_of(&self, label: &str) -> Round {
         let round = self.ledger().rounds.get(&(LIFE.get(), label.to_owned())).cloned();
         round.unwrap_or_else(|| (format!("unknown {label}"), 0))
@@ -349,6 +375,8 @@ impl Running {
     fn end(&self, outcome: &Result<Outcome, Error>) {
         let state = match outcome {
             Ok(Outcome::Done(_)) => State::Done,
+            // It comes back for the rest when the budget is raised.
+            Ok(Outcome::Wait(question)) if question.budget.is_some() => State::Failed,
             Ok(Outcome::Wait(_)) => State::Asked,
             Err(_) => State::Failed,
         };
@@ -402,6 +430,7 @@ impl Models for Outside {
         if LIFE.get() == self.0.ledger().alive && item.is_some_and(is_done) {
             self.0.violation(format!("{round:?}: item {item:?} is committed and runs again"));
         }
+        self.0.count_call(&request.person.id);
         let (takes, outcome) = self.0.work(&format!("{round:?} {item:?}"), "LLM_FAILED");
         let sum = hash(&[&prompt]);
         let usage = Usage { input: 1 + sum % 50, output: 1 + sum % 7, cached: sum % 2 };

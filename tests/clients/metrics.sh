@@ -5,7 +5,7 @@ set -euo pipefail
 
 promtool="${PROMTOOL:-$(command -v promtool || true)}"
 if [[ -z "$promtool" ]]; then
-    printf 'promtool: skipped, no promtool (Debian: apt install prometheus); set PROMTOOL to one\n'
+    printf 'metrics: skipped, no promtool (Debian: apt install prometheus); set PROMTOOL to one\n'
     exit 0
 fi
 base="${SERVER_URL%/mcp}"
@@ -13,8 +13,8 @@ call='{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"dipeo_run"
 curl -fsS -H 'content-type: application/json' -d "$call" "$base/mcp/messages" >/dev/null
 metrics=$(curl -fsS "$base/metrics")
 grep -q '^dipeo_nodes_total{outcome="completed",type="start"} [1-9]' <<<"$metrics" || {
-    printf 'promtool: the run was not counted\n'
+    printf 'metrics: the run was not counted\n'
     exit 1
 }
 "$promtool" check metrics <<<"$metrics"
-printf 'promtool: /metrics passes, %s metrics\n' "$(grep -c '^# TYPE ' <<<"$metrics")"
+printf 'metrics: /metrics passes, %s metrics\n' "$(grep -c '^# TYPE ' <<<"$metrics")"
