@@ -62,6 +62,11 @@ impl Environment {
         keys.filter_map(|(name, value)| Some((name.clone(), Secret::new(value)?))).collect()
     }
 
+    /// The name, of several for one setting, under which it is set; the first when it is not.
+    fn name_of<'a>(&self, names: &[&'a str]) -> &'a str {
+        names.iter().find(|it| self.get(it).is_some()).unwrap_or(&names[0])
+    }
+
     /// Returns the value of the first of several names for one setting.
     ///
     /// # Errors
@@ -102,13 +107,6 @@ pub struct Overrides {
     pub allow_diagrams: Vec<String>,
     /// Names of toolsets.
     pub toolsets: Vec<String>,
-}
-
-impl Overrides {
-    /// Whether flags say what clients find.
-    fn names_tools(&self) -> bool {
-        !self.toolsets.is_empty() || !self.allow_diagrams.is_empty()
-    }
 }
 
 /// How hard a commit is.
@@ -273,13 +271,7 @@ impl Config {
         let mut warnings = unknown_variables(env);
         let mut files = Files::read(&workspace, &user_dir, &mut warnings)?;
         let file = std::mem::take(&mut files.settings);
-        let port = match env.one_of(&["DIPEO_PORT", "PORT", "BACKEND_PORT"])? {
-            Some(text) => Some(text.parse::<u16>().map_err(|_| {
-                Error::invalid("INVALID_INPUT", format!("`DIPEO_PORT` is `{text}`, which is no port"))
-                    .hint("write a number from 0 to 65535")
-            })?),
-            None => None,
-        };
+        let port = port(env)?;
         let mut config = Self {
             database: database_path(overrides, env, &workspace)?,
             durability: durability(overrides, env)?,
@@ -295,16 +287,14 @@ impl Config {
             server: overrides.server.clone().or_else(|| env.get("DIPEO_SERVER").map(str::to_owned)),
             allowed_hosts: overrides.allowed_hosts.clone(),
             allowed_origins: origins(overrides, env)?,
-            auth: AuthSettings::load(env, file.auth)?,
-            mcp: McpSettings::load(overrides, file.mcp).map_err(|e| match overrides.names_tools() {
-                true => e,
-                false => files.located("mcp", e),
-            })?,
+            auth: AuthSettings::load(env, file.auth).map_err(|e| files.located_if_named("auth", e))?,
+            mcp: McpSettings::load(overrides, file.mcp, |key, e| files.located(key, e))?,
             limits: file.limits.checked().map_err(|e| files.located("limits", e))?,
             timeouts: TimeoutSettings::load(env)?,
             retention: file.retention.settings().map_err(|e| files.located("retention", e))?,
             models: ModelSettings::load(env, file.models, file.prices)
-                .map_err(|e| files.located("models", files.located("prices", e)))?,
+                .map_err(|e| files.located_if_named("models", e))
+                .map_err(|e| files.located_if_named("prices", e))?,
             provider_keys: env.provider_keys(),
             policy: files.policy,
             logs: LogSettings::load(env, &workspace)?,
@@ -379,13 +369,26 @@ fn file_of(url: &str, workspace: &Path) -> Result<PathBuf, Error> {
 }
 
 fn durability(overrides: &Overrides, env: &Environment) -> Result<Durability, Error> {
-    match overrides.durability.as_deref().or(env.get("DIPEO_DURABILITY")) {
+    let (name, word) = match &overrides.durability {
+        Some(word) => ("--durability", Some(word.as_str())),
+        None => ("DIPEO_DURABILITY", env.get("DIPEO_DURABILITY")),
+    };
+    match word {
         None | Some("full") => Ok(Durability::Full),
         Some("normal") => Ok(Durability::Normal),
-        Some(other) => {
-            Err(Error::invalid("INVALID_INPUT", format!("`{other}` is no durability")).hint("write full or normal"))
-        }
+        Some(other) => Err(Error::invalid("INVALID_INPUT", format!("`{name}` is `{other}`, which is no durability"))
+            .hint("write full or normal")),
     }
+}
+
+fn port(env: &Environment) -> Result<Option<u16>, Error> {
+    const NAMES: [&str; 3] = ["DIPEO_PORT", "PORT", "BACKEND_PORT"];
+    let Some(text) = env.one_of(&NAMES)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        let name = env.name_of(&NAMES);
+        Error::invalid("INVALID_INPUT", format!("`{name}` is `{text}`, which is no port"))
+            .hint("write a number from 0 to 65535")
+    })
 }
 
 /// Other programs set this variable to words of their own, so only the one word counts.

@@ -205,9 +205,10 @@ async fn monitor(app: &Arc<App>, args: MonitorArgs, output: Output, stop: &Cance
         let program = browser::browser(|name| environment.get(name).map(str::to_owned));
         program.is_some_and(|it| browser::open_page(&it, url))
     };
+    let pages = cli::Pages::of(&app.config);
     match live_server(app, &Caller::owner_client()).await?.url {
-        Some(url) => args.lead(output, &url, open),
-        None => serve_http(app, move |url| args.lead(output, url, open), stop).await,
+        Some(url) => args.lead(output, (&url, pages), open),
+        None => serve_http(app, move |url| args.lead(output, (url, pages), open), stop).await,
     }
 }
 
@@ -269,9 +270,10 @@ fn be_found(app: &Arc<App>, address: SocketAddr) {
     });
 }
 
-/// The server is ready when the database takes reads and writes.
+/// The server is ready when the database takes reads and writes and somebody takes up executions.
 fn readiness(app: &Arc<App>) -> http::Readiness {
-    let probe = Probe::new(Arc::clone(app));
+    let offering = Arc::clone(app);
+    let probe = Probe::new(Arc::clone(app), Arc::new(move || mcp::count_tools(&offering)));
     Arc::new(move || {
         let probe = Arc::clone(&probe);
         Box::pin(async move { probe.look().await })
@@ -284,6 +286,8 @@ fn vitals(app: &Arc<App>, events: &http::events::Events) -> http::Vitals {
     Arc::new(move || http::VitalSigns {
         n_running: app.started_supervisor().map_or(0, |it| it.running_count()),
         n_streams: events.n_open(),
+        keeps_house: app.started_supervisor().is_some_and(|it| it.keeps_house()),
+        offers_tools: mcp::offers_tools(&app),
     })
 }
 

@@ -47,7 +47,7 @@ mod watch;
 pub use args::{Cli, Command, Form, overrides};
 pub use asked::{Ask, Remote, remote_address};
 pub use mcp::McpArgs;
-pub use monitor::MonitorArgs;
+pub use monitor::{MonitorArgs, Pages};
 pub use parse::{form_of, parse};
 pub use print::{Output, is_closed, print_error};
 

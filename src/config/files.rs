@@ -80,6 +80,22 @@ impl Files {
         self.places.iter().find(|(name, _)| is_it(name)).map(|(_, place)| place.file)
     }
 
+    /// As [`Files::located`], for an error that may as well be about a variable: it stays as it is unless it names one
+    /// of the keys, or the model of a price.
+    pub fn located_if_named(&self, keys: &str, error: Error) -> Error {
+        let below = format!("{keys}.");
+        let is_named = |name: &str| error.message().contains(&format!("`{name}`"));
+        let model_of =
+            |name: &str| name.strip_prefix("prices.").and_then(|it| it.rsplit_once('.')).map(|it| it.0.to_owned());
+        let found = self.places.keys().find(|name| {
+            name.starts_with(&below) && (is_named(name) || model_of(name).is_some_and(|it| is_named(&it)))
+        });
+        match found {
+            Some(key) => self.located(key, error),
+            None => error,
+        }
+    }
+
     /// Adds to an error about the value of a key where that key stands. `keys` are those it may be about; the one
     /// that its message names counts first.
     pub fn located(&self, keys: &str, error: Error) -> Error {

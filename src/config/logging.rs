@@ -38,9 +38,10 @@ pub struct LogSettings {
 impl LogSettings {
     pub(super) fn load(env: &Environment, workspace: &Path) -> Result<Self, Error> {
         let named = env.get("DIPEO_LOGS_DIR");
+        const LEVEL: [&str; 2] = ["DIPEO_LOG_LEVEL", "LOG_LEVEL"];
         Ok(Self {
-            level: match env.one_of(&["DIPEO_LOG_LEVEL", "LOG_LEVEL"])? {
-                Some(text) => level(text)?,
+            level: match env.one_of(&LEVEL)? {
+                Some(text) => level(env.name_of(&LEVEL), text)?,
                 None => LevelFilter::INFO,
             },
             format: match env.get("LOG_FORMAT") {
@@ -66,14 +67,14 @@ impl LogSettings {
     }
 }
 
-fn level(text: &str) -> Result<LevelFilter, Error> {
+fn level(name: &str, text: &str) -> Result<LevelFilter, Error> {
     let folded = text.trim().to_ascii_lowercase();
     // Word used by others.
     let folded = if folded == "warning" { "warn" } else { folded.as_str() };
     LEVELS.iter().find(|it| it.0 == folded).map(|it| it.1).ok_or_else(|| {
         let names = LEVELS.map(|it| it.0);
         let near = nearest(folded, names).map_or_else(String::new, |it| format!("; did you mean `{it}`?"));
-        Error::invalid("INVALID_INPUT", format!("`DIPEO_LOG_LEVEL` is `{text}`, which is no level{near}"))
+        Error::invalid("INVALID_INPUT", format!("`{name}` is `{text}`, which is no level{near}"))
             .hint(format!("write one of {}", names.join(", ")))
     })
 }

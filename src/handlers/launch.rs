@@ -386,7 +386,7 @@ pub async fn give_up(
         projection: Some(Box::new(state.projection())),
     };
     if let Some(meters) = meter::on() {
-        meters.execution_ended(meter::End::Failed);
+        meters.execution_ended(meter::End::Failed, state.running_ms);
     }
     store.append(batch).await?.durable().await
 }

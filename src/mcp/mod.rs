@@ -46,7 +46,7 @@ mod tasks;
 mod time_travel;
 mod tools;
 
-pub use diagram_tools::tools_of;
+pub use diagram_tools::{count_tools, offers_tools, tools_of};
 pub use inventory::manifest;
 pub use mount::{McpConfig, ROUTES, mount, router};
 pub use server::McpServer;

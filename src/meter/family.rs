@@ -29,11 +29,12 @@ impl Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric: name, kind, what it says. In the order in which they are written.
-pub(super) const FAMILIES: [(&str, Kind, &str); 26] = [
+pub(super) const FAMILIES: [(&str, Kind, &str); 27] = [
     ("dipeo_build_info", Gauge, "Always 1; the label names the version."),
     ("dipeo_executions", Gauge, "Executions in the database, by status."),
     ("dipeo_executions_running", Gauge, "Executions that this process runs now."),
     ("dipeo_executions_ended_total", Counter, "Executions that this process ran to their end, by status."),
+    ("dipeo_execution_seconds", Histogram, "Seconds that executions ran until their end, pauses left out, by status."),
     ("dipeo_nodes_total", Counter, "What became of nodes in this process, by type and outcome."),
     ("dipeo_node_seconds", Histogram, "Seconds from the start of a node to its end, waiting included, by type."),
     ("dipeo_model_calls_total", Counter, "Calls of models, by service and outcome."),

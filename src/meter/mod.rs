@@ -23,6 +23,8 @@ use crate::clock::Timestamp;
 
 /// Bounds of the classes of node times, in seconds: from what the clock tells apart to the longest limit of a run.
 const NODE_SECONDS: [f64; 14] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// The same of whole executions, up to the limit of those that nobody waits for.
+const EXECUTION_SECONDS: [f64; 12] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0];
 /// Bounds of the classes of commit times, in seconds: from a disk that does not sync to one that hardly writes.
 const COMMIT_SECONDS: [f64; 12] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
 /// How often values are put into their classes. Until then each takes eight bytes.
@@ -101,7 +103,7 @@ impl End {
 pub struct Meters {
     handle: PrometheusHandle,
     nodes: Vec<NodeMeters>,
-    ends: [Counter; End::ALL.len()],
+    ends: [(Counter, Histogram); End::ALL.len()],
     models: ModelMeters,
     commit_seconds: Histogram,
     /// Answers by the hundreds of their status: 1xx to 5xx.
@@ -127,7 +129,11 @@ impl Meters {
         Self {
             handle: registry.0.handle(),
             nodes: node_types.iter().map(node).collect(),
-            ends: End::ALL.map(|it| registry.counter("dipeo_executions_ended_total", &[("status", it.name())])),
+            ends: End::ALL.map(|it| {
+                let status = [("status", it.name())];
+                let seconds = registry.histogram("dipeo_execution_seconds", &status);
+                (registry.counter("dipeo_executions_ended_total", &status), seconds)
+            }),
             commit_seconds: registry.histogram("dipeo_store_commit_seconds", &[]),
             answers: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
             open_streams: registry.gauge("dipeo_http_open_streams", &[]),
@@ -144,9 +150,11 @@ impl Meters {
         }
     }
 
-    /// Counts an execution that ended.
-    pub fn execution_ended(&self, end: End) {
-        self.ends[end as usize].increment(1);
+    /// Counts an execution that ended after it had run for so long.
+    pub fn execution_ended(&self, end: End, running_ms: i64) {
+        let (counter, seconds) = &self.ends[end as usize];
+        counter.increment(1);
+        seconds.record(running_ms as f64 / 1_000.0);
     }
 
     /// What is counted of models.
@@ -209,6 +217,7 @@ impl Registry {
             builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds).expect("there are bounds")
         };
         let builder = bounds(PrometheusBuilder::new(), "dipeo_node_seconds", &NODE_SECONDS);
+        let builder = bounds(builder, "dipeo_execution_seconds", &EXECUTION_SECONDS);
         let builder = bounds(builder, "dipeo_store_commit_seconds", &COMMIT_SECONDS);
         Self(builder.build_recorder())
     }
@@ -251,7 +260,7 @@ mod tests {
         meters.node(1, Outcome::Completed, Some(2_000));
         meters.node(1, Outcome::Retried, None);
         meters.node(7, Outcome::Completed, Some(1));
-        meters.execution_ended(End::Failed);
+        meters.execution_ended(End::Failed, 2_500);
         meters.answered(204);
         meters.answered(99);
         meters.answered(999);
@@ -265,6 +274,8 @@ mod tests {
             (r#"dipeo_node_seconds_sum{type="code_job"}"#, 2.03),
             (r#"dipeo_node_seconds_count{type="code_job"}"#, 2.0),
             (r#"dipeo_executions_ended_total{status="failed"}"#, 1.0),
+            (r#"dipeo_execution_seconds_sum{status="failed"}"#, 2.5),
+            (r#"dipeo_execution_seconds_count{status="completed"}"#, 0.0),
             (r#"dipeo_http_requests_total{class="2xx"}"#, 1.0),
             (r#"dipeo_http_requests_total{class="5xx"}"#, 0.0),
         ] {

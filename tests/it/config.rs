@@ -48,6 +48,8 @@ fn a_mistake_in_a_file_names_the_file_and_the_line() {
         ("[server]\n\nprot = 1\n", "dipeo.toml", "dipeo.toml line 3: unknown field `prot`"),
         ("[limits]\nopen_streams = 0\n", "dipeo.toml", "dipeo.toml line 2: `limits.open_streams` is 0"),
         ("[server]\nport = 70000\n", "config.toml", "config.toml line 2: "),
+        ("[mcp]\nallow_diagrams = ['a']\ntoolsets = ['cor']\n", "dipeo.toml", "dipeo.toml line 3: there is no toolset"),
+        ("[auth]\n\njwks_url = 'ftp://x'\n", "config.toml", "config.toml line 3: `auth.jwks_url` is `ftp://x`"),
     ] {
         let workspace = workspace();
         match name {
@@ -61,5 +63,29 @@ fn a_mistake_in_a_file_names_the_file_and_the_line() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(part) && stderr.contains("hint: "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_that_variable_and_no_line_of_a_file() {
+    let workspace = workspace();
+    workspace.write("dipeo.toml", "[models]\nopenai_model = 'm'\n[auth]\nrequired = false\n");
+    for (variables, part) in [
+        (&[("PORT", "x")][..], "`PORT` is `x`, which is no port"),
+        (&[("DIPEO_PORT", "70000")], "`DIPEO_PORT` is `70000`"),
+        (&[("LOG_LEVEL", "loud")], "`LOG_LEVEL` is `loud`"),
+        (&[("DIPEO_LOG_LEVEL", "loud")], "`DIPEO_LOG_LEVEL` is `loud`"),
+        (&[("DIPEO_DURABILITY", "some")], "`DIPEO_DURABILITY` is `some`"),
+        (&[("DIPEO_AUTH_REQUIRED", "perhaps")], "`DIPEO_AUTH_REQUIRED` is `perhaps`"),
+        (&[("DIPEO_AUTH_JWKS_URL", "ftp://x")], "`DIPEO_AUTH_JWKS_URL` is `ftp://x`"),
+        (&[("EXECUTION_TIMEOUT", "soon")], "`EXECUTION_TIMEOUT` is `soon`"),
+        (&[("GEMINI_API_KEY", "a"), ("GOOGLE_API_KEY", "b")], "`GEMINI_API_KEY` and `GOOGLE_API_KEY`"),
+    ] {
+        let mut command = workspace.command();
+        let output = command.args(["config", "show"]).envs(variables.iter().copied()).output().expect("runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{variables:?}: {stderr}");
+        assert!(stderr.contains(part) && stderr.contains("hint: "), "{variables:?}: {stderr}");
+        assert!(!stderr.contains("dipeo.toml line"), "{variables:?}: {stderr}");
     }
 }

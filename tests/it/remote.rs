@@ -1,7 +1,8 @@
 //! `dipeo --server URL`: the same command prints the same here and through a server elsewhere, and what cannot be
 //! done elsewhere says so.
 
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -87,6 +88,8 @@ fn without_chance(text: &str) -> String {
         rest = rest.get(end..).unwrap_or_default();
     }
     clean.push_str(rest);
+    // Columns are as wide as the numbers in them.
+    let clean = clean.lines().map(|it| it.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect::<String>();
     let words = clean.split_inclusive([' ', '\n', ',', '"']).map(|word| {
         let (bare, end) = word.split_at(word.trim_end_matches([' ', '\n', ',', '"']).len());
         let is_time = bare.ends_with('Z') && bare.contains('T') && bare.contains(':');
@@ -129,7 +132,36 @@ fn the_same_command_prints_the_same_here_and_elsewhere() {
         ("results D --json --wait 5", 1),
         ("results exec_00000000000000000000000000000000", 3),
         ("results wrong", 2),
+        ("watch D", 1),
         ("control E answer chamomile", 0),
+        ("watch E", 0),
+        ("results A --logs", 0),
+        ("results D --logs --json", 0),
+        ("results E --messages", 0),
+        ("results E --messages --json", 0),
+        ("results A --follow", 0),
+        ("results D --follow --json", 1),
+        ("results A --follow --since 99", 2),
+        ("results A --logs --node compose", 0),
+        ("results A --logs --node nobody", 3),
+        ("metrics A", 0),
+        ("metrics D --breakdown", 0),
+        ("metrics --diagram hello", 0),
+        ("metrics exec_00000000000000000000000000000000", 3),
+        ("watch exec_00000000000000000000000000000000", 3),
+        ("history hello", 0),
+        ("history nothing", 3),
+        ("restore hello@9", 3),
+        ("run asks --no-interactive", 0),
+        ("pause F", 0),
+        ("answer F", 2),
+        ("answer F chamomile", 0),
+        ("answer F again", 4),
+        ("run asks", 0),
+        ("cancel G --reason enough", 1),
+        ("cancel G", 1),
+        ("resume G", 0),
+        ("answer G mint --json", 0),
         ("control A abort", 4),
         ("control A nonsense", 2),
         ("replay A", 0),
@@ -143,7 +175,7 @@ fn the_same_command_prints_the_same_here_and_elsewhere() {
     ] {
         let both = [0, 1].map(|side| {
             let of_word = |word: &str| match word.as_bytes() {
-                [letter @ b'A'..=b'E'] => ids[usize::from(letter - b'A')][side].clone(),
+                [letter @ b'A'..=b'G'] => ids[usize::from(letter - b'A')][side].clone(),
                 _ => word.to_owned(),
             };
             let arguments: Vec<String> = command.split(' ').map(of_word).collect();
@@ -235,11 +267,22 @@ fn what_cannot_be_done_elsewhere_says_so() {
         (vec!["list", "--server", "localhost:1"], 2, "is not the address of a server"),
         (vec!["--server", "localhost:1", "list"], 2, "is not the address of a server"),
         (vec!["doctor", "--server", nowhere], 2, "on this machine"),
+        (vec!["config", "show", "--server", nowhere], 2, "on this machine"),
+        (vec!["export", "own.light.yaml", "own.py", "--server", nowhere], 2, "on this machine"),
+        (vec!["ask", "a poem", "--server", nowhere], 2, "on this machine"),
+        (vec!["dipeocc", "list", "--server", nowhere], 2, "on this machine"),
+        (vec!["integrations", "list", "--server", nowhere], 2, "on this machine"),
+        (vec!["monitor", "--server", nowhere], 2, "in a browser"),
+        (vec!["trust", "own.light.yaml", "--server", nowhere], 2, "at the terminal of the server's machine"),
+        (vec!["maintenance", "check", "--server", nowhere], 2, "at the terminal of the server's machine"),
+        (vec!["watch", "--latest", "--server", nowhere], 6, "SERVER_UNREACHABLE"),
+        (vec!["metrics", "--server", nowhere], 6, "SERVER_UNREACHABLE"),
         (vec!["secrets", "list", "--server", nowhere], 2, "at the terminal of the server's machine"),
         (vec!["serve", "--server", nowhere], 2, "a server itself"),
         (vec!["stats", "own.light.yaml", "--server", nowhere], 2, "a file of this machine"),
         (vec!["run", "own.light.yaml", "--stream", "--server", nowhere], 2, "cannot be shown while they come"),
         (vec!["compile", "own.light.yaml", "--fix", "--write", "--server", nowhere], 2, "`--write`"),
+        (vec!["compile", "own.light.yaml", "--push-as", "x", "--trust", "--server", nowhere], 2, "`--trust`"),
     ] {
         let output = run(&arguments, &[]);
         let stderr = text(&output.stderr);
@@ -256,4 +299,45 @@ fn the_guides_form_of_serve_is_still_one() {
     let output = workspace().command().args(["--server", "--port", "nonsense"]).output().expect("runs");
     assert!(text(&output.stderr).contains("--port"), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn what_runs_elsewhere_is_watched_while_somebody_answers_it() {
+    let there = furnished();
+    let elsewhere = Elsewhere::of(HttpServer::start(&there));
+    let ran: Value = serde_json::from_slice(&elsewhere.run(&["run", "asks", "--json"]).stdout).expect("JSON");
+    let id = ran["execution_id"].as_str().expect("an id");
+    let mut command = elsewhere.folder.command();
+    command.args(["--server", &elsewhere.server.url, "watch", id]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = command.spawn().expect("starts");
+    let mut lines = BufReader::new(watch.stderr.take().expect("piped")).lines().map(|it| it.expect("text"));
+    let until_it_waits: Vec<String> = lines.by_ref().take_while(|it| !it.starts_with("next: ")).collect();
+    assert!(until_it_waits.iter().any(|it| it.starts_with("[1/3] start done")), "{until_it_waits:?}");
+    let waits = until_it_waits.last().expect("a line");
+    assert!(waits.starts_with("waiting: ask (model): ") && waits.ends_with("Best tea?"), "{until_it_waits:?}");
+    let answered = elsewhere.run(&["answer", id, "chamomile"]);
+    assert_eq!(answered.status.code(), Some(0), "{}", text(&answered.stderr));
+    let rest: Vec<String> = lines.collect();
+    assert!(rest.iter().any(|it| it.ends_with("ask was answered")), "{rest:?}");
+    let output = watch.wait_with_output().expect("ends");
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.starts_with(&format!("{id} completed in ")) && shown.contains("result:\nchamomile\n"), "{shown}");
+}
+
+#[test]
+fn an_earlier_text_of_a_diagram_comes_back_elsewhere() {
+    let there = furnished();
+    let elsewhere = Elsewhere::of(HttpServer::start(&there));
+    for (name, text) in [("first", HELLO), ("second", ASKS_CALLER)] {
+        elsewhere.folder.write("own.light.yaml", text);
+        let pushed = elsewhere.run(&["compile", "own.light.yaml", "--push-as", "sent"]);
+        assert_eq!(pushed.status.code(), Some(0), "{name}");
+    }
+    let history = text(&elsewhere.run(&["history", "sent"]).stdout);
+    assert!(history.ends_with("2 of 2 revisions\n"), "{history}");
+    let restored = elsewhere.run(&["restore", "sent@1"]);
+    let said = text(&restored.stdout);
+    assert_eq!(said, "sent is as revision 1 again, which is revision 3 now\n", "{}", text(&restored.stderr));
+    assert_eq!(text(&elsewhere.run(&["run", "sent", "--simple"]).stdout), "completed\nHello, world!\n");
 }

@@ -16,9 +16,9 @@ impl Run {
             Event::NodeError(_) => Outcome::Failed,
             Event::NodeRetry(_) => Outcome::Retried,
             Event::NodeSkipped(_) => Outcome::Skipped,
-            Event::ExecutionCompleted(_) => return meters.execution_ended(End::Completed),
-            Event::ExecutionError(_) => return meters.execution_ended(End::Failed),
-            Event::ExecutionAborted(_) => return meters.execution_ended(End::Aborted),
+            Event::ExecutionCompleted(_) => return meters.execution_ended(End::Completed, self.state.running_ms),
+            Event::ExecutionError(_) => return meters.execution_ended(End::Failed, self.state.running_ms),
+            Event::ExecutionAborted(_) => return meters.execution_ended(End::Aborted, self.state.running_ms),
             _ => return,
         };
         let Some(node) = node else { return };
