@@ -52,6 +52,10 @@ pub const CODE_OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Most files one glob may match.
 pub const GLOB_FILES_MAX: usize = 1_000;
+/// Largest file that a client uploads, in bytes (surface.md 4.2).
+pub const UPLOAD_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Free space below which a disk counts as full, in bytes: an upload and its backup fit.
+pub const DISK_FREE_BYTES_MIN: u64 = 2 * UPLOAD_BYTES_MAX;
 /// Largest rendered template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest answer to a request of a node, in bytes: what a file may hold.

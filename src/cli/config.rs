@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use crate::error::Error;
-use crate::handlers::show_config::{Request, show_config};
+use crate::handlers::show_config::{Request, Response, show_config};
 
 /// Example: dipeo config show
 #[derive(Debug, Args)]
@@ -18,6 +18,7 @@ pub struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Show each setting, its value and what set it; secrets are masked
+    #[command(after_help = "Example: dipeo config show --json")]
     Show,
 }
 
@@ -25,12 +26,12 @@ pub enum ConfigCommand {
 pub async fn config(context: &Context<'_>, args: ConfigArgs) -> Result<u8, Error> {
     let ConfigCommand::Show = args.command;
     let response = show_config(context.app, &context.caller, Request {}).await?;
-    if context.output.is_json() {
-        context.output.json(&response)?;
-        return Ok(0);
-    }
+    context.output.plain(&response, "settings", text)?;
+    Ok(0)
+}
+
+fn text(response: &Response) -> String {
     let width = response.settings.iter().map(|it| it.name.chars().count()).max().unwrap_or(0);
     let lines = response.settings.iter().map(|it| format!("{:width$}  {}  ({})\n", it.name, it.value, it.source));
-    context.output.text(&lines.collect::<String>());
-    Ok(0)
+    lines.collect()
 }

@@ -115,6 +115,7 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
         background: args.background,
         mode: args.mode.clone(),
         breakpoints: args.breakpoints.clone(),
+        max_iterations: None,
         unbounded_wait: true,
         listed_as: None,
         task_after: None,

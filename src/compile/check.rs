@@ -38,7 +38,7 @@ pub fn compile(text: &str, asked: Option<Format>, surroundings: &dyn Surrounding
 /// [`compile`] of a text that has been parsed already.
 pub fn compile_parsed(text: &str, parsed: Parsed, surroundings: &dyn Surroundings) -> Compiled {
     let mut diagnostics = parsed.diagnostics;
-    let Some(diagram) = parsed.diagram else {
+    let Some(mut diagram) = parsed.diagram else {
         return Compiled {
             diagram: None,
             format: parsed.format,
@@ -47,6 +47,8 @@ pub fn compile_parsed(text: &str, parsed: Parsed, surroundings: &dyn Surrounding
             capabilities: None,
         };
     };
+    diagnostics.extend(persons::tools(&diagram));
+    persons::adopt(&mut diagram, surroundings);
     let sound = read_all(text, &diagram, surroundings, &mut diagnostics);
     let capabilities = Some(capabilities(&diagram, surroundings));
     let plan =

@@ -1,8 +1,30 @@
 //! What can be said of persons when compiling: prompt files, keys, models, tools their service lacks.
 
 use crate::diagram::{Diagnostic, Diagram, Person, Service};
+use crate::nodes::fields::references::find_person;
 use crate::nodes::{Surroundings, model_tools, prompt_file_hint};
 use crate::secret::looks_like_a_key;
+
+/// Adds the persons of the workspace that nodes name and the diagram does not have itself, each where it is named
+/// first.
+pub(super) fn adopt(diagram: &mut Diagram, surroundings: &dyn Surroundings) {
+    for node in &diagram.nodes {
+        let Some((name, span)) = node.field("person").and_then(|it| Some((it.as_text()?, it.span))) else { continue };
+        if name.trim().is_empty() || find_person(&diagram.persons, name).is_some() {
+            continue;
+        }
+        diagram.persons.extend(surroundings.person(name).map(|it| it.placed_at(span)));
+    }
+}
+
+/// Says which tools of the diagram's own persons their service does not have.
+pub(super) fn tools(diagram: &Diagram) -> Vec<Diagnostic> {
+    let of_person = |person: &Person| {
+        let tools = person.tools.iter().flat_map(|it| model_tools::problems(it, &person.label, person.service));
+        tools.map(|it| it.at(&person.label)).collect::<Vec<_>>()
+    };
+    diagram.persons.iter().flat_map(of_person).collect()
+}
 
 /// Checks every person.
 pub(super) fn check(diagram: &Diagram, surroundings: &dyn Surroundings) -> Vec<Diagnostic> {
@@ -13,8 +35,6 @@ pub(super) fn check(diagram: &Diagram, surroundings: &dyn Surroundings) -> Vec<D
             found.extend(model_not_given(person, surroundings));
             found.extend(key_missing(person, surroundings));
         }
-        let tools = person.tools.iter().flat_map(|it| model_tools::problems(it, &person.label, person.service));
-        found.extend(tools.map(|it| it.at(&person.label)));
     }
     found
 }

@@ -99,6 +99,17 @@ pub struct Person {
     pub span: Span,
 }
 
+impl Person {
+    /// The same person as if all of it stood at `span`: one that stands in no text of its own.
+    #[must_use]
+    pub fn placed_at(mut self, span: Span) -> Self {
+        self.span = span;
+        self.prompt_file = self.prompt_file.map(|it| Spanned { span, ..it });
+        self.tools = self.tools.map(|it| it.placed_at(span));
+        self
+    }
+}
+
 /// The answers of `service: scripted` (diagrams.md 3.14).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {

@@ -69,6 +69,20 @@ impl Tree {
         }
     }
 
+    /// The same value as if all of it stood at `span`.
+    #[must_use]
+    pub fn placed_at(self, span: Span) -> Self {
+        let kind = match self.kind {
+            TreeKind::List(items) => TreeKind::List(items.into_iter().map(|it| it.placed_at(span)).collect()),
+            TreeKind::Map(entries) => {
+                let placed = |(key, it): (Spanned<String>, Self)| (Spanned { span, ..key }, it.placed_at(span));
+                TreeKind::Map(entries.into_iter().map(placed).collect())
+            }
+            plain => plain,
+        };
+        Self { span, kind }
+    }
+
     /// Whether this is null.
     pub fn is_null(&self) -> bool {
         matches!(self.kind, TreeKind::Null)

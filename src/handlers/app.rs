@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 
+use super::api_keys::available_models::KnownModels;
 use super::caller::{Caller, Scopes};
 use super::diagram_tools::Seen;
 use super::finished::Finished;
@@ -36,6 +37,8 @@ pub struct App {
     /// What was read of diagrams that ask to be tools.
     pub(super) seen_tools: Seen,
     pub(super) finished: Finished,
+    /// What services said of their models.
+    pub(super) known_models: KnownModels,
     /// Held while a diagram's file and its history are changed together: one change after the other.
     pub(super) saving: tokio::sync::Mutex<()>,
     /// Who wants to hear of changes.
@@ -59,6 +62,7 @@ impl App {
             config,
             seen_tools: Seen::default(),
             finished: Finished::default(),
+            known_models: KnownModels::default(),
             saving: tokio::sync::Mutex::default(),
             watch: Watch::default(),
             runtime: Handle::try_current().ok(),

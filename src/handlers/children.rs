@@ -12,6 +12,7 @@ use super::app::rights_of_text;
 use super::begin::{Beginning, begin};
 use super::held_children::{holds_what_starts, pause_of};
 use super::launch::{self, StoredOptions, fold};
+use super::persons::WorkspacePersons;
 use super::reopen::{Reopening, reopen};
 use super::supervisor::Supervisor;
 use super::surroundings::World;
@@ -272,7 +273,10 @@ fn compile_child(
     let format = match &request.source {
         ChildSource::Named { format, .. } | ChildSource::Text { format, .. } => *format,
     };
+    // Whom a child may name is whom its parent may.
+    let principal = supervisor.store().head(&request.parent)?.and_then(|it| it.principal);
     let world = World {
+        persons: WorkspacePersons::new(Some(Arc::clone(supervisor.store())), principal),
         own_path: source.path.clone(),
         needs_no_keys: request.models.is_some(),
         ..World::new(supervisor, options.base_dir.clone(), rights.clone())

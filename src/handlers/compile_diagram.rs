@@ -145,7 +145,7 @@ fn check(
     let world_of = |text: &str| {
         let rights = app.rights_of(origin, &sha256(text))?;
         let world = World::of(&app.config, (&app.languages, &app.ports), extras.base_dir.clone(), rights);
-        Ok::<_, Error>(World { structure_only: extras.check_only, ..world })
+        Ok::<_, Error>(World { structure_only: extras.check_only, persons: app.persons_for(caller)?, ..world })
     };
     let world = world_of(&request.content)?;
     if request.fix != Some(true) {

@@ -13,7 +13,7 @@ use super::launch::fold;
 use super::present::{self, View, is_decided_by_operator};
 use super::reopen::{Reopening, reopen};
 use super::run_diagram::Waiting;
-use super::{App, Caller, wait};
+use super::{App, Caller, external, wait};
 use crate::engine::Status;
 use crate::engine::state::{ExecutionState, GivenAnswer, NodeState, WaitingNode, name_of};
 use crate::error::{Error, ErrorKind};
@@ -68,7 +68,12 @@ pub async fn control_execution(
     let id = ExecutionId::parse(&request.execution_id)?;
     let action = action?;
     let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
-    let status = app.visible(caller, &id)?.status;
+    let head = app.visible(caller, &id)?;
+    if external::is_external(&head) {
+        external::control(app, caller, &id, action, request.reason.clone()).await?;
+        return present::execution(app, &id, &View::of(caller));
+    }
+    let status = head.status;
     if status.has_ended() {
         after_the_end(app, caller, &id, action, &request).await?;
     } else {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::caller::Scope;
 use super::execution_object::{ExecutionObject, InspectedNode, Inspection};
 use super::present::{self, View};
-use super::{App, Caller, launch};
+use super::{App, Caller, external, launch};
 use crate::engine::run;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -27,7 +27,7 @@ pub fn inspect_execution(
 ) -> Result<ExecutionObject, Error> {
     caller.require(&[Scope::ExecutionRead])?;
     let id = ExecutionId::parse(execution_id)?;
-    app.visible(caller, &id)?;
+    external::require_run_here(&app.visible(caller, &id)?, &id, "be looked into")?;
     let launch = launch::from_store(app.store()?, app.supervisor()?, &id)?;
     let found = run::inspect(launch, Arc::clone(&app.ports), node)?;
     present::inspected(app, &id, &View::of(caller), Some(Box::new(shown(found, app.scrubber()))))

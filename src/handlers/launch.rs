@@ -60,6 +60,9 @@ pub struct StoredOptions {
     /// Whether its parent pays as well.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub paid_above: bool,
+    /// How often each node may run, if the caller said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_iterations: Option<u32>,
     /// Prompt and schema files as they were when the run began.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub texts: BTreeMap<String, String>,
@@ -84,6 +87,7 @@ impl StoredOptions {
             mode: self.mode.as_deref().and_then(Mode::parse).unwrap_or_default(),
             breakpoints: self.breakpoints.clone(),
             depth: self.depth,
+            node_iterations: self.max_iterations,
             is_recorded: self.is_recorded,
         }
     }

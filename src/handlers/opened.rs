@@ -33,6 +33,7 @@ pub(super) fn open(app: &App, caller: &Caller, diagram: &str, format_type: Optio
     let world = World {
         needs_no_keys: true,
         own_path: source.path.clone(),
+        persons: app.persons_for(caller)?,
         ..World::of(&app.config, (&app.languages, &app.ports), base_dir, rights)
     };
     let compiled = app.parsed.compile(&source.text, format, &world);

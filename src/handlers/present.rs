@@ -28,7 +28,7 @@ use crate::limits;
 use crate::nodes::PauseReason;
 use crate::nodes::budget::Scope;
 use crate::shown::Hidden;
-use crate::store::{ExecutionHead, Store};
+use crate::store::{ExecutionHead, MessageRow, Store};
 
 pub use self::cursor::Cursor;
 pub use self::for_model::{NOTICE, scrub_texts, warning};
@@ -372,20 +372,22 @@ pub fn conversation(store: &Store, id: &ExecutionId, node_id: Option<&str>) -> R
         Some(node_id) => store.get_node_messages(id, node_id)?,
         None => store.get_execution_messages(id, None, None)?,
     };
-    Ok(rows
-        .into_iter()
-        .map(|row| ShownMessage {
-            id: Some(row.message.id),
-            role: row.message.role,
-            content: row.message.content,
-            from: Some(row.message.from),
-            to: Some(row.message.to),
-            person_id: Some(row.message.person_id),
-            node_id: row.message.node_id,
-            iteration: Some(row.message.iteration),
-            timestamp: row.created_at.to_rfc3339(),
-        })
-        .collect())
+    Ok(rows.into_iter().map(shown_message).collect())
+}
+
+/// A message as results show it.
+pub(super) fn shown_message(row: MessageRow) -> ShownMessage {
+    ShownMessage {
+        id: Some(row.message.id),
+        role: row.message.role,
+        content: row.message.content,
+        from: Some(row.message.from),
+        to: Some(row.message.to),
+        person_id: Some(row.message.person_id),
+        node_id: row.message.node_id,
+        iteration: Some(row.message.iteration),
+        timestamp: row.created_at.to_rfc3339(),
+    }
 }
 
 /// The log after `since_seq`, in short.

@@ -8,7 +8,7 @@ use super::caller::Scope;
 use super::execution_object::ExecutionObject;
 use super::present::{self, View};
 use super::run_diagram::{Waiting, may_run};
-use super::{App, Caller, repeat, wait};
+use super::{App, Caller, external, repeat, wait};
 use crate::config::sha256;
 use crate::error::Error;
 use crate::ids::ExecutionId;
@@ -56,6 +56,7 @@ pub async fn replay_execution(
     let source = ExecutionId::parse(&request.execution_id)?;
     let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let head = app.visible(caller, &source)?;
+    external::require_run_here(&head, &source, "be replayed")?;
     may_run(app, caller, head.diagram_id.as_ref())?;
     let parent = Parent { execution_id: source.clone(), relation: ParentRelation::Replay, place: None };
     let idempotency = extras.idempotency_key.map(|key| {

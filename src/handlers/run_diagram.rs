@@ -73,6 +73,8 @@ pub struct Extras {
     pub mode: Option<String>,
     /// Nodes, by label or id, before which a debug run pauses.
     pub breakpoints: Vec<String>,
+    /// How often each node may run; the diagram's own limit holds as well.
+    pub max_iterations: Option<u32>,
     /// Wait without limit: the terminal stays with its run.
     pub unbounded_wait: bool,
     /// The name under which the execution of a text is listed, instead of `inline`.
@@ -175,8 +177,39 @@ pub async fn run_or_task(
     waiting: Waiting,
 ) -> Result<Ran, Error> {
     caller.require(&[Scope::ExecutionRun])?;
-    let wait_seconds = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
+    let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let prepared = Prepared::new(app, caller, request, &extras)?;
+    run_prepared(app, caller, prepared, limit, extras, waiting).await
+}
+
+/// Runs a text that a handler has made, with the rights that it gives it: what the caller brings comes in as input.
+///
+/// # Errors
+///
+/// As [`run_diagram`].
+pub(super) async fn run_text(
+    app: &App,
+    caller: &Caller,
+    (source, rights): (Source, Rights),
+    request: Request,
+    extras: Extras,
+    waiting: Waiting,
+) -> Result<ExecutionObject, Error> {
+    caller.require(&[Scope::ExecutionRun])?;
+    may_run(app, caller, None)?;
+    let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
+    let prepared = Prepared::of(app, caller, (source, rights), request, &extras)?;
+    Ok(run_prepared(app, caller, prepared, limit, extras, waiting).await?.execution)
+}
+
+async fn run_prepared(
+    app: &App,
+    caller: &Caller,
+    prepared: Prepared,
+    wait_seconds: Duration,
+    extras: Extras,
+    waiting: Waiting,
+) -> Result<Ran, Error> {
     let task_after = extras.task_after.filter(|it| *it < wait_seconds && !prepared.asks_caller());
     let execution_id = begin(app.supervisor()?, prepared.into_beginning(caller, extras.background)).await?;
     if !extras.background {
@@ -201,13 +234,6 @@ struct Prepared {
 
 impl Prepared {
     fn new(app: &App, caller: &Caller, request: Request, extras: &Extras) -> Result<Self, Error> {
-        // How long the caller waits is no part of what is asked for.
-        let asked = Request { wait_seconds: None, ..request.clone() };
-        let mut asked = serde_json::to_string(&asked).unwrap_or_default();
-        if extras.strict || extras.mode.is_some() || !extras.breakpoints.is_empty() {
-            asked.push_str(&format!(" {} {:?} {:?}", extras.strict, extras.mode, extras.breakpoints));
-        }
-        let request_hash = sha256(&asked);
         let format = format_of(request.format_type.as_deref())?;
         if request.content.is_some() {
             may_run(app, caller, None)?;
@@ -217,11 +243,32 @@ impl Prepared {
         if let Some(name) = &extras.listed_as {
             source.diagram_id.clone_from(name);
         }
-        let mut options = options_of(&request, extras, &source, longest_run(app, caller))?;
         let rights = app.rights_of(origin_of(caller, &source), &source.sha256)?;
+        Self::of(app, caller, (source, rights), request, extras)
+    }
+
+    /// Compiles a text that was opened and checks everything else.
+    fn of(
+        app: &App,
+        caller: &Caller,
+        (source, rights): (Source, Rights),
+        request: Request,
+        extras: &Extras,
+    ) -> Result<Self, Error> {
+        // How long the caller waits is no part of what is asked for.
+        let asked = Request { wait_seconds: None, ..request.clone() };
+        let mut asked = serde_json::to_string(&asked).unwrap_or_default();
+        if extras.strict || extras.mode.is_some() || !extras.breakpoints.is_empty() || extras.max_iterations.is_some() {
+            let Extras { strict, mode, breakpoints, max_iterations, .. } = extras;
+            asked.push_str(&format!(" {strict} {mode:?} {breakpoints:?} {max_iterations:?}"));
+        }
+        let request_hash = sha256(&asked);
+        let format = format_of(request.format_type.as_deref())?;
+        let mut options = options_of(&request, extras, &source, longest_run(app, caller))?;
         let world = World {
             own_path: source.path.clone(),
             needs_no_keys: options.models.is_some(),
+            persons: app.persons_for(caller)?,
             ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
         };
         let compiled = app.parsed.compile(&source.text, format, &world);
@@ -339,6 +386,9 @@ fn options_of(request: &Request, extras: &Extras, source: &Source, longest_run: 
         return Err(Error::invalid("INVALID_INPUT", format!("`models` is `{models}`"))
             .hint("write `caller` to answer every prompt yourself, or `scripted`"));
     }
+    if extras.max_iterations == Some(0) {
+        return Err(Error::invalid("INVALID_INPUT", "`max_iterations` is 0").hint("write a number from 1"));
+    }
     let timeout = request.timeout.unwrap_or(longest_run);
     if !(timeout.is_finite() && timeout > 0.0 && timeout <= 31_536_000.0) {
         return Err(Error::invalid("INVALID_INPUT", format!("`timeout` is {timeout}"))
@@ -348,6 +398,7 @@ fn options_of(request: &Request, extras: &Extras, source: &Source, longest_run: 
         timeout: Some(timeout),
         models: request.models.clone(),
         strict: extras.strict,
+        max_iterations: extras.max_iterations,
         mode: mode_of(extras)?,
         breakpoints: extras.breakpoints.clone(),
         base_dir: source.folder(),

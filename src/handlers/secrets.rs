@@ -92,11 +92,11 @@ pub async fn secrets(app: &App, caller: &Caller, request: Request) -> Result<Res
 }
 
 fn entry(info: SecretInfo) -> Entry {
-    let SecretInfo { name, service, created_at, updated_at } = info;
+    let SecretInfo { name, service, created_at, updated_at, .. } = info;
     Entry { name, service, created_at, updated_at }
 }
 
-fn new_secret(app: &App, name: &str, value: &str, service: Option<String>) -> Result<NewSecret, Error> {
+pub(super) fn new_secret(app: &App, name: &str, value: &str, service: Option<String>) -> Result<NewSecret, Error> {
     if !is_secret_name(name) {
         let shown: String = name.chars().filter(|it| !it.is_control()).take(60).collect();
         return Err(Error::invalid("INVALID_NAME", format!("`{shown}` is no name of a secret"))
@@ -112,7 +112,7 @@ fn new_secret(app: &App, name: &str, value: &str, service: Option<String>) -> Re
     if secret.expose().len() > VALUE_BYTES_MAX {
         return Err(wrong(&format!("has more than {VALUE_BYTES_MAX} bytes"), "store a key to it instead"));
     }
-    Ok(NewSecret { name: name.to_owned(), value: secret, service, at: app.clock.now().to_rfc3339() })
+    Ok(NewSecret { name: name.to_owned(), value: secret, service, label: None, at: app.clock.now().to_rfc3339() })
 }
 
 /// Reads the original's key file. Its ids are the names that persons use as `api_key_id`.
@@ -134,8 +134,11 @@ fn read_keys(app: &App, text: &str) -> Result<(Vec<NewSecret>, Vec<String>), Err
     for (id, entry) in entries {
         let service = entry["service"].as_str().map(str::to_owned);
         let key = entry["key"].as_str().or_else(|| entry.as_str());
+        let label = entry["label"].as_str().map(str::to_owned);
         let made = match key {
-            Some(key) => new_secret(app, &id, key, service).map_err(|error| error.message().to_owned()),
+            Some(key) => new_secret(app, &id, key, service)
+                .map(|it| NewSecret { label, ..it })
+                .map_err(|error| error.message().to_owned()),
             None => Err("it has no `key`".to_owned()),
         };
         match made {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::integrations::find;
+use super::persons::{WorkspacePersons, of_workspace};
 use super::supervisor::Supervisor;
 use super::workspace::Workspace;
 use crate::config::{Config, ModelSettings};
@@ -34,6 +35,8 @@ pub struct World {
     pub began_before: bool,
     /// The file the diagram stands in.
     pub own_path: Option<PathBuf>,
+    /// Persons that any diagram may name.
+    pub persons: WorkspacePersons,
     /// Texts read so far, by the name the diagram uses; also what an earlier process read.
     pub read: Mutex<BTreeMap<String, String>>,
 }
@@ -63,6 +66,7 @@ impl World {
             needs_no_keys: false,
             began_before: false,
             own_path: None,
+            persons: WorkspacePersons::default(),
             read: Mutex::default(),
         }
     }
@@ -187,6 +191,20 @@ impl Surroundings for World {
         }
         // A store that cannot be read says so itself when the node runs.
         self.ports.secrets.list().map_or(true, |all| all.iter().any(|it| it.name == name))
+    }
+
+    fn person(&self, name: &str) -> Option<Person> {
+        // The text is kept with the execution: taking it over compiles the same plan.
+        let kept_as = of_workspace::kept_as(name);
+        let remembered = self.remembered(&kept_as);
+        let text = remembered.or_else(|| (!self.began_before).then(|| self.persons.find(name))?)?;
+        let person = of_workspace::read_kept(&text)?;
+        self.remember(&kept_as, &text);
+        Some(person)
+    }
+
+    fn person_names(&self) -> Vec<String> {
+        self.persons.names()
     }
 
     fn default_model(&self, service: Service) -> Option<String> {

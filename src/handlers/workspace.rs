@@ -300,7 +300,7 @@ pub(super) fn name_of(relative: &str) -> String {
     suffix.map_or(below, |it| &below[..below.len() - it.len()]).to_owned()
 }
 
-fn has_suffix(name: &str) -> bool {
+pub(super) fn has_suffix(name: &str) -> bool {
     SUFFIXES.iter().any(|it| name.ends_with(it))
 }
 

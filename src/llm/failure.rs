@@ -146,6 +146,10 @@ impl Failed {
         let passing = |what: String, hint: &str| (what, hint.to_owned(), true);
         match self.trouble() {
             Trouble::Key => (format!("refused the key (status {status})"), key_hint(endpoint), false),
+            // Nobody was asked for one: it was the list that is not there.
+            Trouble::Model if endpoint.model.is_empty() => {
+                final_one("has no list of models at this address".to_owned(), "check the address in the settings")
+            }
             Trouble::Model => {
                 (format!("knows no model `{}`, or the address is wrong", endpoint.model), model_hint(endpoint), false)
             }

@@ -3,6 +3,7 @@
 //! environment. No provider is contacted, and no TLS set up, before the first call that needs it.
 
 mod anthropic;
+mod available;
 mod chat;
 mod claude_code;
 mod draft;
@@ -176,6 +177,14 @@ impl Models for Llm {
             }
             answer
         })
+    }
+
+    fn available<'a>(
+        &'a self,
+        service: Service,
+        api_key_id: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(self.models_of(service, api_key_id))
     }
 
     fn price(&self, request: &ModelRequest, usage: Usage) -> Cost {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::draft::Draft;
@@ -57,6 +57,23 @@ impl Transport {
         }
     }
 
+    /// Reads the JSON document at `path`.
+    ///
+    /// # Errors
+    ///
+    /// `LLM_FAILED`, as [`Transport::call`].
+    pub(super) async fn get(&self, endpoint: &Endpoint, path: &str) -> Result<Value, Error> {
+        let call = self.client()?.get(format!("{}{path}", endpoint.base_url));
+        let response = with_headers(call, endpoint)?.send().await.map_err(|it| failure::of_connection(endpoint, it))?;
+        let (status, retry_after) = (response.status(), failure::retry_after_ms(response.headers()));
+        let bytes = read_body(endpoint, response).await?;
+        if !status.is_success() {
+            return Err(Failed::new(status.as_u16(), retry_after, &bytes).into_error(endpoint));
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        serde_json::from_str(&text).map_err(|problem| failure::not_json(endpoint, &text, problem))
+    }
+
     /// Sends one body. The outer error is of the connection, the inner one what the server says.
     async fn send(
         &self,
@@ -66,14 +83,7 @@ impl Transport {
     ) -> Result<Result<Draft, Failed>, Error> {
         let wire = endpoint.wire;
         let url = format!("{}{}", endpoint.base_url, wire.path(&endpoint.model));
-        let mut call = self.client()?.post(&url).json(body);
-        for (name, value) in wire.headers() {
-            call = call.header(*name, *value);
-        }
-        if let Some(key) = &endpoint.key {
-            let (name, value) = wire.authorization(key);
-            call = call.header(name, sensitive(&value)?);
-        }
+        let call = with_headers(self.client()?.post(&url).json(body), endpoint)?;
         let response = call.send().await.map_err(|it| failure::of_connection(endpoint, it))?;
         if response.status().is_success() {
             return read_reply(endpoint, request, response).await;
@@ -97,6 +107,16 @@ impl Transport {
                 .source(it.clone())
         })
     }
+}
+
+/// Adds what every call of this format has, and the key.
+fn with_headers(mut call: RequestBuilder, endpoint: &Endpoint) -> Result<RequestBuilder, Error> {
+    for (name, value) in endpoint.wire.headers() {
+        call = call.header(*name, *value);
+    }
+    let Some(key) = &endpoint.key else { return Ok(call) };
+    let (name, value) = endpoint.wire.authorization(key);
+    Ok(call.header(name, sensitive(&value)?))
 }
 
 fn sensitive(value: &str) -> Result<HeaderValue, Error> {

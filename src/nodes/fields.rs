@@ -5,7 +5,7 @@ mod code;
 mod expression;
 mod policy;
 mod prompts;
-mod references;
+pub(crate) mod references;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,6 +52,16 @@ pub trait Surroundings: Send + Sync {
     /// Whether there is a secret of this name (E508).
     fn has_secret(&self, _name: &str) -> bool {
         false
+    }
+
+    /// The person of the workspace that `name` means; a diagram's own person of that name wins.
+    fn person(&self, _name: &str) -> Option<crate::diagram::Person> {
+        None
+    }
+
+    /// The names of the workspace's persons.
+    fn person_names(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The model a person of `service` gets when it names none (W505).

@@ -38,6 +38,8 @@ struct StoredSecret {
     value: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    label: Option<String>,
     created_at: String,
     updated_at: String,
 }
@@ -116,6 +118,7 @@ impl Secrets for UserSecrets {
         let info = |(name, it): (String, StoredSecret)| SecretInfo {
             name,
             service: it.service,
+            label: it.label,
             created_at: it.created_at,
             updated_at: it.updated_at,
         };
@@ -129,6 +132,7 @@ impl Secrets for UserSecrets {
                 let secret = StoredSecret {
                     value: new.value.expose().to_owned(),
                     service: new.service,
+                    label: new.label,
                     created_at: before.map_or_else(|| new.at.clone(), |it| it.created_at),
                     updated_at: new.at,
                 };
@@ -192,7 +196,13 @@ mod tests {
     use super::*;
 
     fn secret(name: &str, value: &str, at: &str) -> NewSecret {
-        NewSecret { name: name.into(), value: Secret::new(value).expect("there is text"), service: None, at: at.into() }
+        NewSecret {
+            name: name.into(),
+            value: Secret::new(value).expect("there is text"),
+            service: None,
+            label: None,
+            at: at.into(),
+        }
     }
 
     #[test]

@@ -195,7 +195,9 @@ fn earlier_request(connection: &Connection, new: &NewExecution) -> Result<Option
 }
 
 fn insert_row(connection: &Connection, new: &NewExecution) -> Result<(), Failure> {
-    let status = if new.owner.is_some() { Status::Running } else { Status::Pending };
+    // A foreign runner is at it already.
+    let is_running = new.owner.is_some() || new.kind == ExecutionKind::External;
+    let status = if is_running { Status::Running } else { Status::Pending };
     let sql = "
         INSERT INTO executions (
             execution_id, status, diagram_id, started_at, node_states, node_outputs, llm_usage, variables,

@@ -118,7 +118,8 @@ pub struct ListPage {
 }
 
 /// The columns of [`ExecutionHead`], in the order [`read_head`] reads them.
-const HEAD: &str = "execution_id, status, pause_reason, error_code, diagram_id, revision, kind, mode, started_at,
+pub(super) const HEAD: &str =
+    "execution_id, status, pause_reason, error_code, diagram_id, revision, kind, mode, started_at,
     ended_at, last_activity_at, last_seq, owner, principal, parent_execution_id, parent_relation";
 
 /// The other columns, in the order [`read_row`] reads them.
@@ -250,7 +251,16 @@ impl Store {
     /// Failures of the database.
     pub fn newest_execution(&self, filter: &ListFilter) -> Result<Option<ExecutionHead>, Error> {
         let filter = ListFilter { limit: Some(1), ..filter.clone() };
-        Ok(self.readers.read(|connection| rows(connection, &filter))?.pop().map(|it| it.0))
+        Ok(self.newest_executions(&filter)?.pop())
+    }
+
+    /// Returns the executions that fit, newest first, without counting them.
+    ///
+    /// # Errors
+    ///
+    /// Failures of the database.
+    pub fn newest_executions(&self, filter: &ListFilter) -> Result<Vec<ExecutionHead>, Error> {
+        Ok(self.readers.read(|connection| rows(connection, filter))?.into_iter().map(|it| it.0).collect())
     }
 }
 
@@ -335,7 +345,7 @@ fn rows(connection: &Connection, filter: &ListFilter) -> Result<Vec<(ExecutionHe
     Ok(statement.query_map(&*named(&values), place)?.collect::<Result<_, _>>()?)
 }
 
-fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
+pub(super) fn read_head(row: &Row<'_>) -> Result<ExecutionHead, rusqlite::Error> {
     Ok(ExecutionHead {
         execution_id: row.get(0)?,
         status: row.get::<_, StatusWord>(1)?.0,

@@ -47,6 +47,11 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Whether `error` says that a row with this key is there already.
+pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
 /// An error of the file system at `path`, which is the database, its folder or its copy.
 pub(super) fn file_failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     Error::external("DATABASE_FAILED", format!("cannot {what} `{}`", path.display()))

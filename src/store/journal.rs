@@ -13,6 +13,7 @@ use super::recordings::insert_recordings;
 use super::transitions::{insert_transition, require_same};
 use crate::engine::{Batch, Journal, Projection, Status, Summary, Ticket};
 use crate::error::Error;
+use crate::ids::ExecutionId;
 
 impl Journal for Store {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Ticket, Error>> {
@@ -43,23 +44,31 @@ fn is_turn(batch: &Batch) -> bool {
 }
 
 /// What the row says before the batch.
-struct Before {
+pub(super) struct Before {
     rowid: i64,
-    owner: Option<String>,
-    last_seq: u64,
-    status: Status,
+    pub owner: Option<String>,
+    pub last_seq: u64,
+    pub status: Status,
     pause_reason: Option<String>,
 }
 
 fn write_batch(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
-    let sql = "SELECT rowid, owner, last_seq, status, pause_reason FROM executions WHERE execution_id = ?1";
-    let found = connection.prepare_cached(sql)?.query_row([batch.execution_id.as_str()], read_before).optional()?;
-    let Some(before) = found else {
-        return Err(no_execution(&batch.execution_id).into());
-    };
+    let before = before(connection, &batch.execution_id)?;
     if before.owner.as_deref() != Some(&batch.owner) {
         return Err(lease_lost(batch).into());
     }
+    write_behind(connection, batch, &before)
+}
+
+/// Reads what the row says.
+pub(super) fn before(connection: &Connection, execution_id: &ExecutionId) -> Result<Before, Failure> {
+    let sql = "SELECT rowid, owner, last_seq, status, pause_reason FROM executions WHERE execution_id = ?1";
+    let found = connection.prepare_cached(sql)?.query_row([execution_id.as_str()], read_before).optional()?;
+    found.ok_or_else(|| no_execution(execution_id).into())
+}
+
+/// Writes a batch of whoever may.
+pub(super) fn write_behind(connection: &Connection, batch: &Batch, before: &Before) -> Result<(), Failure> {
     let end = write_transitions(connection, batch, before.last_seq)?;
     for message in &batch.messages {
         insert_message(connection, &batch.execution_id, message, None, batch.summary.last_activity_at)?;
@@ -77,7 +86,7 @@ fn write_batch(connection: &Connection, batch: &Batch) -> Result<(), Failure> {
         );
         return Err(Error::internal(message).into());
     }
-    update_summary(connection, &before, &batch.summary)?;
+    update_summary(connection, before, &batch.summary)?;
     if let Some(projection) = &batch.projection {
         update_projection(connection, batch.execution_id.as_str(), before.rowid, projection)?;
     }

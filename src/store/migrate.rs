@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003_api_tokens.sql"),
     include_str!("../../migrations/0004_recordings.sql"),
     include_str!("../../migrations/0005_retention.sql"),
+    include_str!("../../migrations/0006_persons_and_sessions.sql"),
 ];
 
 /// Runs the migrations that `connection` has not seen, in one transaction. A file that holds

@@ -17,6 +17,7 @@ mod connection;
 mod controls;
 mod create;
 mod executions;
+mod external;
 mod failure;
 mod health;
 mod integrity;
@@ -25,6 +26,7 @@ mod large_values;
 mod messages;
 mod migrate;
 mod owners;
+mod persons;
 mod readers;
 mod recordings;
 mod reopen;
@@ -53,6 +55,7 @@ pub use executions::{ExecutionHead, ExecutionRow, ListFilter, ListPage, Place, S
 pub use health::{Contents, Health};
 pub use messages::{MessageRow, SavedMessage};
 pub use owners::{Claimed, NewOwner, OwnerRow};
+pub use persons::PersonRow;
 pub use retention::{Deleted, Removal, Rules, StatusRules, Unused};
 pub use sources::{DiagramRow, NewRevision, RevisionRow, Source};
 pub use space::{Space, TableSize};
@@ -172,6 +175,16 @@ impl Store {
     /// How many pieces of work wait for the writer.
     pub fn queue_depth(&self) -> usize {
         self.writer.queue_depth()
+    }
+
+    /// Looks whether the database can be read and takes writes. Nothing is written: an empty transaction is no commit.
+    ///
+    /// # Errors
+    ///
+    /// `DATABASE_FAILED`, `DATABASE_BUSY`.
+    pub async fn answers(&self) -> Result<(), Error> {
+        self.readers.read(|connection| Ok(connection.query_row("SELECT count(*) FROM owners", [], |_| Ok(()))?))?;
+        self.writer.write(|_| Ok(())).await
     }
 
     /// Writes what is queued, moves the log into the file and ends the threads. Later writes are refused.

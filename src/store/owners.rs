@@ -143,8 +143,8 @@ const NEEDS_SOMEBODY: &str = "(status <> 'paused' OR deadline_at IS NOT NULL OR 
     AND child.parent_place IS NOT NULL AND child.parent_relation = 'child'
     AND child.last_activity_at > executions.last_activity_at))";
 
-/// True of an execution whose owner is nobody, dead or unknown; parameter 1 is the present.
-pub(super) const UNOWNED: &str = "(owner IS NULL OR NOT EXISTS (SELECT 1 FROM owners WHERE owners.owner = executions.owner AND lease_expires_at > ?1))";
+/// True of an execution whose owner is nobody, dead or unknown, and that is to be run here; parameter 1 is the present.
+pub(super) const UNOWNED: &str = "kind <> 'external' AND (owner IS NULL OR NOT EXISTS (SELECT 1 FROM owners WHERE owners.owner = executions.owner AND lease_expires_at > ?1))";
 
 pub(super) fn read_row(row: &Row<'_>) -> Result<OwnerRow, rusqlite::Error> {
     Ok(OwnerRow {

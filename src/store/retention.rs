@@ -20,7 +20,8 @@ const UNUSED_BLOB_KEPT_MS: i64 = DAY_MS;
 
 /// Every table whose rows belong to an execution; those that are not there (yet) are passed over. A test
 /// compares it with the schema.
-const TABLES: &[&str] = &["transitions", "messages", "controls", "recordings", "content_uses", "executions"];
+const TABLES: &[&str] =
+    &["transitions", "messages", "controls", "recordings", "content_uses", "cli_sessions", "executions"];
 
 /// The execution `?1` with all that it started, at any depth.
 const FAMILY: &str = "WITH RECURSIVE family(id) AS (VALUES (?1) UNION

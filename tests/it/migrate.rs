@@ -25,6 +25,7 @@ const RELEASED: &[(&str, &str)] = &[
     ("0003_api_tokens.sql", "5d3ca8afdc7a3e5ff4ee84e3abb90aa79789c6d2d477d82b1d41e4bfeca966db"),
     ("0004_recordings.sql", "5d654ceda1306cf6903bbb258a1d13898cf6ff9fdb24abef0ffb44436fddbb8e"),
     ("0005_retention.sql", "3f22dfe9f5576f5be89fedc4bf59402daa860d38f329cd3e34e83eb7343fcb14"),
+    ("0006_persons_and_sessions.sql", "23360c9f06af39f8428e537913560a35bb5eef9e50a1757ef73236eb8a0f4c61"),
 ];
 
 /// How a new migration gets its stored copy.

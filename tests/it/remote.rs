@@ -88,8 +88,9 @@ fn without_chance(text: &str) -> String {
         rest = rest.get(end..).unwrap_or_default();
     }
     clean.push_str(rest);
-    // Columns are as wide as the numbers in them.
-    let clean = clean.lines().map(|it| it.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect::<String>();
+    // Columns are as wide as the numbers in them, and a cursor holds a time.
+    let lines = clean.lines().map(|it| it.split_whitespace().collect::<Vec<_>>().join(" ") + "\n");
+    let clean: String = lines.filter(|it| !it.starts_with("\"next_cursor\": ")).collect();
     let words = clean.split_inclusive([' ', '\n', ',', '"']).map(|word| {
         let (bare, end) = word.split_at(word.trim_end_matches([' ', '\n', ',', '"']).len());
         let is_time = bare.ends_with('Z') && bare.contains('T') && bare.contains(':');

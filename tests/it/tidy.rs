@@ -149,7 +149,9 @@ fn every_package_is_named_in_its_own_rooms_only() {
                     && line.contains(&format!("{package}::"))
                     && !line.contains(&format!("_{package}::"))
             });
-            if names_it && !rooms.contains(&room.as_str()) {
+            // A module of the room's own that is called like the package is what the room names.
+            let is_own_module = root().join("src").join(&room).join(format!("{package}.rs")).is_file();
+            if names_it && !is_own_module && !rooms.contains(&room.as_str()) {
                 wrong.push(format!("{} names {package}", path.display()));
             }
         }

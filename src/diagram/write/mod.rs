@@ -20,6 +20,7 @@ use super::model::Diagram;
 
 pub use fields::KnownField;
 pub use meaning::meaning;
+pub use persons::fields as person_fields;
 pub(super) use scalar::{in_block, in_flow, literal};
 
 /// Says which fields a node type has, in the order they are written. Node types live above this room, so

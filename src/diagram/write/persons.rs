@@ -10,7 +10,7 @@ use crate::diagram::budget::{Budget, Price};
 use crate::diagram::model::{Person, WhenExhausted};
 
 /// Returns what a person's mapping holds besides id and label, in its order.
-pub(super) fn fields(person: &Person) -> Map<String, Value> {
+pub fn fields(person: &Person) -> Map<String, Value> {
     let when_exhausted = match person.script.when_exhausted {
         WhenExhausted::Fail => None,
         WhenExhausted::RepeatLast => Some("repeat_last"),

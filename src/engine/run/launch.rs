@@ -78,6 +78,8 @@ pub struct RunOptions {
     pub mode: Mode,
     /// Nodes, by id or label, before which a run in debug mode pauses.
     pub breakpoints: Vec<String>,
+    /// How often each node may run at most; the diagram's own limit holds as well.
+    pub node_iterations: Option<u32>,
     /// How many executions stand above this one; 0 = it is no child.
     pub depth: u32,
     /// Whether what nodes hear from outside is kept for replays.
@@ -93,6 +95,14 @@ pub enum Stopped {
     Released,
 }
 
+/// Of the diagram's limit and the caller's the smaller; without either the usual one.
+fn node_iterations(own: Option<u32>, asked: Option<u32>) -> u32 {
+    match (own, asked) {
+        (Some(own), Some(asked)) => own.min(asked),
+        (one, other) => one.or(other).unwrap_or(limits::NODE_ITERATIONS_DEFAULT),
+    }
+}
+
 impl Run {
     /// Builds the state from the log; [`Run::begin`] starts what may start.
     pub(super) fn replayed(launch: Launch, journal: Arc<dyn Journal>, ports: Arc<Ports>) -> (Self, Point) {
@@ -100,7 +110,7 @@ impl Run {
         let settings = &plan.settings;
         let schedule_limits = Limits {
             node_executions: settings.max_node_executions.unwrap_or(limits::NODE_EXECUTIONS_DEFAULT),
-            node_iterations: settings.max_node_iterations.unwrap_or(limits::NODE_ITERATIONS_DEFAULT),
+            node_iterations: node_iterations(settings.max_node_iterations, launch.options.node_iterations),
             parallel: settings.max_parallel.unwrap_or(limits::PARALLEL_DEFAULT),
         };
         let n_nodes = plan.nodes.len();

@@ -167,6 +167,7 @@ fn written(app: &App, session_id: &str, native: &Value, format: Format) -> Resul
         models: app.config.models.clone(),
         needs_no_keys: true,
         began_before: false,
+        persons: Default::default(),
         read: Mutex::default(),
     };
     let compiled = compile(&text, Some(format), &world);

@@ -27,10 +27,11 @@ use super::begin::{self, Beginning};
 use super::caller::Scope;
 use super::execution_object::ExecutionObject;
 use super::launch::{self, StoredOptions};
+use super::persons::WorkspacePersons;
 use super::present::View;
 use super::run_diagram::{Waiting, may_run};
 use super::surroundings::World;
-use super::{App, Caller, caller, inputs, present, wait};
+use super::{App, Caller, caller, external, inputs, present, wait};
 use crate::compile::report::{self, Report};
 use crate::compile::{Compiled, Plan};
 use crate::config::sha256;
@@ -110,7 +111,7 @@ pub async fn fork_execution(
     caller.require(&[Scope::ExecutionRun])?;
     let limit = wait::seconds(request.wait_seconds, limits::WAIT_SECONDS_DEFAULT)?;
     let id = ExecutionId::parse(&request.execution_id)?;
-    app.visible(caller, &id)?;
+    external::require_run_here(&app.visible(caller, &id)?, &id, "be forked")?;
     let origin = Past::read(app.store()?, &id)?;
     let idempotency = extras.idempotency_key.clone().map(|key| {
         // How long the caller waits is no part of what is asked for.
@@ -248,6 +249,7 @@ fn compiled(
     let world = World {
         needs_no_keys: options.models.is_some(),
         read: Mutex::new(read),
+        persons: WorkspacePersons::new(app.existing_store()?.cloned(), past.row.head.principal.clone()),
         ..World::of(&app.config, (&app.languages, &app.ports), options.base_dir.clone(), rights.clone())
     };
     let compiled = app.parsed.compile(&text.source.text, text.format, &world);

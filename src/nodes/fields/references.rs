@@ -24,7 +24,9 @@ impl Fields<'_> {
             return Some(found);
         }
         let mut diagnostic = Diagnostic::new("E501", tree.span, format!("no person is named `{name}`")).field(key);
-        diagnostic = match nearest(name, persons.iter().map(|it| it.label.as_str())) {
+        let others = self.cx.surroundings.person_names();
+        let known = persons.iter().map(|it| it.label.as_str()).chain(others.iter().map(String::as_str));
+        diagnostic = match nearest(name, known) {
             Some(near) => {
                 diagnostic.hint(format!("did you mean `{near}`?")).patch(tree.span, self.respelled(tree, near))
             }
@@ -92,7 +94,7 @@ impl Fields<'_> {
 }
 
 /// Finds a person by id, by label, then by `person_<label>` with `_` for blanks (diagrams.md 1.1).
-fn find_person(persons: &[Person], name: &str) -> Option<usize> {
+pub(crate) fn find_person(persons: &[Person], name: &str) -> Option<usize> {
     let name = name.trim();
     let is_legacy_name = |label: &str| name.strip_prefix("person_").is_some_and(|it| it == label.replace(' ', "_"));
     persons

@@ -235,6 +235,22 @@ pub trait Models: Send + Sync {
     /// `LLM_FAILED` (retryable for rate limits, timeouts, 5xx and lost connections), `NO_MODEL`.
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>>;
 
+    /// Asks `service` for the names of its models: with the secret `api_key_id`, else with the key of the service.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_INPUT` for a service without a list, `SECRET_NOT_FOUND`, `NO_MODEL` without a key, `LLM_FAILED`.
+    fn available<'a>(
+        &'a self,
+        service: Service,
+        _api_key_id: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        let name = service.name();
+        Box::pin(async move {
+            Err(Error::external("NO_MODEL", format!("`{name}` cannot be asked here")).hint("use the `dipeo` program"))
+        })
+    }
+
     /// What a call of this size would cost, at the most; before it is made.
     fn price(&self, _request: &ModelRequest, _usage: Usage) -> Cost {
         Cost::NotBilled

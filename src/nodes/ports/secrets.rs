@@ -64,8 +64,10 @@ pub trait Secrets: Send + Sync {
 pub struct NewSecret {
     pub name: String,
     pub value: Secret,
-    /// The model service it is a key of.
+    /// The service it is a key of.
     pub service: Option<String>,
+    /// What its owner calls it.
+    pub label: Option<String>,
     /// RFC 3339.
     pub at: String,
 }
@@ -75,6 +77,7 @@ pub struct NewSecret {
 pub struct SecretInfo {
     pub name: String,
     pub service: Option<String>,
+    pub label: Option<String>,
     /// RFC 3339.
     pub created_at: String,
     /// RFC 3339.
