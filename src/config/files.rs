@@ -2,6 +2,7 @@
 //! each of them says and where it says so is kept, for those who look for a setting.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -43,8 +44,8 @@ impl Files {
     ///
     /// `INVALID_INPUT` naming the file and the line.
     pub fn read(workspace: &Path, user_dir: &Path, warnings: &mut Vec<String>) -> Result<Self, Error> {
-        let own = File::read("config.toml", user_dir.join("config.toml"));
-        let of_workspace = File::read("dipeo.toml", workspace.join("dipeo.toml"));
+        let own = File::read("config.toml", user_dir.join("config.toml"))?;
+        let of_workspace = File::read("dipeo.toml", workspace.join("dipeo.toml"))?;
         if own.is_none() && of_workspace.is_none() {
             return Ok(Self::default());
         }
@@ -115,9 +116,15 @@ impl Files {
 }
 
 impl File {
-    fn read(name: &'static str, path: PathBuf) -> Option<Self> {
-        let text = std::fs::read_to_string(&path).ok()?;
-        Some(Self { name, path, text })
+    /// `None` where there is no such file; one that is there and cannot be read is not passed over.
+    fn read(name: &'static str, path: PathBuf) -> Result<Option<Self>, Error> {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(Self { name, path, text })),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(Error::invalid("INVALID_INPUT", format!("{name} cannot be read: {}", error.kind()))
+                .hint(format!("make {} a file with UTF-8 text that you may read, or remove it", path.display()))
+                .source(error)),
+        }
     }
 
     fn settings(&self) -> Result<FileSettings, Error> {
@@ -264,6 +271,10 @@ mod tests {
             let error = read(own, workspace).0.err().expect(expected);
             assert!(error.message().starts_with(expected), "{error}");
         }
+        let folder = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(folder.path().join("dipeo.toml"), b"\xff").expect("written");
+        let error = Files::read(folder.path(), folder.path(), &mut Vec::new()).err().expect("it is no text");
+        assert!(error.message().starts_with("dipeo.toml cannot be read: "), "{error}");
         let files = read("[limits]\nopen_streams = 1\n", "\n[limits]\nconcurrent_requests = 0\n").0.expect("read");
         let about = |message: &str| files.located("limits", Error::invalid("INVALID_INPUT", message).hint("h"));
         let error = about("`limits.concurrent_requests` is 0");

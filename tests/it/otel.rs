@@ -14,7 +14,7 @@ use crate::mcp_client::{HttpServer, StdioClient, call, modern};
 const PRIVATE: &str = "\
 version: light
 persons:
-  Ada: {service: scripted, model: story, script: {replies: [canary in the reply]}}
+  Ada: {service: scripted, model: story, replies: [canary in the reply]}
 nodes:
 - {label: start, type: start, custom_data: {name: canary in the input}}
 - {label: ask, type: person_job, person: Ada, default_prompt: \"canary in the prompt {{name}}\", max_iteration: 1}

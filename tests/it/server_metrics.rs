@@ -14,7 +14,7 @@ use crate::mcp_client::{HELLO, HttpServer};
 const BUSY: &str = "\
 version: light
 persons:
-  Ada: {service: scripted, model: \"sk-not-a-model\\n\", script: {replies: [one two three]}}
+  Ada: {service: scripted, model: \"sk-not-a-model\\n\", replies: [one two three]}
 nodes:
 - {label: start, type: start}
 - {label: ask, type: person_job, person: Ada, default_prompt: \"four words of prompt\", max_iteration: 1}

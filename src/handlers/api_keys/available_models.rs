@@ -106,7 +106,7 @@ fn service(name: &str) -> Result<Service, Error> {
     Service::parse(name).ok_or_else(|| {
         let shown: String = name.chars().filter(|it| !it.is_control()).take(60).collect();
         let names = Service::ALL.map(Service::name);
-        let hint = match nearest(name, names.into_iter()) {
+        let hint = match nearest(name, names) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write one of {}", names.join(", ")),
         };

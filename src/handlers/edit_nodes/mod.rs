@@ -249,7 +249,7 @@ fn kind(name: &str) -> Result<NodeKind, Error> {
     NodeKind::parse(name).ok_or_else(|| {
         let shown: String = name.chars().filter(|it| !it.is_control()).take(60).collect();
         let names = NodeKind::ALL.map(NodeKind::name);
-        let hint = match nearest(name, names.into_iter()) {
+        let hint = match nearest(name, names) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write one of {}", names.join(", ")),
         };
