@@ -71,7 +71,7 @@ async fn a_key_is_kept_for_the_user_alone_and_never_shown_again() {
     let asker = owner();
     let listed = |service: Option<&'static str>| list_api_keys(&app, &asker, service);
     assert_eq!(listed(None).await.expect("listed").len(), 2);
-    assert_eq!(listed(Some("anthropic")).await.expect("listed"), [made.clone()]);
+    assert_eq!(listed(Some("anthropic")).await.expect("listed"), std::slice::from_ref(&made));
     assert_eq!(listed(Some("gemini")).await.expect("listed"), []);
     assert_eq!(get_api_key(&app, &owner(), &made.id).await.expect("there"), made);
     let shown = serde_json::to_string(&listed(None).await.expect("listed")).expect("JSON");

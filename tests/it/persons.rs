@@ -116,7 +116,7 @@ async fn what_another_principal_makes_is_theirs_and_what_the_owner_makes_is_ever
         found.into_iter().map(|it| it.id).collect::<Vec<_>>()
     };
     assert_eq!(listed(&ada).await, [hers.id.clone(), shared.id.clone()]);
-    assert_eq!(listed(&bob).await, [shared.id.clone()]);
+    assert_eq!(listed(&bob).await, std::slice::from_ref(&shared.id));
     assert_eq!(listed(&owner()).await.len(), 2);
     for (what, code) in [
         (get_person(&app, &bob, &hers.id).await.err(), "PERSON_NOT_FOUND"),
