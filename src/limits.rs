@@ -132,6 +132,24 @@ pub const SUBSCRIPTIONS_PER_PRINCIPAL_MAX: usize = 2_000;
 /// Resources that one subscription may follow.
 pub const SUBSCRIBED_URIS_MAX: usize = 1_000;
 
+/// Longest GraphQL document, in bytes: a diagram may stand in it as a text.
+pub const GRAPHQL_DOCUMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Most names, numbers, texts and signs of a GraphQL document.
+pub const GRAPHQL_TOKENS_MAX: usize = 20_000;
+/// Deepest nesting of brackets in a GraphQL document: the parser of the library goes as deep and no deeper.
+pub const GRAPHQL_BRACKETS_MAX: usize = 64;
+/// Fields inside one another in a GraphQL operation (surface.md 5).
+pub const GRAPHQL_DEPTH_MAX: usize = 12;
+/// Complexity of a GraphQL operation: fields, and 50 for each use case (surface.md 5).
+pub const GRAPHQL_COMPLEXITY_MAX: usize = 5_000;
+/// Largest message on a GraphQL WebSocket, in bytes: the largest document with as much in variables.
+pub const GRAPHQL_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// GraphQL WebSockets open at once.
+pub const GRAPHQL_SOCKETS_MAX: usize = 1_024;
+/// Operations open at once on one GraphQL WebSocket.
+pub const GRAPHQL_OPERATIONS_PER_SOCKET_MAX: usize = 100;
+/// Requests with files at once.
+pub const UPLOADS_MAX: usize = 4;
 /// Events of an execution that whoever follows it is handed from one look at the store: few, so that a thousand who
 /// follow slowly hold little.
 pub const FOLLOWED_EVENTS: usize = 64;

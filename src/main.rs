@@ -31,6 +31,10 @@ use dipeo::{code, http, limits, llm, logs, mcp, meter, spans};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
+/// Serving a request allocates some three hundred times; the system's allocator took a sixth of that time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     // The sandbox worker: before anything else is set up, it must stay small.
@@ -222,10 +226,10 @@ async fn serve_http(
     config.access = Some(Access::new(Arc::clone(app))?);
     config.check()?;
     let asks = config.access.as_ref().map_or(Ok(false), |it| it.is_required())?;
-    config.routes = mcp::ROUTES.to_vec();
-    config.routes.push(http::metrics::ROUTE);
+    config.routes = [mcp::ROUTES, http::graphql::ROUTES, &[http::metrics::ROUTE]].concat();
     if !app.config.is_production {
         config.routes.extend(http::rest::PAGES);
+        config.routes.extend(http::graphql::PAGES);
     }
     config.hints = http::rest::paths();
     meter::start(&NodeKind::ALL.map(NodeKind::name), SystemClock.now());
@@ -240,6 +244,7 @@ async fn serve_http(
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
     )
     .merge(http::rest::routes(Arc::clone(app), stop.clone()))
+    .merge(http::graphql::routes(Arc::clone(app), stop.clone()))
     .merge(http::metrics::router(Arc::clone(app)))
     .merge(events.routes());
     let pruning = stop.child_token();

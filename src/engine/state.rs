@@ -383,7 +383,7 @@ pub fn last_message(messages: &[Message], timestamps: &BTreeMap<u64, Timestamp>)
     })
 }
 
-/// What an attempt used, as its meta or the details of its failure say it.
+/// What the facts of an attempt say it used: those of a completion, or the details of a failure that was billed.
 pub fn usage_of(facts: &Map<String, Value>) -> Option<TokenUsage> {
     let tokens: Option<TokenUsage> = facts.get("llm_usage").and_then(|it| serde_json::from_value(it.clone()).ok());
     let cost = facts.get("cost");

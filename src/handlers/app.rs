@@ -37,10 +37,10 @@ pub struct App {
     /// What was read of diagrams that ask to be tools.
     pub(super) seen_tools: Seen,
     pub(super) finished: Finished,
-    /// What services said of their models.
-    pub(super) known_models: KnownModels,
     /// Held while a diagram's file and its history are changed together: one change after the other.
     pub(super) saving: tokio::sync::Mutex<()>,
+    /// What services said of their models.
+    pub(super) known_models: KnownModels,
     /// Who wants to hear of changes.
     pub(super) watch: Watch,
     /// Where everything runs that outlives the request that began it; absent outside of a runtime.
@@ -62,8 +62,8 @@ impl App {
             config,
             seen_tools: Seen::default(),
             finished: Finished::default(),
-            known_models: KnownModels::default(),
             saving: tokio::sync::Mutex::default(),
+            known_models: KnownModels::default(),
             watch: Watch::default(),
             runtime: Handle::try_current().ok(),
             store: OnceLock::new(),

@@ -57,11 +57,7 @@ pub async fn execution_history(app: &App, caller: &Caller, request: Request) -> 
         return Err(Error::invalid("INVALID_INPUT", format!("`limit` is {limit}"))
             .hint(format!("write a number from 1 to {LIMIT_MAX}")));
     }
-    let list = list_executions::Request {
-        diagram: request.diagram_id,
-        limit: Some(limit),
-        ..list_executions::Request::default()
-    };
+    let list = list_executions::Request { diagram: request.diagram_id, limit: Some(limit), ..Default::default() };
     let found = list_executions(app, caller, list).await?;
     let mut executions = Vec::with_capacity(found.executions.len());
     for listed in found.executions {

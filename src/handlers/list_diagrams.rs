@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::caller::Scope;
 use super::diagram_tools::diagram_tools;
-use super::list_executions::checked_limit;
+use super::list_executions::{checked_limit, read_moment};
 use super::present::Audience;
 use super::run_diagram::format_of;
 use super::workspace::Found;
 use super::{App, Caller};
 use crate::clock::Timestamp;
 use crate::config::{is_granted, sha256};
-use crate::diagram::{Parsed, Severity, parse};
+use crate::diagram::{Format, Parsed, Severity, parse};
 use crate::error::Error;
 use crate::store::DiagramRow;
 
@@ -28,6 +28,21 @@ pub struct Request {
     /// Only those whose name, path or description contains this.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub search: Option<String>,
+    /// Only those whose name contains this.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// Only those of this author.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub author: Option<String>,
+    /// Only those with one of these tags, with commas between them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tags: Option<String>,
+    /// Only those that were made at this time (RFC 3339) or later.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created_after: Option<String>,
+    /// Only those that were made before this time (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created_before: Option<String>,
     /// At most so many; all when absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(range(min = 1, max = 1000))]
@@ -58,6 +73,13 @@ pub struct ListedDiagram {
     pub connections: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
+    /// What it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub author: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<String>,
     pub uri: String,
     /// The saved version that the file holds; absent when the file was changed since.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -86,12 +108,12 @@ pub struct ListedDiagram {
 ///
 /// # Errors
 ///
-/// `INSUFFICIENT_SCOPE`, `INVALID_FORMAT`.
+/// `INSUFFICIENT_SCOPE`, `INVALID_FORMAT`, `INVALID_INPUT` for a limit out of range and a time that is none.
 pub async fn list_diagrams(app: &App, caller: &Caller, request: Request) -> Result<Response, Error> {
     caller.require(&[Scope::DiagramRead])?;
-    let format = format_of(request.format.as_deref())?;
     let limit = request.limit.map(|it| checked_limit(Some(it), it)).transpose()?;
-    let wanted = request.search.map(|it| it.to_lowercase());
+    let offset = request.offset.unwrap_or(0);
+    let filter = Filter::of(request)?;
     let mut diagrams = Vec::new();
     let saved = saved(app, caller)?;
     let tools = diagram_tools(app, caller)?;
@@ -99,20 +121,54 @@ pub async fn list_diagrams(app: &App, caller: &Caller, request: Request) -> Resu
         let Some(mut listed) = look_at(app, &found, saved.as_ref())? else { continue };
         listed.tool = tools.of(&listed.name).map(|it| it.name.clone());
         listed.tool_problem = tools.problem_of(&listed.name).map(str::to_owned);
-        let fits_format = format.is_none_or(|it| it.name() == listed.format);
-        let fits_words = wanted.as_deref().is_none_or(|it| {
-            [Some(&listed.name), Some(&listed.path), listed.description.as_ref()]
-                .into_iter()
-                .flatten()
-                .any(|text| text.to_lowercase().contains(it))
-        });
-        if fits_format && fits_words {
+        if filter.fits(&listed) {
             diagrams.push(listed);
         }
     }
     let total = diagrams.len();
-    let shown = diagrams.into_iter().skip(request.offset.unwrap_or(0)).take(limit.unwrap_or(usize::MAX));
+    let shown = diagrams.into_iter().skip(offset).take(limit.unwrap_or(usize::MAX));
     Ok(Response { diagrams: shown.collect(), total })
+}
+
+/// A checked request.
+struct Filter {
+    format: Option<Format>,
+    /// In lower case, like the name.
+    search: Option<String>,
+    name: Option<String>,
+    author: Option<String>,
+    tags: Option<Vec<String>>,
+    after: Option<Timestamp>,
+    before: Option<Timestamp>,
+}
+
+impl Filter {
+    fn of(request: Request) -> Result<Self, Error> {
+        let moment = |name: &str, text: Option<String>| text.map(|it| read_moment(name, &it)).transpose();
+        let parts = |text: String| text.split(',').map(|it| it.trim().to_owned()).collect();
+        Ok(Self {
+            format: format_of(request.format.as_deref())?,
+            search: request.search.map(|it| it.to_lowercase()),
+            name: request.name.map(|it| it.to_lowercase()),
+            author: request.author,
+            tags: request.tags.map(parts),
+            after: moment("created_after", request.created_after)?,
+            before: moment("created_before", request.created_before)?,
+        })
+    }
+
+    fn fits(&self, listed: &ListedDiagram) -> bool {
+        let has = |text: &str, part: &String| text.to_lowercase().contains(part);
+        let words = || [Some(&listed.name), Some(&listed.path), listed.description.as_ref()].into_iter().flatten();
+        let made_at = listed.created_at.as_ref().or(listed.updated_at.as_ref()).and_then(|it| Timestamp::parse(it));
+        self.format.is_none_or(|it| it.name() == listed.format)
+            && self.search.as_ref().is_none_or(|part| words().any(|it| has(it, part)))
+            && self.name.as_ref().is_none_or(|part| has(&listed.name, part))
+            && self.author.as_ref().is_none_or(|it| listed.author.as_ref() == Some(it))
+            && self.tags.as_ref().is_none_or(|tags| tags.iter().any(|it| listed.tags.contains(it)))
+            && self.after.is_none_or(|it| made_at.is_some_and(|at| it <= at))
+            && self.before.is_none_or(|it| made_at.is_some_and(|at| at < it))
+    }
 }
 
 /// The history of each diagram, by name; nothing of it is told to a model, which has no use for it.
@@ -150,10 +206,13 @@ fn look_at(
         nodes,
         connections: None,
         description,
+        title: None,
+        author: None,
+        tags: Vec::new(),
         uri: format!("dipeo://diagrams/{}", found.name),
         revision: None,
         created_at: None,
-        updated_at: None,
+        updated_at: saved.and_then(|_| changed_at(found)),
         trusted: None,
         tool: None,
         tool_problem: None,
@@ -184,12 +243,15 @@ fn look_at(
         return Ok(says_so.then(|| listed(by_suffix(), 0, None, problem)));
     };
     let description = diagram.metadata.get("description").and_then(|it| it.as_str()).map(str::to_owned);
+    let own = |key: &str| diagram.metadata.get(key).and_then(|it| it.as_str()).map(str::to_owned);
     let mut listed = listed(diagram.format.name().to_owned(), diagram.nodes.len(), description, problem);
     let sha256 = sha256(&text);
     listed.trusted = trust_of(app, &sha256)?;
     if let Some(saved) = saved {
         listed.connections = Some(diagram.connection_count);
-        listed.updated_at = changed_at(found);
+        (listed.title, listed.author) = (own("name"), own("author"));
+        let tags = diagram.metadata.get("tags").and_then(|it| it.as_array()).into_iter().flatten();
+        listed.tags = tags.filter_map(|it| it.as_str()).map(str::to_owned).collect();
         let row = saved.get(&found.name).filter(|it| it.sha256 == sha256);
         listed.revision = row.map(|it| it.current_revision);
         listed.created_at = row.map(|it| it.created_at.to_rfc3339());

@@ -144,7 +144,12 @@ fn known_kind(text: &str) -> Result<ExecutionKind, Error> {
     })
 }
 
-fn read_moment(name: &str, text: &str) -> Result<Timestamp, Error> {
+/// Reads a time that a list begins or ends at.
+///
+/// # Errors
+///
+/// `INVALID_INPUT`.
+pub(super) fn read_moment(name: &str, text: &str) -> Result<Timestamp, Error> {
     Timestamp::parse(text).ok_or_else(|| {
         let shown: String = text.chars().filter(|it| !it.is_control()).take(40).collect();
         Error::invalid("INVALID_INPUT", format!("`{name}` is `{shown}`, which is no time"))

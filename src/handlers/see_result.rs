@@ -99,6 +99,7 @@ pub async fn shown(app: &App, caller: &Caller, request: Request, waiting: Waitin
         return Ok(Shown::Kept(kept));
     }
     let principal = app.visible(caller, &id)?.principal;
-    wait::until_settled(app, &id, Some(limit), waiting).await?;
+    // On the heap: most calls do not wait, and the future of each call is copied on its way through the layers.
+    Box::pin(wait::until_settled(app, &id, Some(limit), waiting)).await?;
     app.finished.show(store, clock, (id.clone(), view.clone()), principal, || present::execution(app, &id, &view))
 }

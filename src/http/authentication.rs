@@ -22,7 +22,7 @@ const METADATA_ROUTE: &str = "/.well-known/oauth-protected-resource";
 const RESOURCES: [&str; 3] = ["", "/mcp", "/mcp/messages"];
 /// Where pages of browsers open WebSockets. They cannot show a token before the socket is open, so they show it
 /// then; everything else that these addresses answer to a `GET` is the same for everybody.
-const LATE_ROUTES: [&str; 1] = ["/ws"];
+const LATE_ROUTES: [&str; 4] = ["/ws", "/graphql", "/graphql/page.js", "/graphql/page.css"];
 /// Such addresses with the name of something behind them.
 const LATE_PREFIXES: [&str; 1] = ["/ws/debug/"];
 /// Where some clients put tokens in an address.

@@ -101,7 +101,9 @@ impl Front {
                 let me = Arc::clone(&self);
                 async move { Ok::<_, std::convert::Infallible>(me.identified(request).await) }
             });
-            return cors.layer(behind).oneshot(request).await.unwrap_or_else(|never| match never {});
+            // On the heap: a page's request is rare, and every other one would carry the room for this.
+            let answered = Box::pin(cors.layer(behind).oneshot(request));
+            return answered.await.unwrap_or_else(|never| match never {});
         }
         let mut response = self.identified(request).await;
         response.headers_mut().append(header::VARY, VARY);

@@ -10,6 +10,7 @@ mod connections;
 mod error_body;
 pub mod events;
 mod front;
+pub mod graphql;
 pub mod guard;
 mod headers;
 mod lanes;

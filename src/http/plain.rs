@@ -33,8 +33,8 @@ struct Plain {
 /// `GET /`, `/health`, `/health/live`, `/health/ready` and the answer for every other path.
 pub fn routes(config: &HttpConfig, stop: CancellationToken) -> Router {
     let routes = OWN_ROUTES.into_iter().chain(config.routes.iter().copied()).collect();
-    let (readiness, vitals) = (config.readiness.clone(), config.vitals.clone());
     let hints = config.hints.as_slice().into();
+    let (readiness, vitals) = (config.readiness.clone(), config.vitals.clone());
     Router::new()
         .route("/", get(about))
         .route("/health", get(health))

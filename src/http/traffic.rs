@@ -21,6 +21,9 @@ use crate::handlers::caller::Identity;
 use crate::limits::BODY_TIME;
 use crate::meter;
 
+/// Where files are sent.
+const UPLOAD_ROUTES: [&str; 1] = ["/graphql"];
+const MULTIPART: &[u8] = b"multipart/form-data";
 /// Most principals remembered; those at rest are forgotten first.
 const PRINCIPALS_MAX: usize = 10_000;
 
@@ -99,6 +102,9 @@ impl Traffic {
             Ok(admitted) => admitted,
             Err(refusal) => return refusal.into_response(),
         };
+        if is_upload(&request) {
+            return next(request).await;
+        }
         let request = match in_time(request).await {
             Ok(request) => request,
             Err(refusal) => return refusal.into_response(),
@@ -144,6 +150,14 @@ impl Traffic {
             Err(after_s) => Err(rate_limited(settings.requests_per_minute, after_s)),
         }
     }
+}
+
+/// Whether the body is a file that its route reads piece by piece, within limits of its own.
+fn is_upload(request: &Request) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let is_multipart = kind
+        .is_some_and(|it| it.as_bytes().get(..MULTIPART.len()).is_some_and(|it| it.eq_ignore_ascii_case(MULTIPART)));
+    is_multipart && UPLOAD_ROUTES.contains(&request.uri().path())
 }
 
 /// Reads the whole body: a handler never waits for a client that sends it byte by byte.

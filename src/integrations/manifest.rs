@@ -146,6 +146,17 @@ pub enum RetryStrategy {
     None,
 }
 
+impl RetryStrategy {
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ExponentialBackoff => "exponential_backoff",
+            Self::Fixed => "fixed",
+            Self::None => "none",
+        }
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
@@ -195,6 +206,19 @@ pub enum Algorithm {
     FixedWindow,
     LeakyBucket,
     None,
+}
+
+impl Algorithm {
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TokenBucket => "token_bucket",
+            Self::SlidingWindow => "sliding_window",
+            Self::FixedWindow => "fixed_window",
+            Self::LeakyBucket => "leaky_bucket",
+            Self::None => "none",
+        }
+    }
 }
 
 /// One thing a provider can do.

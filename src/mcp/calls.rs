@@ -144,7 +144,8 @@ async fn control(call: Incoming<'_>) -> Result<CallToolResponse, Error> {
     let (call, arguments) = call.split();
     let request: control_execution::Request = arguments::read(ToolName::ControlExecution, arguments)?;
     if request.action == "inspect" {
-        let seen = control_execution::control_execution(app, caller, request, Waiting::default()).await?;
+        let inspected = control_execution::control_execution(app, caller, request, Waiting::default());
+        let seen = Box::pin(inspected).await?;
         return Ok(answer::execution(&seen)?.into());
     }
     let wait_seconds = request.wait_seconds;

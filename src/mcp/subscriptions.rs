@@ -47,7 +47,7 @@ pub async fn listen(server: &McpServer, context: SubscriptionContext) -> Result<
     tokio::select! {
         () = context.cancelled() => {}
         () = server.stop().cancelled() => {}
-        () = pass_on(&subscription, context.sink()) => {}
+        () = Box::pin(pass_on(&subscription, context.sink())) => {}
     }
     Ok(())
 }

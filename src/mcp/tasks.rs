@@ -87,7 +87,9 @@ pub async fn update(
         };
         let Reply::Answer(value) = form.reply(sent).map_err(|it| refused(&it))? else { continue };
         let answered = questions::answer(server.app(), &caller, &question.asked, value, Some(0), Waiting::default());
-        answered.await.map_err(|it| refused(&it))?;
+        // On the heap, as every call that may wait: the future of a request is as large as its largest part, and is
+        // copied for each request.
+        Box::pin(answered).await.map_err(|it| refused(&it))?;
     }
     Ok(())
 }
@@ -135,7 +137,7 @@ fn key_of(question: &OpenQuestion) -> String {
 /// `-32602` for an id that is none of the caller's.
 pub async fn cancel(server: &McpServer, context: &RequestContext<RoleServer>, id: &str) -> Result<(), ErrorData> {
     let caller = caller(server, context);
-    task::cancel_task(server.app(), &caller, id).await.map_err(|it| refused(&it))
+    Box::pin(task::cancel_task(server.app(), &caller, id)).await.map_err(|it| refused(&it))
 }
 
 fn caller(server: &McpServer, context: &RequestContext<RoleServer>) -> Caller {

@@ -260,7 +260,8 @@ impl Store {
     ///
     /// Failures of the database.
     pub fn newest_executions(&self, filter: &ListFilter) -> Result<Vec<ExecutionHead>, Error> {
-        Ok(self.readers.read(|connection| rows(connection, filter))?.into_iter().map(|it| it.0).collect())
+        let rows = self.readers.read(|connection| rows(connection, filter))?;
+        Ok(rows.into_iter().map(|it| it.0).collect())
     }
 }
 

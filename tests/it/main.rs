@@ -33,6 +33,7 @@ mod fork;
 mod formats;
 mod formats_random;
 mod frugality;
+mod graphql;
 mod handoff;
 mod harness;
 mod held_children;

@@ -1,7 +1,10 @@
-//! One request through every surface: the command line, MCP on stdio, MCP over HTTP, REST. The answer is the same
-//! JSON, because all of them call the same handler; of an execution a model is shown less, and nothing else. Programs
-//! that ask over REST are shown what the command line shows.
+//! One request through every surface: the command line, MCP on stdio, MCP over HTTP, REST, GraphQL. The answer is the
+//! same JSON, because all of them call the same handler; of an execution a model is shown less, and nothing else.
+//! Programs that ask over REST or GraphQL are shown what the command line shows.
 
+mod over_graphql;
+
+use over_graphql::Answer;
 use serde_json::{Value, json};
 
 use crate::harness::{Workspace, workspace};
@@ -202,6 +205,20 @@ async fn every_surface_gives_the_same_answer() {
             ("/inspection/node/label", "compose"),
         ),
         (
+            "control EXECUTION answer Hi --node compose",
+            "control_execution",
+            json!({"execution_id": ENDED, "action": "answer", "node": "compose", "value": "Hi"}),
+            Equal,
+            ("/error/code", "EXECUTION_ENDED"),
+        ),
+        (
+            "control exec_00000000000000000000000000000000 abort",
+            "control_execution",
+            json!({"execution_id": NOBODYS, "action": "abort"}),
+            Equal,
+            ("/error/code", "EXECUTION_NOT_FOUND"),
+        ),
+        (
             "control EXECUTION abrot",
             "control_execution",
             json!({"execution_id": ENDED, "action": "abrot"}),
@@ -318,6 +335,23 @@ impl Surfaces {
         let (status, over_rest) = self.rest(tool, &arguments).await;
         assert_eq!(status >= 400, at_terminal.get("error").is_some() && at_terminal.get("status").is_none(), "{typed}");
         assert_eq!(normalised(over_rest), at_terminal, "{typed}: REST and the command line differ");
+        match over_graphql::asked(&self.server, tool, &arguments).await {
+            Some(Answer::Whole(answer)) => {
+                assert_eq!(normalised(answer), at_terminal, "{typed}: GraphQL and the command line differ");
+            }
+            Some(Answer::Part(fields)) => {
+                let expected =
+                    fields.keys().filter_map(|it| Some((it.clone(), at_terminal.get(it)?.clone()))).collect();
+                let shown = fields.into_iter().filter(|(key, _)| at_terminal.get(key).is_some()).collect();
+                assert_eq!(Value::Object(shown), Value::Object(expected), "{typed}: GraphQL says something else");
+            }
+            Some(Answer::Refusal(code, message)) => {
+                let error = &at_terminal["error"];
+                assert_eq!((&code, &message), (&error["code"], &error["message"]), "{typed}: GraphQL differs");
+            }
+            Some(Answer::Null) => assert_eq!(at_terminal["error"]["code"], "EXECUTION_NOT_FOUND", "{typed}"),
+            None => {}
+        }
     }
 
     /// What REST answers, without the name of the request.

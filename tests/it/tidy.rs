@@ -47,6 +47,7 @@ const SHAPES: &[&str] = &["crate::engine::Status", "crate::compile::report"];
 const PACKAGES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rmcp", &["mcp"]),
+    ("async_graphql", &["http"]),
     ("axum", &["mcp", "http"]),
     ("tower_http", &["mcp", "http"]),
     ("hyper", &["http"]),

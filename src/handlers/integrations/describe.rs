@@ -28,6 +28,13 @@ pub struct Described {
     /// The strategy of `auth`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auth: Option<String>,
+    /// Where the key goes, and what it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auth_config: Option<AuthConfig>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rate_limit: Option<RateLimit>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_policy: Option<RetryPolicy>,
     /// Whether a key is there; absent when none is needed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key_present: Option<bool>,
@@ -44,8 +51,39 @@ pub struct Described {
     pub error: Option<String>,
 }
 
-/// One operation in short.
+/// How a provider is told who calls; the key itself is nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthConfig {
+    pub strategy: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub header: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub query_param: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub scopes: Vec<String>,
+}
+
+/// How many requests may be sent in which time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RateLimit {
+    pub algorithm: String,
+    pub capacity: u32,
+    pub refill_per_sec: f64,
+    pub window_size_sec: f64,
+}
+
+/// How often a failed call is repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetryPolicy {
+    pub strategy: String,
+    pub max_retries: u32,
+    pub base_delay_ms: u64,
+    pub max_delay_ms: u64,
+    pub retry_on_status: Vec<u16>,
+}
+
+/// One operation in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DescribedOperation {
     pub name: String,
     pub method: String,
@@ -54,6 +92,12 @@ pub struct DescribedOperation {
     pub description: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub required_scopes: Vec<String>,
+    /// Whether its answers come in pages.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub has_pagination: bool,
+    /// Seconds, where it is another than the provider's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timeout_override: Option<f64>,
     /// Why it cannot run here.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<String>,
@@ -170,6 +214,8 @@ fn described(app: &App, found: &find::Found) -> Result<Described, Error> {
         path: it.path.clone(),
         description: it.description.clone(),
         required_scopes: it.required_scopes.clone(),
+        has_pagination: it.pagination.is_some(),
+        timeout_override: it.timeout_s,
         refused: it.refused.clone(),
     });
     Ok(Described {
@@ -179,6 +225,9 @@ fn described(app: &App, found: &find::Found) -> Result<Described, Error> {
         base_url: manifest.as_ref().map(|it| it.base_url.clone()),
         default_timeout: manifest.as_ref().map(|it| it.default_timeout_s),
         auth,
+        auth_config: manifest.as_ref().map(|it| auth_config(&it.auth)),
+        rate_limit: manifest.as_ref().and_then(|it| it.rate_limit.as_ref()).map(rate_limit),
+        retry_policy: manifest.as_ref().and_then(|it| it.retry.as_ref()).map(retry_policy),
         key_present,
         source,
         shipped: found.path.is_none(),
@@ -186,4 +235,34 @@ fn described(app: &App, found: &find::Found) -> Result<Described, Error> {
         metadata: manifest.map(|it| it.metadata).unwrap_or_default(),
         error,
     })
+}
+
+fn auth_config(auth: &manifest::Auth) -> AuthConfig {
+    let used = |is_used: bool, name: &str| is_used.then(|| name.to_owned());
+    let by_query = auth.strategy == manifest::Strategy::ApiKeyQuery;
+    AuthConfig {
+        strategy: auth.strategy.name().to_owned(),
+        header: used(auth.strategy.needs_key() && !by_query, &auth.header),
+        query_param: used(by_query, &auth.query_param),
+        scopes: auth.scopes.clone(),
+    }
+}
+
+fn rate_limit(limit: &manifest::RateLimit) -> RateLimit {
+    RateLimit {
+        algorithm: limit.algorithm.name().to_owned(),
+        capacity: limit.capacity,
+        refill_per_sec: limit.refill_per_sec,
+        window_size_sec: limit.window_size_sec,
+    }
+}
+
+fn retry_policy(policy: &manifest::RetryPolicy) -> RetryPolicy {
+    RetryPolicy {
+        strategy: policy.strategy.name().to_owned(),
+        max_retries: policy.max_retries,
+        base_delay_ms: policy.base_delay_ms,
+        max_delay_ms: policy.max_delay_ms,
+        retry_on_status: policy.retry_on_status.clone(),
+    }
 }
