@@ -1,11 +1,15 @@
-//! Settings: flags over environment over `dipeo.toml` over defaults. The one place that reads the
+//! Settings: flags over environment over `dipeo.toml` over `config.toml` of the user over defaults. The one place that reads the
 //! environment (surface.md 3.1, 3.3).
 
 mod access;
 mod clients;
 mod explained;
+mod files;
+mod logging;
 mod models;
 mod retention;
+mod timeouts;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,10 +22,14 @@ use self::access::{AuthTable, McpTable};
 pub use self::clients::{Named, UserFolders};
 pub use self::explained::Explained;
 use self::explained::Sources;
+use self::files::Files;
+pub use self::logging::{LogFormat, LogSettings};
 use self::models::ModelsTable;
 pub use self::models::{LongPrice, ModelSettings, PriceTable, ProviderConfig, default_model};
 use self::retention::RetentionTable;
 pub use self::retention::{RetentionSettings, StatusRetention};
+pub use self::timeouts::TimeoutSettings;
+pub use self::traces::TraceSettings;
 use crate::error::Error;
 use crate::nearest::nearest;
 use crate::secret::Secret;
@@ -54,6 +62,11 @@ impl Environment {
         keys.filter_map(|(name, value)| Some((name.clone(), Secret::new(value)?))).collect()
     }
 
+    /// The name, of several for one setting, under which it is set; the first when it is not.
+    fn name_of<'a>(&self, names: &[&'a str]) -> &'a str {
+        names.iter().find(|it| self.get(it).is_some()).unwrap_or(&names[0])
+    }
+
     /// Returns the value of the first of several names for one setting.
     ///
     /// # Errors
@@ -64,14 +77,16 @@ impl Environment {
         match set.as_slice() {
             [] => Ok(None),
             [(first, value), rest @ ..] => match rest.iter().find(|(_, other)| other != value) {
-                Some((other, _)) => {
-                    Err(Error::invalid("INVALID_INPUT", format!("`{first}` and `{other}` are set to different values"))
-                        .hint("they mean the same setting; set one of them"))
-                }
+                Some((other, _)) => Err(two_values(first, other)),
                 None => Ok(Some(value)),
             },
         }
     }
+}
+
+fn two_values(first: &str, other: &str) -> Error {
+    Error::invalid("INVALID_INPUT", format!("`{first}` and `{other}` are set to different values"))
+        .hint("they mean the same setting; set one of them")
 }
 
 /// What flags set.
@@ -79,6 +94,7 @@ impl Environment {
 pub struct Overrides {
     pub workspace: Option<PathBuf>,
     pub database: Option<String>,
+    pub server: Option<String>,
     pub durability: Option<String>,
     pub host: Option<String>,
     pub port: Option<u16>,
@@ -113,6 +129,16 @@ pub enum Tasks {
     Off,
 }
 
+impl Tasks {
+    /// The word in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// All settings of one process.
 #[derive(Clone)]
 pub struct Config {
@@ -133,15 +159,19 @@ pub struct Config {
     pub public_url: Option<String>,
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
+    /// The server that carries out what commands ask, instead of this process.
+    pub server: Option<String>,
     pub auth: AuthSettings,
     pub mcp: McpSettings,
     pub limits: LimitSettings,
+    pub timeouts: TimeoutSettings,
     pub retention: RetentionSettings,
     pub models: ModelSettings,
     /// Variables that hold keys of providers: everything called `…_API_KEY` or `…_TOKEN`.
     pub provider_keys: BTreeMap<String, Secret>,
     pub policy: PolicySettings,
-    pub log_level: String,
+    pub logs: LogSettings,
+    pub traces: TraceSettings,
     /// What should be said once: unknown variables, ignored security keys.
     pub warnings: Vec<String>,
     /// Where the values come from.
@@ -197,7 +227,7 @@ struct WorkspacePolicy {
     host_code: bool,
 }
 
-const KNOWN_VARIABLES: [&str; 19] = [
+const KNOWN_VARIABLES: [&str; 20] = [
     "DIPEO_BASE_DIR",
     "DIPEO_DURABILITY",
     "DIPEO_LOG_LEVEL",
@@ -206,6 +236,7 @@ const KNOWN_VARIABLES: [&str; 19] = [
     "DIPEO_PORT",
     "DIPEO_EXECUTION_ID",
     "DIPEO_TOKEN",
+    "DIPEO_SERVER",
     "DIPEO_AUTH_AUDIENCE",
     "DIPEO_AUTH_ISSUER",
     "DIPEO_AUTH_JWKS_URL",
@@ -238,15 +269,9 @@ impl Config {
             .unwrap_or_else(|| working_dir.join(".claude"));
         let workspace = workspace_root(overrides, env, working_dir, &user_dir);
         let mut warnings = unknown_variables(env);
-        let (file, policy) = read_file(&workspace, &user_dir, &mut warnings)?;
-        let sources = Sources::new(overrides, env, working_dir, &file);
-        let port = match env.one_of(&["DIPEO_PORT", "PORT", "BACKEND_PORT"])? {
-            Some(text) => Some(text.parse::<u16>().map_err(|_| {
-                Error::invalid("INVALID_INPUT", format!("`DIPEO_PORT` is `{text}`, which is no port"))
-                    .hint("write a number from 0 to 65535")
-            })?),
-            None => None,
-        };
+        let mut files = Files::read(&workspace, &user_dir, &mut warnings)?;
+        let file = std::mem::take(&mut files.settings);
+        let port = port(env)?;
         let mut config = Self {
             database: database_path(overrides, env, &workspace)?,
             durability: durability(overrides, env)?,
@@ -259,26 +284,41 @@ impl Config {
                 .unwrap_or_else(|| "127.0.0.1".into()),
             port: overrides.port.or(port).or(file.server.port).unwrap_or(8000),
             public_url: overrides.public_url.clone(),
+            server: overrides.server.clone().or_else(|| env.get("DIPEO_SERVER").map(str::to_owned)),
             allowed_hosts: overrides.allowed_hosts.clone(),
             allowed_origins: origins(overrides, env)?,
-            auth: AuthSettings::load(env, file.auth)?,
-            mcp: McpSettings::load(overrides, file.mcp)?,
-            limits: file.limits.checked()?,
-            retention: file.retention.settings()?,
-            models: ModelSettings::load(env, file.models, file.prices)?,
+            auth: AuthSettings::load(env, file.auth).map_err(|e| files.located_if_named("auth", e))?,
+            mcp: McpSettings::load(overrides, file.mcp, |key, e| files.located(key, e))?,
+            limits: file.limits.checked().map_err(|e| files.located("limits", e))?,
+            timeouts: TimeoutSettings::load(env)?,
+            retention: file.retention.settings().map_err(|e| files.located("retention", e))?,
+            models: ModelSettings::load(env, file.models, file.prices)
+                .map_err(|e| files.located_if_named("models", e))
+                .map_err(|e| files.located_if_named("prices", e))?,
             provider_keys: env.provider_keys(),
-            policy,
-            log_level: env.one_of(&["DIPEO_LOG_LEVEL", "LOG_LEVEL"])?.unwrap_or("warn").to_lowercase(),
+            policy: files.policy,
+            logs: LogSettings::load(env, &workspace)?,
+            traces: TraceSettings::load(env),
             warnings,
             workspace,
             user_dir,
             claude_dir,
             user_folders: UserFolders::of(env),
             explained: Vec::new(),
-            named: Named { workspace: overrides.workspace.is_some(), database: overrides.database.is_some() },
+            named: Named {
+                workspace: overrides.workspace.is_some(),
+                database: overrides.database.is_some(),
+                server: overrides.server.is_some(),
+            },
         };
-        config.explained = sources.explain(&config);
+        config.explained = Sources { overrides, env, working_dir, files: &files }.explain(&config);
         Ok(config)
+    }
+
+    /// Every secret that the settings hold, for those who keep them out of texts.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let own = [&self.auth.token, &self.auth.jwt_secret];
+        own.into_iter().flatten().chain(self.provider_keys.values())
     }
 }
 
@@ -302,9 +342,18 @@ fn workspace_root(overrides: &Overrides, env: &Environment, working_dir: &Path, 
 fn database_path(overrides: &Overrides, env: &Environment, workspace: &Path) -> Result<PathBuf, Error> {
     let url = match &overrides.database {
         Some(url) => Some(url.as_str()),
-        None => env.one_of(&["DATABASE_URL"])?.or(env.get("STATE_STORE_PATH")),
+        None => match (env.get("DATABASE_URL"), env.get("STATE_STORE_PATH")) {
+            (Some(url), Some(path)) if file_of(url, workspace)? != file_of(path, workspace)? => {
+                return Err(two_values("DATABASE_URL", "STATE_STORE_PATH"));
+            }
+            (url, path) => url.or(path),
+        },
     };
-    let Some(url) = url else { return Ok(workspace.join(".dipeo/data/dipeo_state.db")) };
+    url.map_or_else(|| Ok(workspace.join(".dipeo/data/dipeo_state.db")), |it| file_of(it, workspace))
+}
+
+/// The file that a database's URL or path names.
+fn file_of(url: &str, workspace: &Path) -> Result<PathBuf, Error> {
     if let Some(path) = url.strip_prefix("sqlite:///") {
         return Ok(workspace.join(path));
     }
@@ -320,13 +369,26 @@ fn database_path(overrides: &Overrides, env: &Environment, workspace: &Path) -> 
 }
 
 fn durability(overrides: &Overrides, env: &Environment) -> Result<Durability, Error> {
-    match overrides.durability.as_deref().or(env.get("DIPEO_DURABILITY")) {
+    let (name, word) = match &overrides.durability {
+        Some(word) => ("--durability", Some(word.as_str())),
+        None => ("DIPEO_DURABILITY", env.get("DIPEO_DURABILITY")),
+    };
+    match word {
         None | Some("full") => Ok(Durability::Full),
         Some("normal") => Ok(Durability::Normal),
-        Some(other) => {
-            Err(Error::invalid("INVALID_INPUT", format!("`{other}` is no durability")).hint("write full or normal"))
-        }
+        Some(other) => Err(Error::invalid("INVALID_INPUT", format!("`{name}` is `{other}`, which is no durability"))
+            .hint("write full or normal")),
     }
+}
+
+fn port(env: &Environment) -> Result<Option<u16>, Error> {
+    const NAMES: [&str; 3] = ["DIPEO_PORT", "PORT", "BACKEND_PORT"];
+    let Some(text) = env.one_of(&NAMES)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        let name = env.name_of(&NAMES);
+        Error::invalid("INVALID_INPUT", format!("`{name}` is `{text}`, which is no port"))
+            .hint("write a number from 0 to 65535")
+    })
 }
 
 /// Other programs set this variable to words of their own, so only the one word counts.
@@ -354,38 +416,6 @@ fn unknown_variables(env: &Environment) -> Vec<String> {
             None => format!("the variable `{it}` is unknown"),
         })
         .collect()
-}
-
-/// Reads `dipeo.toml`. Its security keys count only when a person trusted exactly this file.
-fn read_file(
-    workspace: &Path,
-    user_dir: &Path,
-    warnings: &mut Vec<String>,
-) -> Result<(FileSettings, PolicySettings), Error> {
-    let path = workspace.join("dipeo.toml");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Default::default()) };
-    let settings: FileSettings = toml::from_str(&text).map_err(|e| {
-        let line = e.span().map_or(1, |it| text[..it.start.min(text.len())].matches('\n').count() + 1);
-        Error::invalid("INVALID_INPUT", format!("dipeo.toml line {line}: {}", e.message()))
-            .hint(format!("correct {} or remove the line", path.display()))
-    })?;
-    let asked = PolicySettings { workspace_host_code: settings.policy.workspace.host_code };
-    let asks: Vec<&str> = [
-        (asked != PolicySettings::default(), "policy keys"),
-        (settings.auth.opens(), "authorization server"),
-        (settings.models.has_addresses(), "addresses of model providers"),
-    ]
-    .into_iter()
-    .filter_map(|(is_there, what)| is_there.then_some(what))
-    .collect();
-    if asks.is_empty() || crate::config::is_granted(user_dir, &sha256(&text)) {
-        return Ok((settings, asked));
-    }
-    let what = asks.join(" and the ");
-    warnings.push(format!("the {what} of dipeo.toml do not count until you run `dipeo trust --config`"));
-    let settings =
-        FileSettings { models: settings.models.without_addresses(), auth: settings.auth.closing(), ..settings };
-    Ok((settings, PolicySettings::default()))
 }
 
 /// Returns the SHA-256 of `text` in hex: what trust binds to.
@@ -444,6 +474,31 @@ mod tests {
         let config = load(&[], dir.path()).expect("valid file");
         assert!(!config.policy.workspace_host_code);
         assert!(config.warnings.iter().any(|it| it.contains("dipeo trust --config")));
+    }
+
+    #[test]
+    fn a_setting_that_makes_no_sense_names_the_line_it_stands_on() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        for (file, expected) in [
+            ("[limits]\nopen_streams = 0\n", "dipeo.toml line 2: `limits.open_streams` is 0"),
+            ("\n[retention.status.running]\ndays = 1\n", "dipeo.toml line 3: `retention.status.running`"),
+            ("[models]\nopenai_model = 'm'\nopenai_api = 'grpc'\n", "dipeo.toml line 3: `models.openai_api`"),
+            ("[prices.m]\ninput = -1.0\noutput = 1.0\n", "dipeo.toml line 2: the price of `m`"),
+            ("[mcp]\ntoolsets = ['cor']\n", "dipeo.toml line 2: there is no toolset `cor`"),
+        ] {
+            std::fs::write(dir.path().join("dipeo.toml"), file).expect("written");
+            let error = load(&[], dir.path()).err().expect(expected);
+            assert!(error.message().starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_names_of_the_database_may_both_be_set_when_they_mean_one_file() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let same = [("DATABASE_URL", "sqlite:///a.db"), ("STATE_STORE_PATH", "a.db")];
+        assert_eq!(load(&same, dir.path()).expect("one file").database, dir.path().join("a.db"));
+        let error = load(&[same[0], ("STATE_STORE_PATH", "b.db")], dir.path()).err().expect("two files");
+        assert!(error.message().contains("`DATABASE_URL` and `STATE_STORE_PATH`"), "{error}");
     }
 
     #[test]

@@ -27,6 +27,27 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    const ALL: [Self; 7] =
+        [Self::Invalid, Self::NotFound, Self::Conflict, Self::Refused, Self::Limit, Self::External, Self::Internal];
+
+    /// The word between two programs of ours.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Limit => "limit",
+            Self::External => "external",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Reads what [`ErrorKind::name`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == text)
+    }
+
     /// Returns the exit code of the command line (table in the module `cli`'s documentation).
     pub fn exit_code(self) -> u8 {
         match self {

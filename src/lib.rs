@@ -2,12 +2,13 @@
 //! durably. This page is the map.
 //!
 //! ```text
-//! error ids clock limits config <- auth, diagram <- integrations <- nodes <- compile <- engine, export <- timeline <- handlers <- mcp, http, cli <- main
+//! error ids clock limits config <- logs, auth, diagram <- integrations <- nodes <- compile <- engine, export <- timeline <- handlers <- mcp, http, cli <- main
 //! ```
 //!
 //! | room | what it holds | what it must not know |
 //! |---|---|---|
-//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`shown`] [`tls`] [`config`] | the words everybody uses | anything below |
+//! | [`error`] [`ids`] [`clock`] [`limits`] [`nearest`] [`secret`] [`redact`] [`shown`] [`tls`] [`meter`] [`spans`] [`config`] | the words everybody uses | anything below |
+//! | [`logs`] | the log files of a process | what is logged |
 //! | [`auth`] | tokens: ours, and those of an authorization server | what anybody may do |
 //! | [`diagram`] | text to [`diagram::Diagram`], with a place for everything | I/O, tokio |
 //! | [`integrations`] | manifests of providers: requests and replies as data | I/O, clock |
@@ -41,12 +42,16 @@ pub mod ids;
 pub mod integrations;
 pub mod limits;
 pub mod llm;
+pub mod logs;
 pub mod mcp;
+pub mod meter;
 pub mod nearest;
 pub mod nodes;
 pub mod outside;
+pub mod redact;
 pub mod secret;
 pub mod shown;
+pub mod spans;
 pub mod store;
 pub mod timeline;
 pub mod tls;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dipeo::cli::{self, Cli, Command, McpArgs, MonitorArgs, Output};
-use dipeo::clock::SystemClock;
+use dipeo::cli::{self, Cli, Command, McpArgs, MonitorArgs, Output, Remote};
+use dipeo::clock::{Clock, SystemClock};
 use dipeo::code::Code;
-use dipeo::config::{Config, Environment};
+use dipeo::config::{Config, Environment, LogSettings};
+use dipeo::diagram::NodeKind;
 use dipeo::error::Error;
 use dipeo::handlers::authenticate::Access;
 use dipeo::handlers::live_server::live_server;
@@ -20,11 +21,15 @@ use dipeo::handlers::supervisor::release_dead;
 use dipeo::handlers::{App, Caller};
 use dipeo::llm::Llm;
 use dipeo::mcp::McpConfig;
+use dipeo::mcp::client::RemoteServer;
 use dipeo::nodes::integrated_api::providers::Providers;
 use dipeo::nodes::ports::Ports;
 use dipeo::outside::{GuardedHttp, UserSecrets, WorkspaceFiles, browser, spawn_detached};
-use dipeo::{code, http, limits, llm, mcp};
+use dipeo::secret::Scrubber;
+use dipeo::spans::Traces;
+use dipeo::{code, http, limits, llm, logs, mcp, meter, spans};
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
 
 /// Serving a request allocates some three hundred times; the system's allocator took a sixth of that time.
 #[global_allocator]
@@ -64,9 +69,11 @@ fn as_it_is_called(arguments: &mut Vec<OsString>) {
     }
 }
 
-/// `dipeo --server` is the guide's form of `dipeo serve`.
+/// `dipeo --server`, alone or with flags behind it, is the guide's form of `dipeo serve`; with an address it is the
+/// flag that names a server.
 fn as_the_guide_has_it(arguments: &mut [OsString]) {
-    if let Some(first) = arguments.get_mut(1).filter(|it| *it == "--server") {
+    let has_address = arguments.get(2).is_some_and(|it| !it.as_encoded_bytes().starts_with(b"-"));
+    if let Some(first) = arguments.get_mut(1).filter(|it| *it == "--server" && !has_address) {
         *first = "serve".into();
     }
 }
@@ -85,7 +92,6 @@ fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
     let Some(command) = cli.command.take() else {
         return Err(Error::internal("a call without a command reached the settings"));
     };
-    log_to_stderr(if cli.global.debug { "debug" } else { &config.log_level });
     if !cli.global.quiet {
         for warning in &config.warnings {
             output.note(&format!("warning: {warning}"));
@@ -94,7 +100,7 @@ fn run(mut cli: Cli, output: Output) -> Result<u8, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
         Error::external("INTERNAL", "cannot start threads").hint("check the limits of this machine").source(e)
     })?;
-    let code = runtime.block_on(dispatch(command, config, working_dir, output, cli.global.quiet));
+    let code = runtime.block_on(dispatch(command, config, working_dir, output, &cli));
     // Nothing that still reads a file or a pipe may hold the exit up.
     runtime.shutdown_background();
     code
@@ -105,9 +111,12 @@ async fn dispatch(
     config: Config,
     working_dir: PathBuf,
     output: Output,
-    quiet: bool,
+    cli: &Cli,
 ) -> Result<u8, Error> {
     let app = Arc::new(build(config, command.role())?);
+    let traces = begin_to_log(&app, cli.global.debug)?;
+    let quiet = cli.global.quiet;
+    let remote = remote(&app.config, &command, output)?;
     let stop = CancellationToken::new();
     let outcome = match command {
         Command::Mcp(McpArgs { command: None, http: false, .. }) => {
@@ -132,7 +141,8 @@ async fn dispatch(
         }
         command => {
             let caller = Caller::Terminal { working_dir: working_dir.clone() };
-            let context = cli::Context { app: &app, caller, working_dir, output, quiet, manifest: mcp::manifest };
+            let context =
+                cli::Context { app: &app, caller, working_dir, output, quiet, remote, manifest: mcp::manifest };
             cli::execute(&context, command).await
         }
     };
@@ -141,7 +151,22 @@ async fn dispatch(
         tracing::warn!("{}", e.chain());
     }
     app.close().await;
+    traces.finish().await;
     outcome
+}
+
+/// The server that carries the command out, when the user named one.
+fn remote(config: &Config, command: &Command, output: Output) -> Result<Option<Remote>, Error> {
+    let Some(address) = cli::remote_address(config, command)? else { return Ok(None) };
+    let server = Arc::new(RemoteServer::new(address, config.auth.token.clone())?);
+    if server.shows_its_token() {
+        output.note(&format!("warning: the token goes to {address} in the clear; use https"));
+    }
+    let ask: cli::Ask = Arc::new(move |name, request| {
+        let server = Arc::clone(&server);
+        Box::pin(async move { server.ask(name, request).await })
+    });
+    Ok(Some(Remote { address: address.to_owned(), ask }))
 }
 
 /// Puts the application together. Nothing is opened or started yet.
@@ -184,9 +209,10 @@ async fn monitor(app: &Arc<App>, args: MonitorArgs, output: Output, stop: &Cance
         let program = browser::browser(|name| environment.get(name).map(str::to_owned));
         program.is_some_and(|it| browser::open_page(&it, url))
     };
+    let pages = cli::Pages::of(&app.config);
     match live_server(app, &Caller::owner_client()).await?.url {
-        Some(url) => args.lead(output, &url, open),
-        None => serve_http(app, move |url| args.lead(output, url, open), stop).await,
+        Some(url) => args.lead(output, (&url, pages), open),
+        None => serve_http(app, move |url| args.lead(output, (url, pages), open), stop).await,
     }
 }
 
@@ -200,12 +226,13 @@ async fn serve_http(
     config.access = Some(Access::new(Arc::clone(app))?);
     config.check()?;
     let asks = config.access.as_ref().map_or(Ok(false), |it| it.is_required())?;
-    config.routes = [mcp::ROUTES, http::graphql::ROUTES].concat();
+    config.routes = [mcp::ROUTES, http::graphql::ROUTES, &[http::metrics::ROUTE]].concat();
     if !app.config.is_production {
         config.routes.extend(http::rest::PAGES);
         config.routes.extend(http::graphql::PAGES);
     }
     config.hints = http::rest::paths();
+    meter::start(&NodeKind::ALL.map(NodeKind::name), SystemClock.now());
     config.readiness = Some(readiness(app));
     let events = http::events::Events::new(Arc::clone(app), stop.clone());
     config.routes.extend(http::events::ROUTES);
@@ -217,12 +244,15 @@ async fn serve_http(
         &McpConfig::for_server(&config.host_names(), &config.origin_names(), asks, stop.clone()),
     )
     .merge(http::rest::routes(Arc::clone(app), stop.clone()))
-    .merge(http::graphql::routes(Arc::clone(app), stop.clone()));
+    .merge(http::graphql::routes(Arc::clone(app), stop.clone()))
+    .merge(http::metrics::router(Arc::clone(app)))
+    .merge(events.routes());
     let pruning = stop.child_token();
     app.supervisor()?.spawn(keep_small(Arc::clone(app), pruning.clone()));
-    let router = router.merge(events.routes());
+    app.supervisor()?.spawn(meter::upkeep(pruning.clone()));
     let mut outcome = Ok(());
     let served = http::serve(config, router, stop.clone(), |address| {
+        tracing::info!(%address, "the server listens");
         be_found(app, address);
         outcome = told(&format!("http://{address}"));
     })
@@ -245,9 +275,10 @@ fn be_found(app: &Arc<App>, address: SocketAddr) {
     });
 }
 
-/// The server is ready when the database takes reads and writes.
+/// The server is ready when the database takes reads and writes and somebody takes up executions.
 fn readiness(app: &Arc<App>) -> http::Readiness {
-    let probe = Probe::new(Arc::clone(app));
+    let offering = Arc::clone(app);
+    let probe = Probe::new(Arc::clone(app), Arc::new(move || mcp::count_tools(&offering)));
     Arc::new(move || {
         let probe = Arc::clone(&probe);
         Box::pin(async move { probe.look().await })
@@ -260,6 +291,8 @@ fn vitals(app: &Arc<App>, events: &http::events::Events) -> http::Vitals {
     Arc::new(move || http::VitalSigns {
         n_running: app.started_supervisor().map_or(0, |it| it.running_count()),
         n_streams: events.n_open(),
+        keeps_house: app.started_supervisor().is_some_and(|it| it.keeps_house()),
+        offers_tools: mcp::offers_tools(&app),
     })
 }
 
@@ -344,11 +377,23 @@ fn stop_on_signals(stop: &CancellationToken) {
     });
 }
 
-/// Logs go to stderr: stdout belongs to results and to MCP.
-fn log_to_stderr(level: &str) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("{level},{},hyper=warn,reqwest=warn", mcp::LOG_DIRECTIVE))
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+/// Every process has a log; servers also speak on stderr, others there only when something is wrong. stdout belongs
+/// to results and to MCP.
+fn begin_to_log(app: &App, debug: bool) -> Result<Traces, Error> {
+    let level = app.config.logs.level;
+    let (name, stderr) = match app.role {
+        "mcp" => ("mcp", level),
+        "serve" | "drain" => ("server", level),
+        _ => ("cli", level.min(LevelFilter::WARN)),
+    };
+    let loud = |level: LevelFilter| if debug { level.max(LevelFilter::DEBUG) } else { level };
+    let settings = LogSettings { level: loud(level), ..app.config.logs.clone() };
+    let others = format!("{},hyper=warn,reqwest=warn,opentelemetry=warn,{}=off", mcp::LOG_DIRECTIVE, spans::TARGET);
+    let to = logs::Destination { name, stderr: loud(stderr), others: &others };
+    let known = Scrubber::default();
+    app.config.secrets().for_each(|it| known.add(it));
+    let secrets = Arc::clone(&app.ports.secrets);
+    let (listener, traces) = spans::start(app.config.traces.is_wanted, app.config.traces.is_named)?;
+    logs::start(&settings, &to, known, Arc::new(move |text| secrets.scrubber().scrub(text)), listener);
+    Ok(traces)
 }

@@ -19,7 +19,12 @@ const BLOT: &str = "***";
 /// are not to be repeated in messages.
 pub fn looks_like_a_key(name: &str) -> bool {
     const NAME_CHARS_MAX: usize = 32;
-    ["sk-", "AIza", "xai-"].iter().any(|it| name.starts_with(it)) || name.chars().count() > NAME_CHARS_MAX
+    begins_like_a_key(name) || name.chars().count() > NAME_CHARS_MAX
+}
+
+/// Whether a text begins as the keys of the known providers do, and our own tokens.
+pub fn begins_like_a_key(text: &str) -> bool {
+    ["sk-", "AIza", "xai-", "dpo_"].iter().any(|it| text.starts_with(it))
 }
 
 /// A key. `Debug` and `Display` show `***`; only [`Secret::expose`] gives the text.

@@ -10,6 +10,7 @@ use super::Output;
 use super::ask::AskArgs;
 use super::compile::CompileArgs;
 use super::completions::{CompletionsArgs, ManArgs};
+use super::config::ConfigArgs;
 use super::control::{AnswerArgs, CancelArgs, ControlArgs, PauseArgs, ResumeArgs};
 use super::convert::ConvertArgs;
 use super::diff::DiffArgs;
@@ -87,6 +88,10 @@ pub struct Global {
     /// Log everything on stderr
     #[arg(long, global = true)]
     pub debug: bool,
+    /// Let this `dipeo serve` do it: run, results, list, compile, control, fork, replay, diff, stats (also
+    /// DIPEO_SERVER; its token in DIPEO_TOKEN)
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
 }
 
 /// How results are printed.
@@ -162,6 +167,8 @@ pub enum Command {
     Maintenance(MaintenanceArgs),
     /// Look at the installation: paths, settings, database, keys; `--torture` proves that nothing is lost
     Doctor(DoctorArgs),
+    /// Show the settings and where each comes from
+    Config(ConfigArgs),
     /// Print what bash, zsh or fish need to complete commands
     Completions(CompletionsArgs),
     /// Print the manual page, or write those of all commands
@@ -175,7 +182,7 @@ impl Command {
     /// How the process describes itself to others on the database.
     pub fn role(&self) -> &'static str {
         match self {
-            Self::Secrets(_) | Self::Tokens(_) | Self::Maintenance(_) => "cli",
+            Self::Secrets(_) | Self::Tokens(_) | Self::Maintenance(_) | Self::Config(_) => "cli",
             Self::Mcp(McpArgs { command: None, http: false, .. }) => "mcp",
             Self::Mcp(McpArgs { command: None, http: true, .. }) => "serve",
             Self::Mcp(McpArgs { command: Some(_), .. }) => "cli",
@@ -230,8 +237,12 @@ pub(super) fn introduce(output: Output) -> Result<u8, Error> {
 
 /// What the flags set of the configuration.
 pub fn overrides(cli: &Cli) -> Overrides {
-    let mut overrides =
-        Overrides { workspace: cli.global.workspace.clone(), database: cli.global.db.clone(), ..Overrides::default() };
+    let mut overrides = Overrides {
+        workspace: cli.global.workspace.clone(),
+        database: cli.global.db.clone(),
+        server: cli.global.server.clone(),
+        ..Overrides::default()
+    };
     if let Some(Command::Serve(args)) = &cli.command {
         overrides.host.clone_from(&args.host);
         overrides.port = args.port;

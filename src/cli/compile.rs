@@ -9,7 +9,7 @@ use super::args::FormatArgs;
 use super::run::from_stdin;
 use super::trust::{TrustArgs, trust};
 use crate::error::Error;
-use crate::handlers::compile_diagram::{Extras, Request, Response, compile_diagram};
+use crate::handlers::compile_diagram::{Extras, Request, Response};
 
 /// Example: dipeo compile examples/hello.light.yaml
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub struct CompileArgs {
 
 /// Checks a diagram, prints every problem, and repairs or saves it when asked to.
 pub async fn compile(context: &Context<'_>, args: CompileArgs) -> Result<u8, Error> {
-    let read = read(context, &args)?;
+    let read = read(context, &args).await?;
     let request = Request {
         content: read.text,
         format_type: args.format.name(),
@@ -62,7 +62,11 @@ pub async fn compile(context: &Context<'_>, args: CompileArgs) -> Result<u8, Err
         shown_as: Some(read.shown_as),
         write_to: read.path.filter(|_| args.write),
     };
-    let response = compile_diagram(context.app, &context.caller, request, extras).await?;
+    if args.trust && context.remote.is_some() {
+        return Err(Error::refused("PERMISSION_REQUIRED", "a diagram gets rights at the terminal of its own machine")
+            .hint("leave `--trust` out, and run `dipeo trust NAME` on the server's machine"));
+    }
+    let response = context.compile_diagram(request, extras).await?;
     if args.fix && !context.output.is_json() {
         print_fixed(context, &response, args.write);
     } else {
@@ -113,7 +117,7 @@ struct Read {
     path: Option<PathBuf>,
 }
 
-fn read(context: &Context<'_>, args: &CompileArgs) -> Result<Read, Error> {
+async fn read(context: &Context<'_>, args: &CompileArgs) -> Result<Read, Error> {
     if args.stdin {
         return Ok(Read { text: from_stdin()?, shown_as: "stdin".to_owned(), path: None });
     }
@@ -122,6 +126,10 @@ fn read(context: &Context<'_>, args: &CompileArgs) -> Result<Read, Error> {
             Error::invalid("INVALID_INPUT", "no diagram is given").hint("name a file or a diagram, or use --stdin")
         );
     };
+    if let Some(text) = context.remote_text(diagram).await? {
+        let path = Some(context.working_dir.join(diagram)).filter(|it| it.is_file());
+        return Ok(Read { text, shown_as: diagram.clone(), path });
+    }
     let source = context.app.workspace.open_typed(diagram, &context.working_dir, None)?;
     let shown_as = source.path.as_deref().map_or_else(
         || diagram.clone(),

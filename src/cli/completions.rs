@@ -115,5 +115,29 @@ fn page_of(command: &clap::Command) -> Result<String, Error> {
     let mut page = Vec::new();
     let man = Man::new(command.clone()).source(concat!("dipeo ", env!("CARGO_PKG_VERSION"))).manual("dipeo");
     man.render(&mut page).map_err(|e| Error::internal("a manual page cannot be written").source(e))?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    Ok(with_date_of_its_own(&String::from_utf8_lossy(&page)))
+}
+
+/// `man` reads the third word of the title as the date and the fourth as the source; what writes the page leaves out
+/// the date, and so puts the source in its place.
+fn with_date_of_its_own(page: &str) -> String {
+    page.replacen(" 1  \"", " 1 \"\" \"", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_of_a_page_has_an_empty_date_and_then_the_source() {
+        let mut program = Cli::command();
+        program.build();
+        let mut pages = Vec::new();
+        collect(&program, &mut pages).expect("written");
+        for (name, page) in pages {
+            let title = page.lines().find(|it| it.starts_with(".TH ")).unwrap_or_else(|| panic!("{name}: {page}"));
+            let source = concat!(" 1 \"\" \"dipeo ", env!("CARGO_PKG_VERSION"), "\" dipeo");
+            assert!(title.contains(source), "{name}: {title}");
+        }
+    }
 }

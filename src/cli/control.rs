@@ -9,9 +9,8 @@ use super::question::value_of;
 use super::results::{describe, show};
 use super::run::exit_code;
 use crate::error::Error;
-use crate::handlers::control_execution::{Request, control_execution};
+use crate::handlers::control_execution::Request;
 use crate::handlers::execution_object::Inspection;
-use crate::handlers::run_diagram::Waiting;
 
 /// Example: dipeo control exec_… answer yes --node approve
 #[derive(Debug, Args)]
@@ -127,7 +126,7 @@ pub async fn control(context: &Context<'_>, args: ControlArgs) -> Result<u8, Err
         wait_seconds: None,
         reason: args.reason,
     };
-    let object = control_execution(context.app, &context.caller, request, Waiting::default()).await?;
+    let object = context.control_execution(request).await?;
     match object.inspection.as_deref() {
         Some(found) => {
             let title = format!("{} inside", object.execution_id);

@@ -6,7 +6,7 @@ use super::Context;
 use super::run::seconds;
 use crate::error::Error;
 use crate::handlers::diff_executions::{
-    Changes, Compared, Definition, Divergence, NodeDifference, NodeSide, Request, Response, StepTexts, diff_executions,
+    Changes, Compared, Definition, Divergence, NodeDifference, NodeSide, Request, Response, StepTexts,
 };
 use crate::shown;
 
@@ -31,7 +31,7 @@ const TEXT_WIDTH: usize = 106;
 /// Compares and prints; that two things differ is no failure.
 pub async fn diff(context: &Context<'_>, args: DiffArgs) -> Result<u8, Error> {
     let request = Request { a: args.a, b: args.b };
-    let response = diff_executions(context.app, &context.caller, request).await?;
+    let response = context.diff_executions(request).await?;
     context.output.plain(&response, "diff", text)?;
     Ok(0)
 }

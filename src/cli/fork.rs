@@ -9,7 +9,7 @@ use super::results::show;
 use super::run::{Interrupt, abort, exit_code};
 use super::{Context, progress};
 use crate::error::Error;
-use crate::handlers::fork_execution::{Extras, Request, fork_execution};
+use crate::handlers::fork_execution::{Extras, Request};
 use crate::handlers::run_diagram::Waiting;
 
 /// Example: dipeo fork exec_… --from write --prompt write=shorter.txt
@@ -50,7 +50,7 @@ pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
     let base_dir = args.diagram.as_ref().and_then(|it| context.working_dir.join(it).parent().map(Path::to_path_buf));
     let extras = Extras { background: args.background, unbounded_wait: true, base_dir, idempotency_key: None };
     if args.background {
-        let object = fork_execution(context.app, &context.caller, request, extras, Waiting::default()).await?;
+        let object = context.fork_execution(request, extras, Waiting::default()).await?;
         let id = &object.execution_id;
         context.output.text(&json!({"session_id": id, "execution_id": id, "status": "started"}).to_string());
         return Ok(0);
@@ -58,7 +58,7 @@ pub async fn fork(context: &Context<'_>, args: ForkArgs) -> Result<u8, Error> {
     let interrupt = Interrupt::listen();
     let on_progress = progress::progress(context.output, false, false, context.quiet);
     let waiting = Waiting { cancel: interrupt.token.clone(), on_progress, on_token: None };
-    let object = fork_execution(context.app, &context.caller, request, extras, waiting).await?;
+    let object = context.fork_execution(request, extras, waiting).await?;
     if interrupt.happened() && !object.status.has_ended() {
         show(context, &abort(context, &object).await?)?;
         return Ok(130);

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use super::page::{Page, Table};
 use crate::error::Error;
-use crate::handlers::diagram_revisions::{self, ListRequest, ListResponse, RestoreRequest};
+use crate::handlers::diagram_revisions::{ListRequest, ListResponse, RestoreRequest};
 use crate::shown;
 
 /// Example: dipeo history review
@@ -34,7 +34,7 @@ pub struct RestoreArgs {
 /// Shows the revisions of a diagram, the newest first.
 pub async fn history(context: &Context<'_>, args: HistoryArgs) -> Result<u8, Error> {
     let request = ListRequest { name: args.name.clone(), limit: args.limit, offset: None };
-    let found = diagram_revisions::list(context.app, &context.caller, request).await?;
+    let found = context.diagram_revisions(request).await?;
     context.output.show(&found, |it| page(&args.name, it))?;
     Ok(0)
 }
@@ -57,7 +57,7 @@ fn page(name: &str, found: &ListResponse) -> Page {
 pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<u8, Error> {
     let (name, revision) = parts(&args.revision)?;
     let request = RestoreRequest { name: name.to_owned(), revision, message: args.message };
-    let restored = diagram_revisions::restore(context.app, &context.caller, request, Default::default()).await?;
+    let restored = context.restore_diagram(request).await?;
     context.output.plain(&restored, "restore", |it| {
         format!("{name} is as revision {revision} again, which is revision {} now\n", it.revision)
     })?;

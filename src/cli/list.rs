@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use super::page::{Page, Table};
 use crate::error::Error;
-use crate::handlers::list_diagrams::{Request, Response, list_diagrams};
+use crate::handlers::list_diagrams::{Request, Response};
 
 /// Example: dipeo list --search review
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct ListArgs {
 /// Shows the diagrams of the workspace.
 pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<u8, Error> {
     let request = Request { format: args.format, search: args.search, ..Request::default() };
-    let response = list_diagrams(context.app, &context.caller, request).await?;
+    let response = context.list_diagrams(request).await?;
     context.output.show(&response, shown)?;
     Ok(0)
 }

@@ -13,10 +13,10 @@ use super::results::{ResultsArgs, show};
 use super::run::exit_code;
 use super::{Context, print};
 use crate::error::Error;
-use crate::handlers::execution_logs::{self, StoredTransition, TransitionsResponse, execution_transitions};
-use crate::handlers::execution_messages::{self, StoredMessage, execution_messages};
-use crate::handlers::follow_execution::{EventRecord, Request, follow_execution};
-use crate::handlers::see_result::{self, see_result};
+use crate::handlers::execution_logs::{self, StoredTransition, TransitionsResponse};
+use crate::handlers::execution_messages::{self, StoredMessage};
+use crate::handlers::follow_execution::{EventRecord, Request};
+use crate::handlers::see_result;
 
 /// Most entries that a handler gives at once.
 const PAGE: usize = 1_000;
@@ -36,7 +36,7 @@ pub async fn logs(context: &Context<'_>, id: &str, args: &ResultsArgs) -> Result
             limit: Some(PAGE),
             offset: Some(found.transitions.len()),
         };
-        let page = execution_transitions(context.app, &context.caller, request).await?;
+        let page = context.execution_transitions(request).await?;
         found.total = page.total;
         found.transitions.extend(page.transitions);
         if found.total <= found.transitions.len() {
@@ -64,7 +64,7 @@ pub async fn logs(context: &Context<'_>, id: &str, args: &ResultsArgs) -> Result
 /// Node id to label, from the first event.
 async fn labels(context: &Context<'_>, id: &str) -> Result<HashMap<String, String>, Error> {
     let request = execution_logs::Request { execution_id: id.to_owned(), limit: Some(1), ..Default::default() };
-    let first = execution_transitions(context.app, &context.caller, request).await?.transitions.into_iter().next();
+    let first = context.execution_transitions(request).await?.transitions.into_iter().next();
     let nodes = first.and_then(|it| it.payload.get("nodes")?.as_array().cloned()).unwrap_or_default();
     let text = |node: &Value, key: &str| node.get(key).and_then(Value::as_str).map(str::to_owned);
     Ok(nodes.iter().filter_map(|it| Some((text(it, "id")?, text(it, "label")?))).collect())
@@ -92,7 +92,7 @@ pub async fn messages(context: &Context<'_>, id: &str, args: &ResultsArgs) -> Re
             offset: Some(found.messages.len()),
             ..Default::default()
         };
-        let page = execution_messages(context.app, &context.caller, request).await?;
+        let page = context.execution_messages(request).await?;
         found.total = page.total;
         found.messages.extend(page.messages);
         if found.total <= found.messages.len() {
@@ -126,9 +126,9 @@ pub async fn follow(context: &Context<'_>, id: &str, args: &ResultsArgs) -> Resu
         ..Default::default()
     };
     // A node that is not there is told before anything is followed.
-    see_result(context.app, &context.caller, result.clone(), Default::default()).await?;
+    context.see_result(result.clone()).await?;
     let request = Request { execution_id: id.to_owned(), since: args.since, until: None };
-    let mut follow = follow_execution(context.app, &context.caller, request).await?;
+    let mut follow = context.follow_execution(request).await?;
     let output = context.output;
     if output.form == Form::Markdown {
         output.text(&format!("# {id}\n"));
@@ -149,7 +149,7 @@ pub async fn follow(context: &Context<'_>, id: &str, args: &ResultsArgs) -> Resu
             return Ok(0);
         }
     }
-    let object = match see_result(context.app, &context.caller, result, Default::default()).await {
+    let object = match context.see_result(result).await {
         Ok(object) => object,
         Err(error) => return broken_off(context, n_shown, error),
     };

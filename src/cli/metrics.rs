@@ -7,8 +7,8 @@ use super::page::{Page, Table};
 use super::results::newest;
 use super::run::seconds;
 use crate::error::Error;
-use crate::handlers::execution_metrics::{self, NodeMetrics, Response, Step, Timings, Tokens, execution_metrics};
-use crate::handlers::metrics_history::{self, PastRun, metrics_history};
+use crate::handlers::execution_metrics::{self, NodeMetrics, Response, Step, Timings, Tokens};
+use crate::handlers::metrics_history::{self, PastRun};
 
 /// Example: dipeo metrics --latest --breakdown
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ const BOTTLENECKS_SHOWN: usize = 5;
 pub async fn metrics(context: &Context<'_>, args: MetricsArgs) -> Result<u8, Error> {
     if let (Some(diagram), false) = (&args.diagram, args.latest) {
         let request = metrics_history::Request { diagram: diagram.clone(), limit: None };
-        let found = metrics_history(context.app, &context.caller, request).await?;
+        let found = context.metrics_history(request).await?;
         context.output.show(&found, history)?;
         return Ok(0);
     }
@@ -50,7 +50,7 @@ pub async fn metrics(context: &Context<'_>, args: MetricsArgs) -> Result<u8, Err
         None => newest(context, None, args.diagram.clone()).await?,
     };
     let request = execution_metrics::Request { execution_id };
-    let found = execution_metrics(context.app, &context.caller, request).await?;
+    let found = context.execution_metrics(request).await?;
     context.output.show(&found, |it| page(it, &args))?;
     Ok(0)
 }

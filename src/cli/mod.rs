@@ -6,8 +6,10 @@
 
 mod args;
 mod ask;
+mod asked;
 mod compile;
 mod completions;
+mod config;
 mod control;
 mod convert;
 mod diff;
@@ -43,8 +45,9 @@ mod trust;
 mod watch;
 
 pub use args::{Cli, Command, Form, overrides};
+pub use asked::{Ask, Remote, remote_address};
 pub use mcp::McpArgs;
-pub use monitor::MonitorArgs;
+pub use monitor::{MonitorArgs, Pages};
 pub use parse::{form_of, parse};
 pub use print::{Output, is_closed, print_error};
 
@@ -69,6 +72,8 @@ pub struct Context<'a> {
     pub working_dir: PathBuf,
     pub output: Output,
     pub quiet: bool,
+    /// The server that carries out what is asked; absent where this process does.
+    pub remote: Option<Remote>,
     /// Makes the manifest of the MCP server, which is another adapter's.
     pub manifest: fn() -> Value,
 }
@@ -121,6 +126,7 @@ pub async fn execute(context: &Context<'_>, command: Command) -> Result<u8, Erro
         Command::Restore(args) => history::restore(context, args).await,
         Command::Trust(args) => trust::trust(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Config(args) => config::config(context, args).await,
         Command::Dipeocc(args) => dipeocc::dipeocc(context, args).await,
         Command::Integrations(args) => integrations::integrations(context, args).await,
         Command::Completions(args) => completions::completions(context.output, &args),

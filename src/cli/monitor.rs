@@ -4,13 +4,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::Output;
+use crate::config::Config;
 use crate::error::Error;
 
 /// Example: dipeo monitor --no-open
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Where no server of this database lives, one is started here and runs until Ctrl-C.\n\
-                        There is no page yet that draws executions: today the address leads to what the server\n\
-                        says of itself, and with --execution or --diagram to the data, as JSON.\n\
+                        There is no page yet that draws executions: today the address leads to /docs, the pages\n\
+                        of the HTTP interface (in production to /, for there they are not served), and with\n\
+                        --execution or --diagram to the data, as JSON.\n\
                         Example: dipeo monitor --no-open")]
 pub struct MonitorArgs {
     /// Lead to the executions of this diagram
@@ -29,14 +31,34 @@ pub struct MonitorArgs {
     pub no_open: bool,
 }
 
+/// Whether the server shows the pages of its HTTP interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    Served,
+    /// As in production.
+    Hidden,
+}
+
+impl Pages {
+    /// What a server with these settings does.
+    pub fn of(config: &Config) -> Self {
+        if config.is_production { Self::Hidden } else { Self::Served }
+    }
+}
+
 impl MonitorArgs {
-    /// Prints the address below `server` and hands it to `open`, which says whether there was a browser.
+    /// Prints the address below `server`, which serves pages or does not, and hands it to `open`, which says whether there was a browser.
     ///
     /// # Errors
     ///
     /// `INTERNAL` when it cannot be written.
-    pub fn lead(&self, output: Output, server: &str, open: impl FnOnce(&str) -> bool) -> Result<(), Error> {
-        let url = format!("{server}{}", self.path());
+    pub fn lead(
+        &self,
+        output: Output,
+        (server, pages): (&str, Pages),
+        open: impl FnOnce(&str) -> bool,
+    ) -> Result<(), Error> {
+        let url = format!("{server}{}", self.path(pages));
         let opened = !self.no_open && open(&url);
         if output.is_json() {
             return output.json(&json!({"url": url, "opened": opened}));
@@ -48,11 +70,14 @@ impl MonitorArgs {
         Ok(())
     }
 
-    fn path(&self) -> String {
+    fn path(&self, pages: Pages) -> String {
         match (&self.execution, self.diagram.as_ref().or(self.diagram_flag.as_ref())) {
             (Some(id), _) => format!("/api/v1/executions/{}", encoded(id)),
             (None, Some(name)) => format!("/api/v1/executions?diagram={}", encoded(name)),
-            (None, None) => "/docs".to_owned(),
+            (None, None) => match pages {
+                Pages::Served => "/docs".to_owned(),
+                Pages::Hidden => "/".to_owned(),
+            },
         }
     }
 }
@@ -79,7 +104,9 @@ mod tests {
             (MonitorArgs { diagram_flag: Some("é".into()), ..none.clone() }, "/api/v1/executions?diagram=%C3%A9"),
             (MonitorArgs { execution: Some("exec_1".into()), ..none }, "/api/v1/executions/exec_1"),
         ] {
-            assert_eq!(args.path(), expected);
+            assert_eq!(args.path(Pages::Served), expected);
+            let in_production = if expected == "/docs" { "/" } else { expected };
+            assert_eq!(args.path(Pages::Hidden), in_production);
         }
     }
 }

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::print::Output;
+use crate::handlers::follow_execution::EventRecord;
 use crate::handlers::run_diagram::{OnProgress, OnToken, ProgressNote};
 
 /// Returns what to call for each sign of life: spinners on a terminal, else lines, with `--json` JSON lines; `None` when nobody wants to see it.
@@ -88,5 +89,51 @@ impl Spinners {
         }
         // A line that cannot be drawn is no reason to stop the run.
         let _ = self.all.println(line(note));
+    }
+}
+
+/// What was seen of an execution so far.
+#[derive(Default)]
+pub(super) struct Seen {
+    done: u64,
+    total: Option<u64>,
+}
+
+impl Seen {
+    /// Counts an event; a note when it is worth one.
+    pub(super) fn note(&mut self, event: &EventRecord) -> Option<ProgressNote> {
+        let number = |key: &str| event.data.get(key).and_then(Value::as_u64);
+        match event.event.as_str() {
+            "execution_started" => self.total = number("total"),
+            "node_completed" | "node_error" => self.done += 1,
+            _ => {}
+        }
+        let label = event.data.get("label").and_then(Value::as_str)?.to_owned();
+        let duration_ms = event.data.get("duration_ms").and_then(Value::as_i64);
+        ProgressNote::of(&event.event, label, (self.done, self.total), duration_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_counted_against_the_nodes_there_are() {
+        let mut seen = Seen::default();
+        let mut told = Vec::new();
+        for (event, data) in [
+            ("execution_started", json!({"total": 2})),
+            ("node_started", json!({"label": "a"})),
+            ("node_completed", json!({"label": "a", "duration_ms": 3})),
+            ("node_skipped", json!({"label": "c"})),
+            ("node_error", json!({"label": "b"})),
+            ("execution_completed", json!({})),
+        ] {
+            let Value::Object(data) = data else { panic!("no map") };
+            let note = seen.note(&EventRecord { seq: 1, event: event.to_owned(), data });
+            told.extend(note.map(|it| format!("{}/{:?} {} {:?}", it.done, it.total, it.message, it.duration_ms)));
+        }
+        assert_eq!(told, ["0/Some(2) a runs None", "1/Some(2) a done Some(3)", "2/Some(2) b failed None"]);
     }
 }

@@ -7,8 +7,7 @@ use super::Context;
 use super::results::describe;
 use crate::error::Error;
 use crate::handlers::execution_object::ExecutionObject;
-use crate::handlers::replay_execution::{Extras, Request, replay_execution};
-use crate::handlers::run_diagram::Waiting;
+use crate::handlers::replay_execution::{Extras, Request};
 
 /// Example: dipeo replay exec_…
 #[derive(Debug, Args)]
@@ -27,7 +26,7 @@ pub struct ReplayArgs {
 pub async fn replay(context: &Context<'_>, args: ReplayArgs) -> Result<u8, Error> {
     let request = Request { execution_id: args.execution_id, wait_seconds: None };
     let extras = Extras { background: args.background, unbounded_wait: true, idempotency_key: None };
-    let object = replay_execution(context.app, &context.caller, request, extras, Waiting::default()).await?;
+    let object = context.replay_execution(request, extras).await?;
     if args.background {
         let line = json!({"session_id": object.execution_id, "execution_id": object.execution_id, "status": "started"});
         context.output.text(&line.to_string());

@@ -10,9 +10,8 @@ use super::{Context, log};
 use crate::engine::Status;
 use crate::error::Error;
 use crate::handlers::execution_object::{ExecutionObject, Omitted, ShownMessage};
-use crate::handlers::list_executions::{self, list_executions, newest_execution};
-use crate::handlers::run_diagram::Waiting;
-use crate::handlers::see_result::{self, Detail, see_result};
+use crate::handlers::list_executions;
+use crate::handlers::see_result::{self, Detail};
 use crate::limits;
 
 /// Example: dipeo results --latest --verbose
@@ -99,7 +98,7 @@ async fn settled(context: &Context<'_>, id: &str, args: &ResultsArgs) -> Result<
             max_chars: Some(args.max_chars),
             ..Default::default()
         };
-        let object = see_result(context.app, &context.caller, request, Waiting::default()).await?;
+        let object = context.see_result(request).await?;
         if left == 0 || object.status.has_ended() || object.status == Status::Paused {
             return Ok(object);
         }
@@ -157,7 +156,7 @@ pub(super) async fn newest(
         None => "there is no execution yet".to_owned(),
     };
     let request = list_executions::Request { status, diagram, ..Default::default() };
-    let found = newest_execution(context.app, &context.caller, request).await?;
+    let found = context.newest_execution(request).await?;
     found
         .map(|it| it.execution_id)
         .ok_or_else(|| Error::not_found("EXECUTION_NOT_FOUND", missing).hint("start one with `dipeo run`"))
@@ -180,7 +179,7 @@ async fn list(context: &Context<'_>, args: &ResultsArgs) -> Result<u8, Error> {
         limit: Some(args.limit),
         ..Default::default()
     };
-    let response = list_executions(context.app, &context.caller, request).await?;
+    let response = context.list_executions(request).await?;
     context.output.show(&response, listed)?;
     Ok(0)
 }

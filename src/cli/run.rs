@@ -12,10 +12,10 @@ use super::results::described;
 use super::{Context, metrics, progress, question};
 use crate::engine::Status;
 use crate::error::Error;
-use crate::handlers::execution_metrics::{self, execution_metrics};
+use crate::handlers::execution_metrics;
 use crate::handlers::execution_object::{ExecutionObject, ShownNode};
-use crate::handlers::run_diagram::{Extras, Request, Waiting, run_diagram};
-use crate::handlers::see_result::{self, Detail, see_result};
+use crate::handlers::run_diagram::{Extras, Request, Waiting};
+use crate::handlers::see_result::{self, Detail};
 use crate::handlers::{control_execution, run_diagram};
 use crate::limits;
 
@@ -128,7 +128,7 @@ pub async fn run(context: &Context<'_>, args: RunArgs) -> Result<u8, Error> {
     let on_token = args.stream.then(progress::stream);
     let interrupt = Interrupt::listen();
     let waiting = Waiting { cancel: interrupt.token.clone(), on_progress, on_token };
-    let mut object = run_diagram(context.app, &context.caller, request, extras, waiting).await?;
+    let mut object = context.run_diagram(request, extras, waiting).await?;
     let may_ask = !args.no_interactive && !context.output.is_json() && question::can_ask();
     while may_ask && object.status == Status::Paused && !object.waiting_for.is_empty() {
         match answer(context, &object).await? {
@@ -151,7 +151,7 @@ pub fn exit_code(status: Status) -> u8 {
 }
 
 async fn background(context: &Context<'_>, request: run_diagram::Request, extras: Extras) -> Result<u8, Error> {
-    let object = run_diagram(context.app, &context.caller, request, extras, Waiting::default()).await?;
+    let object = context.run_diagram(request, extras, Waiting::default()).await?;
     let id = &object.execution_id;
     let line = json!({"session_id": id, "execution_id": id, "status": "started"});
     context.output.text(&line.to_string());
@@ -171,7 +171,7 @@ async fn answer(context: &Context<'_>, object: &ExecutionObject) -> Result<Optio
         wait_seconds: Some(limits::WAIT_SECONDS_MAX),
         reason: None,
     };
-    match control_execution::control_execution(context.app, &context.caller, request, Waiting::default()).await {
+    match context.control_execution(request).await {
         Ok(next) => settle(context, next).await.map(Some),
         Err(e) if matches!(e.code(), "INVALID_ANSWER" | "INVALID_INPUT") => {
             super::print_error(Output { form: Form::Text, ..context.output }, &e);
@@ -189,7 +189,7 @@ async fn settle(context: &Context<'_>, mut object: ExecutionObject) -> Result<Ex
             wait_seconds: Some(limits::WAIT_SECONDS_MAX),
             ..Default::default()
         };
-        object = see_result(context.app, &context.caller, request, Waiting::default()).await?;
+        object = context.see_result(request).await?;
     }
     Ok(object)
 }
@@ -203,7 +203,7 @@ pub(super) async fn abort(context: &Context<'_>, object: &ExecutionObject) -> Re
         wait_seconds: Some(5),
         ..Default::default()
     };
-    control_execution::control_execution(context.app, &context.caller, request, Waiting::default()).await
+    context.control_execution(request).await
 }
 
 /// Ctrl-C during the run.
@@ -239,7 +239,7 @@ async fn print(context: &Context<'_>, args: &RunArgs, object: &ExecutionObject) 
     print_outcome(context, object).await?;
     if args.timing && !context.output.is_json() {
         let request = execution_metrics::Request { execution_id: object.execution_id.clone() };
-        let found = execution_metrics(context.app, &context.caller, request).await?;
+        let found = context.execution_metrics(request).await?;
         context.output.text(&metrics::breakdown_of(&found).render(context.output.form));
     }
     Ok(())
@@ -285,7 +285,7 @@ async fn full_view(context: &Context<'_>, id: &str) -> Result<ExecutionObject, E
         max_chars: Some(limits::RESULT_CHARS_MAX),
         ..Default::default()
     };
-    see_result(context.app, &context.caller, request, Waiting::default()).await
+    context.see_result(request).await
 }
 
 /// `exec_… completed in 0.42 s`

@@ -6,7 +6,7 @@ use super::Context;
 use super::args::FormatArgs;
 use super::page::Page;
 use crate::error::Error;
-use crate::handlers::diagram_stats::{Request, Response, diagram_stats};
+use crate::handlers::diagram_stats::{Request, Response};
 
 /// Example: dipeo stats examples/debate.light.yaml
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct StatsArgs {
 /// Counts what a diagram consists of.
 pub async fn stats(context: &Context<'_>, args: StatsArgs) -> Result<u8, Error> {
     let request = Request { diagram: args.diagram, format_type: args.format.name() };
-    let response = diagram_stats(context.app, &context.caller, request).await?;
+    let response = context.diagram_stats(request).await?;
     context.output.show(&response, shown)?;
     Ok(0)
 }

@@ -1,16 +1,14 @@
 //! `dipeo watch`: what an execution does while it does it, whichever process runs it.
 
 use clap::{ArgGroup, Args};
-use serde_json::Value;
 
-use super::progress::progress;
+use super::progress::{Seen, progress};
 use super::results::newest;
 use super::run::{exit_code, print_outcome};
 use super::{Context, print};
 use crate::error::Error;
-use crate::handlers::follow_execution::{EventRecord, Request, follow_execution};
-use crate::handlers::run_diagram::ProgressNote;
-use crate::handlers::see_result::{self, see_result};
+use crate::handlers::follow_execution::Request;
+use crate::handlers::see_result;
 
 /// Example: dipeo watch --latest
 #[derive(Debug, Args)]
@@ -34,7 +32,7 @@ pub async fn watch(context: &Context<'_>, args: WatchArgs) -> Result<u8, Error> 
         None => newest(context, None, None).await?,
     };
     let request = Request { execution_id: execution_id.clone(), ..Request::default() };
-    let mut follow = follow_execution(context.app, &context.caller, request).await?;
+    let mut follow = context.follow_execution(request).await?;
     let mut view = progress(context.output, !context.output.is_json(), false, context.quiet);
     let mut seen = Seen::default();
     while let Some(event) = follow.next().await? {
@@ -51,7 +49,7 @@ pub async fn watch(context: &Context<'_>, args: WatchArgs) -> Result<u8, Error> 
     }
     drop(view);
     let request = see_result::Request { execution_id, ..Default::default() };
-    let object = see_result(context.app, &context.caller, request, Default::default()).await?;
+    let object = context.see_result(request).await?;
     print_outcome(context, &object).await?;
     Ok(exit_code(object.status))
 }
@@ -59,7 +57,7 @@ pub async fn watch(context: &Context<'_>, args: WatchArgs) -> Result<u8, Error> 
 /// Says on stderr what it waits for, and the command that answers. It may have gone on meanwhile; then nothing waits.
 async fn tell_who_waits(context: &Context<'_>, id: &str) -> Result<(), Error> {
     let request = see_result::Request { execution_id: id.to_owned(), ..Default::default() };
-    let object = see_result(context.app, &context.caller, request, Default::default()).await?;
+    let object = context.see_result(request).await?;
     for it in &object.waiting_for {
         context.output.note(&format!("waiting: {} ({}): {}", it.label, it.reason, it.prompt));
     }
@@ -67,52 +65,4 @@ async fn tell_who_waits(context: &Context<'_>, id: &str) -> Result<(), Error> {
         context.output.note(&format!("next: {}", next.split(", or: ").last().unwrap_or(&next)));
     }
     Ok(())
-}
-
-/// What was seen of an execution so far.
-#[derive(Default)]
-struct Seen {
-    done: u64,
-    total: Option<u64>,
-}
-
-impl Seen {
-    /// Counts an event; a note when it is worth one.
-    fn note(&mut self, event: &EventRecord) -> Option<ProgressNote> {
-        let number = |key: &str| event.data.get(key).and_then(Value::as_u64);
-        match event.event.as_str() {
-            "execution_started" => self.total = number("total"),
-            "node_completed" | "node_error" => self.done += 1,
-            _ => {}
-        }
-        let label = event.data.get("label").and_then(Value::as_str)?.to_owned();
-        let duration_ms = event.data.get("duration_ms").and_then(Value::as_i64);
-        ProgressNote::of(&event.event, label, (self.done, self.total), duration_ms)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn events_are_counted_against_the_nodes_there_are() {
-        let mut seen = Seen::default();
-        let mut told = Vec::new();
-        for (event, data) in [
-            ("execution_started", json!({"total": 2})),
-            ("node_started", json!({"label": "a"})),
-            ("node_completed", json!({"label": "a", "duration_ms": 3})),
-            ("node_skipped", json!({"label": "c"})),
-            ("node_error", json!({"label": "b"})),
-            ("execution_completed", json!({})),
-        ] {
-            let Value::Object(data) = data else { panic!("no map") };
-            let note = seen.note(&EventRecord { seq: 1, event: event.to_owned(), data });
-            told.extend(note.map(|it| format!("{}/{:?} {} {:?}", it.done, it.total, it.message, it.duration_ms)));
-        }
-        assert_eq!(told, ["0/Some(2) a runs None", "1/Some(2) a done Some(3)", "2/Some(2) b failed None"]);
-    }
 }

@@ -40,6 +40,7 @@ impl AuthSettings {
     }
 
     pub(super) fn load(env: &Environment, file: AuthTable) -> Result<Self, Error> {
+        const KEYS: &str = "DIPEO_AUTH_JWKS_URL";
         let text = |names: &[&str], own: Option<String>| -> Result<Option<String>, Error> {
             Ok(env.one_of(names)?.map(str::to_owned).or(own))
         };
@@ -47,7 +48,10 @@ impl AuthSettings {
             token: env.get("DIPEO_TOKEN").and_then(Secret::new),
             required: flag(env, "DIPEO_AUTH_REQUIRED")?.unwrap_or(file.required),
             issuer: text(&["DIPEO_AUTH_ISSUER"], file.issuer)?,
-            jwks_url: text(&["DIPEO_AUTH_JWKS_URL"], file.jwks_url)?.map(|it| keys_url(&it)).transpose()?,
+            jwks_url: match env.get(KEYS) {
+                Some(text) => Some(keys_url(KEYS, text)?),
+                None => file.jwks_url.map(|it| keys_url("auth.jwks_url", &it)).transpose()?,
+            },
             audience: text(&["DIPEO_AUTH_AUDIENCE"], file.audience)?,
             jwt_secret: env.one_of(&["JWT_SECRET", "JWT_SECRET_KEY"])?.and_then(Secret::new),
             jwt_issuer: text(&["JWT_ISSUER"], None)?,
@@ -79,11 +83,6 @@ impl AuthTable {
     /// Whether it would let somebody in.
     pub fn opens(&self) -> bool {
         self.issuer.is_some() || self.jwks_url.is_some() || self.audience.is_some()
-    }
-
-    /// What may be taken from a file that nobody trusted.
-    pub fn closing(self) -> Self {
-        Self { required: self.required, ..Self::default() }
     }
 }
 
@@ -141,19 +140,33 @@ impl McpSettings {
         self.toolsets.contains(&toolset)
     }
 
+    /// The words of the toolsets that clients are offered.
+    pub fn toolset_names(&self) -> Vec<&'static str> {
+        self.toolsets.iter().map(|it| it.name()).collect()
+    }
+
     /// Whether a client may run the workspace diagram of this name.
     pub fn allows(&self, name: &str) -> bool {
         self.allow_diagrams.is_empty() || self.allow_diagrams.iter().any(|it| it.matches(name))
     }
 
-    pub(super) fn load(overrides: &Overrides, file: McpTable) -> Result<Self, Error> {
-        let chosen = |flags: &[String], own: Vec<String>| if flags.is_empty() { own } else { flags.to_vec() };
-        let globs = chosen(&overrides.allow_diagrams, file.allow_diagrams);
-        let names = chosen(&overrides.toolsets, file.toolsets);
-        let toolsets = names.iter().map(|it| Toolset::parse(it.trim())).collect::<Result<Vec<_>, _>>()?;
+    /// `located` adds to an error about a key of the file where it stands.
+    pub(super) fn load(
+        overrides: &Overrides,
+        file: McpTable,
+        located: impl Fn(&str, Error) -> Error,
+    ) -> Result<Self, Error> {
+        let globs = match overrides.allow_diagrams.as_slice() {
+            [] => patterns(&file.allow_diagrams).map_err(|e| located("mcp.allow_diagrams", e))?,
+            flags => patterns(flags)?,
+        };
+        let toolsets = match overrides.toolsets.as_slice() {
+            [] => toolsets(&file.toolsets).map_err(|e| located("mcp.toolsets", e))?,
+            flags => toolsets(flags)?,
+        };
         Ok(Self {
             read_only: overrides.read_only || file.read_only,
-            allow_diagrams: globs.iter().map(|it| pattern(it)).collect::<Result<_, _>>()?,
+            allow_diagrams: globs,
             tasks: file.tasks,
             toolsets: if toolsets.is_empty() { Toolset::ALL.to_vec() } else { toolsets },
         })
@@ -212,6 +225,14 @@ impl LimitSettings {
     }
 }
 
+fn toolsets(names: &[String]) -> Result<Vec<Toolset>, Error> {
+    names.iter().map(|it| Toolset::parse(it.trim())).collect()
+}
+
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Error> {
+    texts.iter().map(|it| pattern(it)).collect()
+}
+
 fn pattern(text: &str) -> Result<Pattern, Error> {
     Pattern::new(text).map_err(|e| {
         Error::invalid("INVALID_INPUT", format!("`{text}` is no pattern of names: {}", e.msg))
@@ -229,7 +250,7 @@ fn flag(env: &Environment, name: &str) -> Result<Option<bool>, Error> {
 }
 
 /// Keys that came over an open line would let anybody on the way sign tokens.
-fn keys_url(text: &str) -> Result<Url, Error> {
+fn keys_url(name: &str, text: &str) -> Result<Url, Error> {
     let url = Url::parse(text).ok().filter(|it| {
         let is_loopback = match it.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -240,7 +261,7 @@ fn keys_url(text: &str) -> Result<Url, Error> {
         it.scheme() == "https" || it.scheme() == "http" && is_loopback
     });
     url.ok_or_else(|| {
-        Error::invalid("INVALID_INPUT", format!("`auth.jwks_url` is `{text}`"))
+        Error::invalid("INVALID_INPUT", format!("`{name}` is `{text}`"))
             .hint("give an `https://` address, or `http://` on this machine")
     })
 }
@@ -250,7 +271,7 @@ mod tests {
     use super::*;
 
     fn mcp(overrides: &Overrides, file: &str) -> Result<McpSettings, Error> {
-        McpSettings::load(overrides, toml::from_str(file).expect("valid"))
+        McpSettings::load(overrides, toml::from_str(file).expect("valid"), |_, e| e)
     }
 
     #[test]

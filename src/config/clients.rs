@@ -42,4 +42,5 @@ impl UserFolders {
 pub struct Named {
     pub workspace: bool,
     pub database: bool,
+    pub server: bool,
 }

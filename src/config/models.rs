@@ -74,11 +74,6 @@ impl ModelsTable {
     pub(super) fn has_addresses(&self) -> bool {
         [&self.openai_base_url, &self.anthropic_base_url, &self.gemini_base_url].into_iter().any(Option::is_some)
     }
-
-    /// The table without its addresses.
-    pub(super) fn without_addresses(self) -> Self {
-        Self { openai_base_url: None, anthropic_base_url: None, gemini_base_url: None, ..self }
-    }
 }
 
 impl ModelSettings {

@@ -19,6 +19,7 @@ use crate::engine::run::{Launch, LogEntry, Mode, Recorded, RunOptions};
 use crate::engine::state::ExecutionState;
 use crate::error::Error;
 use crate::ids::ExecutionId;
+use crate::meter;
 use crate::nodes::Rights;
 use crate::nodes::budget::{Entry, Ledger, Limit, Scope};
 use crate::nodes::memory::Message;
@@ -388,5 +389,8 @@ pub async fn give_up(
         },
         projection: Some(Box::new(state.projection())),
     };
+    if let Some(meters) = meter::on() {
+        meters.execution_ended(meter::End::Failed, state.running_ms);
+    }
     store.append(batch).await?.durable().await
 }

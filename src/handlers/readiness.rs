@@ -47,14 +47,22 @@ pub struct Checks {
     pub disk_space: String,
     /// Its schema is the one of this program.
     pub migrations: String,
+    /// Somebody takes up what is open and keeps the lease.
+    pub scheduler: String,
+    /// Clients are offered tools.
+    pub tools: String,
 }
+
+/// Counts the tools that clients are offered.
+pub type CountTools = Arc<dyn Fn() -> Result<usize, Error> + Send + Sync>;
 
 const OK: &str = "ok";
 
 impl Response {
     fn of(checks: Checks) -> Self {
-        let is_down = [&checks.database, &checks.writer, &checks.migrations].iter().any(|it| *it != OK);
-        let status = match (is_down, checks.disk_space == OK) {
+        let needed = [&checks.database, &checks.writer, &checks.migrations, &checks.scheduler];
+        let is_down = needed.iter().any(|it| *it != OK);
+        let status = match (is_down, checks.disk_space == OK && checks.tools == OK) {
             (true, _) => Readiness::NotReady,
             (false, false) => Readiness::Degraded,
             (false, true) => Readiness::Ready,
@@ -66,13 +74,14 @@ impl Response {
 /// Looks now and then, however often it is asked.
 pub struct Probe {
     app: Arc<App>,
+    count_tools: CountTools,
     last: Mutex<Option<(Instant, Response)>>,
 }
 
 impl Probe {
     /// Has not looked yet.
-    pub fn new(app: Arc<App>) -> Arc<Self> {
-        Arc::new(Self { app, last: Mutex::new(None) })
+    pub fn new(app: Arc<App>, count_tools: CountTools) -> Arc<Self> {
+        Arc::new(Self { app, count_tools, last: Mutex::new(None) })
     }
 
     /// What was found less than a second ago, or what is found now. Who asks meanwhile waits for the same look.
@@ -81,13 +90,13 @@ impl Probe {
         if let Some((_, found)) = last.as_ref().filter(|(at, _)| at.elapsed() < HOLDS) {
             return found.clone();
         }
-        let found = Response::of(check(&self.app).await);
+        let found = Response::of(check(&self.app, &self.count_tools).await);
         *last = Some((Instant::now(), found.clone()));
         found
     }
 }
 
-async fn check(app: &App) -> Checks {
+async fn check(app: &App, count_tools: &CountTools) -> Checks {
     let database = word("database", read(app));
     let writer = match tokio::time::timeout(PATIENCE, write(app)).await {
         Ok(outcome) => word("writer", outcome),
@@ -97,7 +106,12 @@ async fn check(app: &App) -> Checks {
         Ok(false) => "newer".to_owned(),
         outcome => word("migrations", outcome.map(drop)),
     };
-    Checks { database, writer, disk_space: disk_space(&app.config.database).to_owned(), migrations }
+    let tools = match count_tools() {
+        Ok(0) => "none".to_owned(),
+        outcome => word("tools", outcome.map(drop)),
+    };
+    let disk_space = disk_space(&app.config.database).to_owned();
+    Checks { database, writer, disk_space, migrations, scheduler: scheduler(app).to_owned(), tools }
 }
 
 /// One word, and the reason in the log: who asks need not be known, so they hear no more.
@@ -109,6 +123,14 @@ fn word(what: &str, outcome: Result<(), Error>) -> String {
             "failed".to_owned()
         }
     }
+}
+
+fn scheduler(app: &App) -> &'static str {
+    if app.started_supervisor().is_some_and(|it| it.keeps_house()) {
+        return OK;
+    }
+    tracing::warn!("not ready, scheduler: nobody takes up executions");
+    "stopped"
 }
 
 fn read(app: &App) -> Result<(), Error> {
@@ -136,17 +158,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_written_is_not_ready_and_a_full_disk_is_a_warning() {
-        for ([database, writer, disk_space, migrations], expected) in [
-            (["ok", "ok", "ok", "ok"], Readiness::Ready),
-            (["ok", "ok", "low", "ok"], Readiness::Degraded),
-            (["failed", "ok", "ok", "ok"], Readiness::NotReady),
-            (["ok", "busy", "low", "ok"], Readiness::NotReady),
-            (["ok", "ok", "ok", "newer"], Readiness::NotReady),
+    fn what_cannot_be_written_or_run_is_not_ready_and_a_full_disk_is_a_warning() {
+        for (words, expected) in [
+            (["ok", "ok", "ok", "ok", "ok", "ok"], Readiness::Ready),
+            (["ok", "ok", "low", "ok", "ok", "ok"], Readiness::Degraded),
+            (["ok", "ok", "ok", "ok", "ok", "none"], Readiness::Degraded),
+            (["failed", "ok", "ok", "ok", "ok", "ok"], Readiness::NotReady),
+            (["ok", "busy", "low", "ok", "ok", "ok"], Readiness::NotReady),
+            (["ok", "ok", "ok", "newer", "ok", "ok"], Readiness::NotReady),
+            (["ok", "ok", "ok", "ok", "stopped", "none"], Readiness::NotReady),
         ] {
-            let [database, writer, disk_space, migrations] =
-                [database, writer, disk_space, migrations].map(str::to_owned);
-            let checks = Checks { database, writer, disk_space, migrations };
+            let [database, writer, disk_space, migrations, scheduler, tools] = words.map(str::to_owned);
+            let checks = Checks { database, writer, disk_space, migrations, scheduler, tools };
             assert_eq!(Response::of(checks.clone()).status, expected, "{checks:?}");
         }
     }

@@ -73,9 +73,34 @@ pub async fn replay_execution(
     if !extras.background {
         wait::until_settled(app, &replay, (!extras.unbounded_wait).then_some(limit), waiting).await?;
     }
-    let mut object = present::execution(app, &replay, &View::of(caller))?;
+    compared(app, caller, &source, &replay)
+}
+
+/// Which replay to look at.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replayed {
+    pub execution_id: String,
+}
+
+/// Returns a replay as it is now, once it has ended with `repeats`: for whoever did not wait for that.
+///
+/// # Errors
+///
+/// `INSUFFICIENT_SCOPE`, `EXECUTION_NOT_FOUND`, also for an execution that is no replay.
+pub async fn replayed(app: &App, caller: &Caller, request: Replayed) -> Result<ExecutionObject, Error> {
+    caller.require(&[Scope::ExecutionRead])?;
+    let replay = ExecutionId::parse(&request.execution_id)?;
+    let head = app.visible(caller, &replay)?;
+    let is_replay = head.parent_relation.as_deref() == Some(ParentRelation::Replay.name());
+    let Some(source) = head.parent_execution_id.filter(|_| is_replay) else { return Err(wait::not_found(&replay)) };
+    compared(app, caller, &ExecutionId::parse(&source)?, &replay)
+}
+
+fn compared(app: &App, caller: &Caller, source: &ExecutionId, replay: &ExecutionId) -> Result<ExecutionObject, Error> {
+    let mut object = present::execution(app, replay, &View::of(caller))?;
     if object.status.has_ended() {
-        object.repeats = Some(repeat::compared(app.store()?, &source, &replay)?);
+        object.repeats = Some(repeat::compared(app.store()?, source, replay)?);
     }
     Ok(object)
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::begin::{Beginning, begin};
-use super::caller::Scope;
+use super::caller::{Door, Scope};
 use super::execution_object::ExecutionObject;
 use super::launch::StoredOptions;
 use super::surroundings::World;
@@ -264,7 +264,7 @@ impl Prepared {
         }
         let request_hash = sha256(&asked);
         let format = format_of(request.format_type.as_deref())?;
-        let mut options = options_of(&request, extras, &source)?;
+        let mut options = options_of(&request, extras, &source, longest_run(app, caller))?;
         let world = World {
             own_path: source.path.clone(),
             needs_no_keys: options.models.is_some(),
@@ -370,7 +370,16 @@ fn origin_of(caller: &Caller, source: &Source) -> Origin {
     }
 }
 
-fn options_of(request: &Request, extras: &Extras, source: &Source) -> Result<StoredOptions, Error> {
+/// Running time in seconds when neither the caller nor the diagram says one, by the way the request came.
+fn longest_run(app: &App, caller: &Caller) -> f64 {
+    match caller {
+        Caller::Terminal { .. } => limits::RUN_TIMEOUT_S,
+        Caller::Client(client) if client.door == Door::Http => app.config.timeouts.execution_s,
+        Caller::Client(_) => app.config.timeouts.mcp_s,
+    }
+}
+
+fn options_of(request: &Request, extras: &Extras, source: &Source, longest_run: f64) -> Result<StoredOptions, Error> {
     if let Some(models) = &request.models
         && !matches!(Service::parse(models), Some(Service::Caller | Service::Scripted))
     {
@@ -380,7 +389,7 @@ fn options_of(request: &Request, extras: &Extras, source: &Source) -> Result<Sto
     if extras.max_iterations == Some(0) {
         return Err(Error::invalid("INVALID_INPUT", "`max_iterations` is 0").hint("write a number from 1"));
     }
-    let timeout = request.timeout.unwrap_or(limits::RUN_TIMEOUT_S);
+    let timeout = request.timeout.unwrap_or(longest_run);
     if !(timeout.is_finite() && timeout > 0.0 && timeout <= 31_536_000.0) {
         return Err(Error::invalid("INVALID_INPUT", format!("`timeout` is {timeout}"))
             .hint("write a number of seconds above 0"));

@@ -10,8 +10,10 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, broadcast, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::broken_off::BrokenOff;
 use super::children::ChildRuns;
@@ -26,6 +28,7 @@ use crate::ids::{ExecutionId, owner_id};
 use crate::limits;
 use crate::nodes::budget::{Above, Purse, Slot};
 use crate::nodes::ports::{Languages, Ports};
+use crate::spans;
 use crate::store::{ControlRow, NewOwner, OwnerRow, Store};
 
 /// Control requests that may wait for one execution's loop.
@@ -47,6 +50,8 @@ pub struct Supervisor {
     role: &'static str,
     owner: Arc<str>,
     registered: OnceCell<()>,
+    /// When the last round of housekeeping began; absent while nobody keeps house.
+    last_round: Mutex<Option<Instant>>,
     /// Where this process can be reached.
     url: OnceLock<String>,
     running: Mutex<HashMap<ExecutionId, mpsc::Sender<Command>>>,
@@ -98,6 +103,7 @@ impl Supervisor {
             role,
             owner: owner_id().into(),
             registered: OnceCell::new(),
+            last_round: Mutex::default(),
             url: OnceLock::new(),
             running: Mutex::default(),
             broken_off: BrokenOff::default(),
@@ -219,9 +225,11 @@ impl Supervisor {
     ) {
         launch.on_token = Some(self.on_token(execution_id.clone()));
         let me = Arc::clone(self);
+        // Made here: below the request that starts it.
+        let span = spans::execution(execution_id.as_str());
         self.spawn(async move {
-            let outcome =
-                run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), commands, me.stop.clone()).await;
+            let run = run(launch, Arc::clone(&me.store) as _, Arc::clone(&me.ports), commands, me.stop.clone());
+            let outcome = run.instrument(span).await;
             me.running().remove(&execution_id);
             match outcome {
                 Ok(Stopped::Ended) => {
@@ -444,7 +452,9 @@ impl Supervisor {
         let mut renewal = tokio::time::interval(limits::LEASE_RENEWAL);
         renewal.tick().await;
         let mut look = tokio::time::interval(limits::DEAD_OWNER_LOOK);
+        let round = Rounds(&self);
         loop {
+            round.begins();
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = renewal.tick() => self.log(self.renew_lease().await),
@@ -464,6 +474,16 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Whether somebody renews the lease and takes over what is open: rounds are as short as the pause between two
+    /// renewals, so one that lasts as long as the lease has come to a standstill.
+    pub fn keeps_house(&self) -> bool {
+        self.last_round().is_some_and(|it| it.elapsed() < limits::LEASE)
+    }
+
+    fn last_round(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.last_round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renews the lease; a process that was suspended too long makes itself known again.
@@ -589,6 +609,21 @@ impl Supervisor {
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, mpsc::Sender<Command>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes the rounds of the housekeeping, and that it is over, however it came to its end.
+struct Rounds<'a>(&'a Supervisor);
+
+impl Rounds<'_> {
+    fn begins(&self) {
+        *self.0.last_round() = Some(Instant::now());
+    }
+}
+
+impl Drop for Rounds<'_> {
+    fn drop(&mut self) {
+        *self.0.last_round() = None;
     }
 }
 

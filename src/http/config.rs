@@ -38,6 +38,10 @@ pub struct VitalSigns {
     pub n_running: usize,
     /// Open streams of events, and sockets.
     pub n_streams: usize,
+    /// Somebody takes up executions.
+    pub keeps_house: bool,
+    /// Clients are offered tools.
+    pub offers_tools: bool,
 }
 
 /// Settings of the HTTP server.

@@ -14,6 +14,7 @@ pub mod graphql;
 pub mod guard;
 mod headers;
 mod lanes;
+pub mod metrics;
 mod origin;
 mod plain;
 pub mod rest;

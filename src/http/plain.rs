@@ -7,10 +7,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::config::{HttpConfig, Readiness, Vitals};
+use super::config::{HttpConfig, Readiness, VitalSigns, Vitals};
 use super::error_body::error_response;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -56,8 +56,11 @@ async fn about(State(plain): State<Plain>) -> Response {
 
 /// Answers without asking anybody, so that a probe costs nothing and nothing that hangs holds it up.
 async fn health(State(plain): State<Plain>) -> Response {
-    let status = if plain.stop.is_cancelled() { "degraded" } else { "healthy" };
-    let signs = plain.vitals.map(|it| it()).unwrap_or_default();
+    let signs = plain.vitals.map(|it| it());
+    let is_whole = signs.is_none_or(|it| it.keeps_house && it.offers_tools) && !plain.stop.is_cancelled();
+    let status = if is_whole { "healthy" } else { "degraded" };
+    let checks = signs.map_or_else(|| json!({}), checks);
+    let signs = signs.unwrap_or_default();
     Json(json!({
         "status": status,
         "service": "dipeo-server",
@@ -65,10 +68,17 @@ async fn health(State(plain): State<Plain>) -> Response {
         "timestamp": SystemClock.now().to_rfc3339(),
         "active_sessions": signs.n_running,
         "active_sse_connections": signs.n_streams,
+        "checks": checks,
         // The tool servers that are enabled.
         "services": {},
     }))
     .into_response()
+}
+
+/// What is known without asking, in the words of `/health/ready`.
+fn checks(signs: VitalSigns) -> Value {
+    let word = |is_fine: bool, otherwise: &'static str| if is_fine { "ok" } else { otherwise };
+    json!({"scheduler": word(signs.keeps_house, "stopped"), "tools": word(signs.offers_tools, "none")})
 }
 
 async fn ready(State(plain): State<Plain>) -> Response {

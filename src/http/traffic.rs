@@ -19,6 +19,7 @@ use crate::config::LimitSettings;
 use crate::error::Error;
 use crate::handlers::caller::Identity;
 use crate::limits::BODY_TIME;
+use crate::meter;
 
 /// Where files are sent.
 const UPLOAD_ROUTES: [&str; 1] = ["/graphql"];
@@ -188,9 +189,10 @@ fn counted(response: Response, admitted: &Admitted) -> Response {
         return too_many("open streams", 5).into_response();
     };
     let (parts, body) = response.into_parts();
+    let counted = meter::on().map(meter::Meters::stream);
     let body = body.into_data_stream().map(move |piece| {
         // The places live in this closure, and go with the stream.
-        let _places = &streams;
+        let _places = (&streams, &counted);
         piece
     });
     Response::from_parts(parts, Body::from_stream(body))

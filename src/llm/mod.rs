@@ -23,6 +23,7 @@ mod transport;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tracing::Instrument;
 
 use self::endpoint::{Endpoint, Wire};
 pub use self::prices::Prices;
@@ -34,11 +35,13 @@ pub use self::settings::{
 use self::transport::Transport;
 use crate::diagram::{Person, Service};
 use crate::error::Error;
+use crate::meter;
 use crate::nodes::ports::models::Cost;
 use crate::nodes::ports::secrets::{NoSecrets, Secrets};
 use crate::nodes::ports::{ModelReply, ModelRequest, Models, Usage};
 pub use crate::secret::Secret;
 use crate::secret::looks_like_a_key;
+use crate::spans;
 
 /// Every provider of this process.
 pub struct Llm {
@@ -164,7 +167,16 @@ impl Llm {
 
 impl Models for Llm {
     fn call(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelReply, Error>> {
-        Box::pin(async move { self.answer(&request).await })
+        Box::pin(async move {
+            let span = spans::model_call(request.service.name(), request.person.model.as_deref());
+            let answer = self.answer(&request).instrument(span.clone()).await;
+            count(request.service, &answer);
+            match &answer {
+                Ok(reply) => spans::replied(&span, reply.model.as_deref(), (reply.usage.input, reply.usage.output)),
+                Err(error) => spans::fail(&span, error.code()),
+            }
+            answer
+        })
     }
 
     fn available<'a>(
@@ -190,6 +202,25 @@ impl Models for Llm {
         let Some(model) = self.model(service, person) else { return Cost::Unpriced };
         self.settings.prices.most(service, is_official, &model, usage)
     }
+}
+
+/// Counts a call. A script may give its model any name, so all of them count as one.
+fn count(service: Service, answer: &Result<ModelReply, Error>) {
+    let Some(meters) = meter::on() else { return };
+    meters.models().call(service.name(), answer.is_ok());
+    let Ok(reply) = answer else { return };
+    let model = if service == Service::Scripted { scripted::MODEL } else { reply.model.as_deref().unwrap_or_default() };
+    let used = meter::Used {
+        input_tokens: reply.usage.input,
+        output_tokens: reply.usage.output,
+        cached_tokens: reply.usage.cached,
+        cost_usd: match reply.cost {
+            Cost::Usd(cost) => Some(cost),
+            Cost::NotBilled | Cost::Unpriced => None,
+        },
+        is_unpriced: reply.cost == Cost::Unpriced,
+    };
+    meters.models().used(model, used);
 }
 
 /// The name of a secret, unless somebody put the key itself there.

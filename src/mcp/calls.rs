@@ -8,6 +8,8 @@ use futures_util::FutureExt;
 use rmcp::model::{CallToolResponse, JsonObject};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
+use serde_json::Value;
+use tracing::Instrument;
 
 use super::questions::{self, Retry, Waited};
 use super::server::McpServer;
@@ -19,6 +21,7 @@ use crate::handlers::{
     Caller, compile_diagram, control_execution, diff_executions, fetch, fork_execution, replay_execution, run_diagram,
     search, see_result,
 };
+use crate::spans::{self, Parent};
 
 /// Carries out `tool`; `retry` is what a client sends with its second call. What a model can do something about
 /// is an error result.
@@ -35,7 +38,14 @@ pub async fn call(
 ) -> Result<CallToolResponse, ErrorData> {
     let _open = server.open_calls().token();
     // A panic would otherwise leave the request without an answer for ever.
-    let outcome = AssertUnwindSafe(dispatch(server, tool, arguments, retry, context)).catch_unwind().await;
+    let told = |name: &str| context.meta.get(name).and_then(Value::as_str);
+    let parent = Parent { traceparent: told("traceparent"), tracestate: told("tracestate") };
+    let span = spans::tool_call(tool.name(), parent);
+    let call = AssertUnwindSafe(dispatch(server, tool, arguments, retry, context)).catch_unwind();
+    let outcome = call.instrument(span.clone()).await;
+    if let Ok(Err(error)) = &outcome {
+        spans::fail(&span, error.code());
+    }
     match outcome {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) if error.code() == "INVALID_REQUEST_STATE" => {

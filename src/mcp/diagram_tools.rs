@@ -8,6 +8,7 @@ use super::schema::with_type;
 use super::tools::{self, ToolName};
 use crate::config::Toolset;
 use crate::error::Error;
+use crate::handlers::caller::{Door, Identity};
 use crate::handlers::diagram_tools::{Catalog, DiagramTool, InputDeclaration, diagram_tools};
 use crate::handlers::{App, Caller};
 
@@ -24,6 +25,22 @@ pub fn listed(app: &App, caller: &Caller, catalog: &Catalog) -> Vec<Tool> {
 /// What the database says.
 pub fn tools_of(app: &App, caller: &Caller) -> Result<Vec<Tool>, Error> {
     Ok(listed(app, caller, &diagram_tools(app, caller)?))
+}
+
+/// How many tools the owner is offered.
+///
+/// # Errors
+///
+/// What the database says.
+pub fn count_tools(app: &App) -> Result<usize, Error> {
+    let owner = Identity::owner().limited_to(app.client_scopes());
+    tools_of(app, &Caller::client(owner, Door::Http)).map(|it| it.len())
+}
+
+/// Whether any tool can be offered, as far as that is known without looking at the diagrams.
+pub fn offers_tools(app: &App) -> bool {
+    let mcp = &app.config.mcp;
+    mcp.has(Toolset::Diagrams) || mcp.has(Toolset::Core) && !tools::all().is_empty()
 }
 
 /// The tool as `tools/list` shows it.

@@ -12,6 +12,7 @@
 //! | `tasks` | runs that take longer, for clients that can have tasks |
 //! | `stdio` `lines` `message`, `mount` `json_errors` `misread` `scopes` `info` | the two transports |
 //! | `inventory` | `mcp-manifest.json` |
+//! | `by_name` `client` | the two ends of `dipeo --server URL` |
 //! | `app_page` | the page that hosts show beside a result |
 //!
 //! *Modern* is revision 2026-07-28: no handshake, everything in each request's `_meta`. *Legacy* is what
@@ -20,7 +21,9 @@
 mod answer;
 mod app_page;
 mod arguments;
+mod by_name;
 mod calls;
+pub mod client;
 mod diagram_tools;
 mod info;
 mod inventory;
@@ -43,7 +46,7 @@ mod tasks;
 mod time_travel;
 mod tools;
 
-pub use diagram_tools::tools_of;
+pub use diagram_tools::{count_tools, offers_tools, tools_of};
 pub use inventory::manifest;
 pub use mount::{McpConfig, ROUTES, mount, router};
 pub use server::McpServer;

@@ -22,7 +22,7 @@ use super::questions::Retry;
 use super::resources::{FIXED, LISTS, TOOLS};
 use super::subscriptions::{self, Session};
 use super::tools::{self, ToolName};
-use super::{calls, diagram_tools, misread, prompts, resources, tasks};
+use super::{by_name, calls, diagram_tools, misread, prompts, resources, tasks};
 use crate::config::{Tasks, Toolset};
 use crate::handlers::caller::{Door, Identity};
 use crate::handlers::diagram_tools::Catalog;
@@ -271,8 +271,11 @@ impl ServerHandler for McpServer {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
+        if let Some(answer) = Box::pin(by_name::answer(self, &request, &context)).await {
+            return Ok(CustomResult(answer));
+        }
         Err(misread::request(&request, self.get_info().capabilities.supports_tasks()))
     }
 

@@ -9,6 +9,7 @@ mod activity;
 mod adopt;
 mod backup;
 mod blobs;
+mod census;
 mod changes;
 mod children;
 mod columns;
@@ -169,6 +170,11 @@ impl Store {
     /// How many transactions this process has committed; each is one sync of the disk.
     pub fn commits(&self) -> u64 {
         self.writer.commits()
+    }
+
+    /// How many pieces of work wait for the writer.
+    pub fn queue_depth(&self) -> usize {
+        self.writer.queue_depth()
     }
 
     /// Looks whether the database can be read and takes writes. Nothing is written: an empty transaction is no commit.

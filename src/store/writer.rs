@@ -15,7 +15,7 @@ use super::changes::Changes;
 use super::connection::without_waiting;
 use super::failure::Failure;
 use crate::error::Error;
-use crate::limits;
+use crate::{limits, meter};
 
 /// How long nothing must have been written before the log is moved into the file.
 const CHECKPOINT_IDLE: Duration = Duration::from_secs(1);
@@ -157,6 +157,11 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// How many pieces of work wait.
+    pub fn queue_depth(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Writes what is queued, moves the log into the file and ends the thread. May be called again.
     pub async fn close(&self) {
         // Fails only when the thread has ended already.
@@ -291,7 +296,10 @@ impl Service {
             self.roll_back();
             return Ok(refusals);
         }
-        if let Err(error) = self.run("COMMIT") {
+        let watch = meter::on().filter(|_| has_changed).map(meter::Meters::commit);
+        let committed = self.run("COMMIT");
+        drop(watch);
+        if let Err(error) = committed {
             self.roll_back();
             return Err(Broken::Later(error.into()));
         }

@@ -68,7 +68,13 @@ pub struct StdioClient {
 impl StdioClient {
     /// Starts the server in `workspace`.
     pub fn start(workspace: &Workspace) -> Self {
+        Self::start_with(workspace, &[])
+    }
+
+    /// Starts the server with more variables.
+    pub fn start_with(workspace: &Workspace, variables: &[(&str, &str)]) -> Self {
         let mut command = workspace.command();
+        command.envs(variables.iter().copied());
         command.arg("mcp").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
         let input = child.stdin.take();

@@ -261,6 +261,8 @@ fn exchange(address: &str, request: &[u8], is_cut: bool) -> Vec<u8> {
             Ok(0) => return answer,
             Ok(n) => answer.extend_from_slice(&buffer[..n]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return answer,
+            // A signal of the system, not of the server.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => panic!("{error}: no answer to {}", String::from_utf8_lossy(request)),
         }
         let text = String::from_utf8_lossy(&answer);

@@ -63,6 +63,12 @@ async fn the_plain_routes_say_what_the_server_is_and_that_it_lives() {
         let body: Value = response.json().await.expect("JSON");
         assert_eq!(body[key], expected, "{path}: {body}");
     }
+    let health: Value = server.http(Method::GET, "/health").send().await.expect("health").json().await.expect("JSON");
+    let whole = json!({"scheduler": "ok", "tools": "ok"});
+    assert_eq!((&health["status"], &health["checks"]), (&json!("healthy"), &whole), "{health}");
+    let ready = server.http(Method::GET, "/health/ready").send().await.expect("ready");
+    let ready: Value = ready.json().await.expect("JSON");
+    assert_eq!((&ready["checks"]["scheduler"], &ready["checks"]["tools"]), (&json!("ok"), &json!("ok")), "{ready}");
     let tools: Value = server.http(Method::GET, "/mcp/tools").send().await.expect("tools").json().await.expect("JSON");
     let listed = server.request("tools/list", json!({})).await;
     assert_eq!(tools["tools"], listed["result"]["tools"]);
@@ -95,6 +101,16 @@ async fn a_server_whose_database_takes_no_writes_is_not_ready_until_it_does_agai
 }
 
 #[tokio::test]
+async fn a_server_that_offers_no_tool_says_so() {
+    let workspace = workspace();
+    let server = HttpServer::start_with(&workspace, &["--toolsets", "diagrams"], &[]);
+    let response = server.http(Method::GET, "/health/ready").send().await.expect("an answer");
+    assert_eq!(response.status(), 200, "it can do its work all the same");
+    let body: Value = response.json().await.expect("JSON");
+    assert_eq!((&body["status"], &body["checks"]["tools"]), (&json!("degraded"), &json!("none")), "{body}");
+}
+
+#[tokio::test]
 async fn a_missing_route_names_the_closest_and_a_wrong_method_the_right_ones() {
     let workspace = workspace();
     let server = HttpServer::start(&workspace);
@@ -121,12 +137,17 @@ async fn a_page_of_the_server_itself_may_call_it() {
         .http(Method::OPTIONS, "/mcp")
         .header("origin", &server.url)
         .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "content-type,mcp-protocol-version")
+        .header("access-control-request-headers", "content-type,mcp-protocol-version,x-anything")
         .send()
         .await
         .expect("an answer");
     assert_eq!(preflight.status(), 200);
     assert_eq!(preflight.headers()["access-control-allow-origin"], server.url.as_str());
+    let taken = preflight.headers()["access-control-allow-headers"].to_str().expect("text");
+    for name in ["authorization", "content-type", "idempotency-key", "if-match", "last-event-id", "mcp-session-id"] {
+        assert!(taken.split(',').any(|it| it == name), "{name}: {taken}");
+    }
+    assert!(!taken.contains("x-anything"), "what was asked for is not what is allowed: {taken}");
     let response = server.http(Method::GET, "/health").header("origin", &server.url).send().await.expect("an answer");
     assert!(response.headers()["access-control-expose-headers"].to_str().is_ok_and(|it| it.contains("mcp-session-id")));
 }

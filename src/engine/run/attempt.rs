@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
+use tracing::Instrument;
 
 use super::record::Gate;
 use crate::clock::{Clock, Timestamp};
@@ -15,6 +16,7 @@ use crate::compile::{NodeIdx, Plan};
 use crate::error::Error;
 use crate::nodes::policy::timed_out;
 use crate::nodes::{NodeContext, Outcome, Question, budget};
+use crate::spans;
 
 /// What came out of an attempt.
 pub(super) struct Finished {
@@ -73,7 +75,9 @@ impl Attempt {
             Work::Run => node.run(&self.cx),
             Work::Resume(question, answer) => node.resume(&self.cx, question, answer.clone()),
         };
-        let guarded = AssertUnwindSafe(work).catch_unwind();
+        let span =
+            spans::node(&self.cx.label, self.plan.nodes[self.node].kind.name(), self.cx.iteration, self.cx.attempt);
+        let guarded = AssertUnwindSafe(work).catch_unwind().instrument(span.clone());
         // The items of a batch have their time limits one by one.
         let outcome = match self.cx.timeout.filter(|_| !node.is_batch()) {
             Some(limit) => budget::within(limit, self.cx.purse.as_ref(), guarded)
@@ -85,6 +89,9 @@ impl Attempt {
             tracing::error!(node.label = %self.cx.label, execution.id = %self.cx.execution_id, "node panicked");
             Err(Error::internal(format!("node `{}` panicked", self.cx.label)))
         });
+        if let Err(error) = &result {
+            spans::fail(&span, error.code());
+        }
         Finished { node: self.node, result }
     }
 }

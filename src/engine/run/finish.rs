@@ -25,6 +25,7 @@ use crate::nodes::context::Note;
 use crate::nodes::memory::{Message, message_id};
 use crate::nodes::policy::repeat;
 use crate::nodes::{Effect, NewMessage, OnError, Outcome, Output, Published, Question};
+use crate::spans;
 
 impl Run {
     /// Takes up what came out of an attempt.
@@ -141,7 +142,8 @@ impl Run {
     pub(super) fn fail(&mut self, node: NodeIdx, error: &Error) -> Result<(), Error> {
         let chain = error.chain();
         let chain = self.ports.secrets.scrubber().text(&chain);
-        tracing::debug!(node.id = %self.plan.nodes[node].id, code = error.code(), "node failed: {chain}");
+        let (id, label) = (&self.record.execution_id, &self.plan.nodes[node].label);
+        tracing::debug!(execution.id = %id, node.label = %label, code = error.code(), "the node failed: {chain}");
         let warnings = self.take_notes(node);
         let live = self.live.remove(&node).expect("only live nodes fail");
         let object = self.error_object_of(node, error, live.iteration, live.attempt);
@@ -255,7 +257,27 @@ impl Run {
             }
         };
         self.note_event(event, None);
-        self.flush_durably(true).await
+        self.flush_durably(true).await?;
+        self.log_end();
+        Ok(())
+    }
+
+    fn log_end(&self) {
+        let duration_ms = self.ports.clock.now().since_ms(self.state.started_at);
+        let (id, status) = (&self.record.execution_id, self.state.status.name());
+        let span = tracing::Span::current();
+        span.record("execution.status", status);
+        if let Some(code) = self.error_code() {
+            spans::fail(&span, &code);
+        }
+        match self.error_code() {
+            // Executions that others start may be many.
+            _ if self.options.depth > 0 => {
+                tracing::debug!(execution.id = %id, duration_ms, "the child ended: {status}")
+            }
+            Some(code) => tracing::info!(execution.id = %id, code, duration_ms, "the execution ended: {status}"),
+            None => tracing::info!(execution.id = %id, duration_ms, "the execution ended: {status}"),
+        }
     }
 
     /// Lets running nodes finish for a moment, writes what there is and leaves the rest to the next owner.

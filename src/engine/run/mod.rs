@@ -8,6 +8,7 @@ mod attempt;
 mod breakpoint;
 mod budget;
 mod command;
+mod counted;
 mod finish;
 mod inspect;
 mod launch;
@@ -391,6 +392,7 @@ impl Run {
         let at = self.ports.clock.now();
         self.state.apply(&event, node, at);
         self.set_account_clock();
+        self.count(&event, node);
         let node_id = node.map(|it| Arc::clone(&self.plan.nodes[it].id));
         if let (Some(replay), Some(node_id)) = (&mut self.replay, &node_id) {
             replay.passed(&event, node_id);

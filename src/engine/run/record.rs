@@ -190,7 +190,7 @@ impl Run {
         Ok(())
     }
 
-    fn error_code(&self) -> Option<String> {
+    pub(super) fn error_code(&self) -> Option<String> {
         let error = self.state.closing.as_ref()?.error.as_ref()?;
         error.get("code")?.as_str().map(str::to_owned)
     }

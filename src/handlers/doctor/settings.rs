@@ -7,8 +7,11 @@ use crate::handlers::App;
 pub(super) async fn check(app: &App) -> Part {
     let config = &app.config;
     let mut part = Part::default();
-    for it in &config.explained {
-        part.facts.push(Fact { name: it.name.to_owned(), value: it.value.clone(), from: Some(it.source.clone()) });
+    // `dipeo config show` has all of them.
+    let places =
+        ["workspace", "database", "durability", "user folder", "host", "port", "log level", "workspace settings"];
+    for it in config.explained.iter().filter(|it| places.contains(&it.name.as_str())) {
+        part.facts.push(Fact { name: it.name.clone(), value: it.value.clone(), from: Some(it.source.clone()) });
     }
     if !config.workspace.is_dir() {
         let message = format!("the workspace `{}` is not there", config.workspace.display());

@@ -35,7 +35,7 @@ pub struct RunRequest {
     /// Nodes, by label or id, before which the run pauses.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub breakpoints: Vec<String>,
-    /// Seconds of running time (300).
+    /// Seconds of running time (`EXECUTION_TIMEOUT` of the server, 3600).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timeout: Option<f64>,
     /// usd, tokens, calls, seconds.

@@ -179,6 +179,10 @@ fn every_command_has_a_manual_page_that_man_reads_without_a_complaint() {
     assert!(!pages.iter().any(|it| it.to_string_lossy().contains("drain")), "{pages:?}");
     let page = std::fs::read_to_string(workspace.root().join("pages/dipeo-metrics.1")).expect("readable");
     assert!(page.contains("dipeo metrics \\-\\-latest \\-\\-breakdown"), "{page}");
+    if harness::has("mandoc") {
+        let lint = Command::new("mandoc").args(["-T", "lint", "-W", "error"]).args(&pages).output().expect("runs");
+        assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+    }
     if !harness::has("man") {
         return;
     }

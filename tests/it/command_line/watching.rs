@@ -1,6 +1,7 @@
 //! What one process shows and steers of an execution that another one runs.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
@@ -123,6 +124,38 @@ fn what_was_aborted_is_resumed_and_answered() {
     assert_eq!(again["status"], "paused", "{again:#}");
     let object = printed(&workspace, &["answer", &id, "late"]);
     assert_eq!((&object["status"], &object["outputs"]["end"]), (&json!("completed"), &json!("late")), "{object:#}");
+}
+
+/// What a running server answers at an address, as a status.
+fn status_at(url: &str) -> u16 {
+    let (host, path) = url.strip_prefix("http://").and_then(|it| it.split_once('/')).expect("an address");
+    let mut stream = TcpStream::connect(host).expect("it listens");
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").expect("asked");
+    let mut first = String::new();
+    BufReader::new(stream).read_line(&mut first).expect("answered");
+    first.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("{url}: {first}"))
+}
+
+#[test]
+fn the_monitor_leads_to_a_page_that_is_there_also_in_production() {
+    for (environment, path) in [("development", "/docs"), ("production", "/")] {
+        let workspace = workspace();
+        let mut command = workspace.command();
+        let mut serving = command
+            .args(["monitor", "--port", "0", "--no-open"])
+            .env("ENVIRONMENT", environment)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut line = String::new();
+        BufReader::new(serving.stdout.take().expect("piped")).read_line(&mut line).expect("the address");
+        let url = line.trim();
+        let path_of = url.strip_prefix("http://").and_then(|it| it.split_once('/')).map(|it| format!("/{}", it.1));
+        assert_eq!(path_of.as_deref(), Some(path), "{environment}: {url}");
+        assert_eq!(status_at(url), 200, "{environment}: {url}");
+        serving.kill().expect("told");
+        serving.wait().expect("ends");
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The interface in a server of its own: headers, compression, pages, routes that are not there.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::hello;
 use crate::harness;
-use crate::mcp_client::HttpServer;
+use crate::mcp_client::{ENDLESS, HttpServer};
 
 #[tokio::test]
 async fn a_server_answers_with_headers_that_protect_and_compresses_what_is_long() {
@@ -85,4 +85,20 @@ async fn the_description_is_served_with_a_page_of_our_own_and_not_in_production(
         assert_eq!(server.http(Method::GET, path).send().await.expect("answered").status().as_u16(), 404, "{path}");
     }
     assert_eq!(server.http(Method::GET, "/api/v1/models").send().await.expect("answered").status().as_u16(), 200);
+}
+
+#[tokio::test]
+async fn a_run_that_names_no_limit_has_that_of_the_settings() {
+    let workspace = harness::workspace();
+    let server = HttpServer::start_with(&workspace, &[], &[("EXECUTION_TIMEOUT", "0.5")]);
+    let run = async |body: Value| {
+        let request = server.http(Method::POST, "/api/v1/run").json(&body);
+        request.send().await.expect("answered").json::<Value>().await.expect("JSON")
+    };
+    let object = run(json!({"content": ENDLESS, "wait": 25})).await;
+    let error = &object["error"];
+    assert_eq!((&object["status"], &error["code"]), (&json!("failed"), &json!("EXECUTION_TIMEOUT")), "{object}");
+    assert!(error["message"].as_str().is_some_and(|it| it.contains("0.5 s")), "{error}");
+    let object = run(json!({"content": ENDLESS, "wait": 25, "timeout": 1.25})).await;
+    assert!(object["error"]["message"].as_str().is_some_and(|it| it.contains("1.25 s")), "{object}");
 }
