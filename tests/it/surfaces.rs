@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The surfaces, and the files that make each.
 const SURFACES: [(&str, &[&str]); 4] = [
     ("MCP", &["src/mcp"]),
-    ("REST", &["src/http/rest", "src/http/events", "src/http/plain.rs"]),
+    ("REST", &["src/http/rest", "src/http/events", "src/http/plain.rs", "src/http/metrics.rs"]),
     ("GraphQL", &["src/http/graphql"]),
     ("CLI", &["src/cli", "src/main.rs"]),
 ];
@@ -102,6 +102,7 @@ const REASONS: &[Reason] = &[
             "mcp_manifest",
             "secrets",
             "tokens",
+            "show_config",
             "trust_diagram",
             "integrations/import",
             "integrations/init",
@@ -212,6 +213,26 @@ const REASONS: &[Reason] = &[
         not_on: &["MCP", "REST", "GraphQL", "CLI"],
         why: "Reached as an action of `control_execution`.",
         of: &["inspect_execution"],
+    },
+    Reason {
+        not_on: &["REST", "GraphQL", "CLI"],
+        why: "What a command line asks a server elsewhere, over MCP: the other use cases by their names.",
+        of: &["by_name::carry_out"],
+    },
+    Reason {
+        not_on: &["MCP", "REST", "GraphQL", "CLI"],
+        why: "How a command line follows an execution elsewhere, page by page, through `by_name`.",
+        of: &["follow_page"],
+    },
+    Reason {
+        not_on: &["MCP", "REST", "GraphQL", "CLI"],
+        why: "How `by_name` replays for a command line elsewhere.",
+        of: &["replay_execution::replayed"],
+    },
+    Reason {
+        not_on: &["MCP", "GraphQL", "CLI"],
+        why: "`GET /metrics` for Prometheus; `dipeo metrics` tells executions.",
+        of: &["server_metrics"],
     },
 ];
 
