@@ -167,7 +167,7 @@ const REASONS: &[Reason] = &[
     },
     Reason {
         not_on: &["CLI"],
-        why: "Another command says it: `secrets`, `doctor`, `--help`, `results`, `metrics`, `log`, `integrations`, `maintenance prune`.",
+        why: "Another command says it: `secrets`, `doctor`, `--help`, `results --logs`, `metrics`, `integrations`, `maintenance prune`.",
         of: &[
             "about/",
             "api_keys/",
