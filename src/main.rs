@@ -31,10 +31,6 @@ use dipeo::{code, http, limits, llm, logs, mcp, meter, spans};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
-/// Serving a request allocates some three hundred times; the system's allocator took a sixth of that time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     // The sandbox worker: before anything else is set up, it must stay small.
