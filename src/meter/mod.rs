@@ -1,5 +1,5 @@
 //! What is counted while a server runs, for Prometheus. Every room may count: each number is named in
-//! [`family::FAMILIES`], registered once when the server starts, and costs a load and an addition where it is
+//! `family::FAMILIES`, registered once when the server starts, and costs a load and an addition where it is
 //! counted. In a process that serves nobody there is nothing to count with, and nothing is counted.
 //!
 //! It counts what this process does, as it does it; what the database holds is asked of the database. It must
